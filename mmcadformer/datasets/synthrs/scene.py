@@ -1,0 +1,129 @@
+# Copyright (c) mmcadformer contributors. All rights reserved.
+"""One SynthRS scene: image, objects and expressions."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import ground as paint
+from .brush import rectangle, rotate
+from .expressions import describe, realize
+from .layout import DIFFICULTIES, TakenGround, place_objects
+from .objects import draw_objects
+from .semantics import ObjectFacts, SceneSemantics
+
+
+@dataclass
+class Scene:
+    """A scene and what is said about it.
+
+    Attributes:
+        image (np.ndarray): ``(size, size, 3)``, uint8 RGB.
+        objects (list[SceneObject]): Objects in pixel coordinates.
+        refs (list[tuple[int, list[dict]]]): Index of an object and its
+            sentences, each with ``text``, ``type`` and ``program``.
+    """
+
+    image: np.ndarray
+    objects: list
+    refs: list
+
+
+def object_facts(obj, image_size):
+    """What programs may ask about an object (:class:`ObjectFacts`)."""
+    x, y = obj.centroid()
+    return ObjectFacts(obj.category, obj.color, x / image_size,
+                       y / image_size, obj.area())
+
+
+def make_scene(rng, image_size=128, difficulty='easy', max_refs=4,
+               max_sentences=3):
+    """Draw a scene and describe its objects.
+
+    Args:
+        rng (np.random.Generator): Source of randomness.
+        image_size (int): Side of the square image in pixels.
+        difficulty (str): One of :data:`.layout.DIFFICULTIES`.
+        max_refs (int): Most objects that get expressions.
+        max_sentences (int): Most expressions of an object.
+
+    Returns:
+        Scene: The scene; it may have no refs.
+    """
+    level = DIFFICULTIES[difficulty]
+    image = paint.make_ground(rng, image_size, image_size)
+    taken = TakenGround(image_size)
+    light = float(rng.uniform(0, 360))
+    road = None
+    if rng.random() < 0.45:
+        width = image_size * rng.uniform(0.04, 0.07)
+        road = paint.draw_road(rng, image, width)
+        taken.take_line(road, width * 1.5)
+    objects = place_objects(rng, image_size, level, taken)
+    draw_objects(image, objects, light)
+    _draw_clutter(rng, image, taken, level, light)
+    if road is not None:
+        _draw_cars(rng, image, road, width)
+    image = paint.finish(rng, image)
+    facts = [object_facts(obj, image_size) for obj in objects]
+    refs = _describe_all(rng, facts, level, max_refs, max_sentences)
+    return Scene(image, objects, refs)
+
+
+def _draw_clutter(rng, image, taken, level, light):
+    size = image.shape[0]
+    angle = float(rng.uniform(0, 360))
+    for _ in range(rng.integers(level.clutter[0], level.clutter[1] + 1)):
+        center = rng.uniform(0.02 * size, 0.98 * size, 2)
+        if rng.random() < 0.35:
+            length = size * rng.uniform(0.05, 0.1)
+            turn = angle + 90 * rng.integers(2)
+            outline = rotate(rectangle(length * 1.3, length * 1.3), turn)
+            if taken.free(outline + center):
+                paint.draw_house(rng, image, center, length, turn, light)
+                taken.take(outline + center)
+        else:
+            radius = size * rng.uniform(0.012, 0.028)
+            outline = rectangle(radius * 3, radius * 3)
+            if taken.free(outline + center):
+                paint.draw_tree(rng, image, center, radius, light)
+
+
+def _draw_cars(rng, image, road, width):
+    for _ in range(rng.integers(0, 5)):
+        index = rng.integers(0, len(road) - 1)
+        step = road[index + 1] - road[index]
+        side = np.array([-step[1], step[0]]) / np.hypot(*step)
+        center = road[index] + side * width * 0.22 * rng.choice([-1, 1])
+        paint.draw_car(rng, image, center, width * 0.6,
+                       np.degrees(np.arctan2(step[1], step[0])))
+
+
+def _describe_all(rng, facts, level, max_refs, max_sentences):
+    semantics = SceneSemantics(facts)
+    refs = []
+    for index in rng.permutation(len(facts)):
+        if len(refs) == max_refs:
+            break
+        found = describe(semantics, int(index), level.complexity)
+        sentences = _sentences(rng, found, level.weights, max_sentences)
+        if sentences:
+            refs.append((int(index), sentences))
+    return refs
+
+
+def _sentences(rng, found, weights, count):
+    """Choose programs by type, put them into words."""
+    found = {kind: list(programs) for kind, programs in found.items()}
+    sentences, texts = [], set()
+    while len(sentences) < count:
+        kinds = [k for k, programs in found.items() if programs]
+        if not kinds:
+            break
+        share = np.array([weights[k] for k in kinds], float)
+        kind = kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
+        program = found[kind].pop(int(rng.integers(len(found[kind]))))
+        text = realize(program, rng)
+        if text not in texts:
+            texts.add(text)
+            sentences.append(dict(text=text, type=kind, program=program))
+    return sentences
