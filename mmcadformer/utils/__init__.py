@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helpers that import neither PyTorch nor the OpenMMLab packages."""
+
+from .stack import check_opencv, check_stack, find_problems, installed_versions
+
+__all__ = ['check_opencv', 'check_stack', 'find_problems', 'installed_versions']

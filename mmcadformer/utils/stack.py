@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tells, before anything heavy is imported, whether the installed stack works.
+
+Two lines of packages provide the import names ``mmengine``, ``mmcv`` and
+``mmseg``: the OpenMMLab releases and their OneDL continuation. A wrong mixture
+fails deep inside an import, or only hours later when a run is resumed, so this
+module reads the installed versions and says what to change. It needs the
+standard library only: it has to work where nothing else is installed.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+
+@dataclass(frozen=True)
+class StackLine:
+    """One line of packages that provides mmengine, mmcv and mmseg.
+
+    Args:
+        name: How people call it.
+        extra: The extra of ``setup.py`` that installs it.
+        ranges: Distribution name -> (oldest supported version, first
+            unsupported version). ``requirements/<extra>.txt`` has the same
+            bounds.
+        foreign: Other distributions of the line that own the same import
+            names and can't be used here -> why.
+    """
+
+    name: str
+    extra: str
+    ranges: Mapping[str, tuple[str, str]]
+    foreign: Mapping[str, str]
+
+    @property
+    def distributions(self) -> set[str]:
+        """Every distribution name that belongs to the line."""
+        return {*self.ranges, *self.foreign}
+
+
+ONEDL = StackLine(
+    name='OneDL',
+    extra='onedl',
+    ranges={
+        'onedl-mmengine': ('0.10.12', '0.11'),
+        'onedl-mmcv': ('2.3.6', '2.4'),
+        'onedl-mmsegmentation': ('1.4.2', '1.5'),
+    },
+    foreign={},
+)
+OPENMMLAB = StackLine(
+    name='OpenMMLab',
+    extra='openmmlab',
+    ranges={
+        'mmengine': ('0.10.7', '0.11'),
+        'mmcv': ('2.1.0', '2.2.0'),
+        'mmsegmentation': ('1.2.2', '1.3'),
+    },
+    foreign={
+        'mmcv-lite': 'it lacks the compiled operators that mmsegmentation imports',
+        'mmcv-full': 'it is the 1.x series, which mmsegmentation 1.x refuses',
+        'mmengine-lite': 'it is a second copy of mmengine',
+    },
+)
+LINES = (ONEDL, OPENMMLAB)
+
+TORCH_MIN = '2.1'
+TRANSFORMERS_MIN = '4.40'
+# mmengine <= 0.10.7 calls ``torch.load`` without ``weights_only``, whose default
+# became True in this release; its own checkpoints then don't load.
+TORCH_SAFE_LOAD = '2.6'
+# PyTorch's own switch back to the old default.
+UNSAFE_LOAD_VARIABLE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """Returns the release numbers of a version: '2.13.0+cpu' -> (2, 13).
+
+    Trailing zeros are dropped so that '2.1' and '2.1.0' compare equal; local
+    and pre-release parts are ignored.
+
+    Raises:
+        ValueError: If the text does not start with a number.
+    """
+    match = re.match(r'\d+(\.\d+)*', version)
+    if match is None:
+        raise ValueError(f'not a version number: {version!r}')
+    numbers = [int(number) for number in match.group().split('.')]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def installed_versions(path: Iterable[str] | None = None) -> dict[str, str]:
+    """Reads the versions of the packages that this project stands on.
+
+    Args:
+        path: Folders to look in; by default ``sys.path``.
+
+    Returns:
+        Distribution name -> version, for those that are installed.
+    """
+    wanted = {'torch', 'transformers'}.union(*(line.distributions for line in LINES))
+    search = {} if path is None else {'path': list(path)}
+    found = {}
+    for name in sorted(wanted):
+        distribution = next(iter(metadata.distributions(name=name, **search)), None)
+        if distribution is not None:
+            found[name] = distribution.version
+    return found
+
+
+def find_problems(
+    versions: Mapping[str, str], environ: Mapping[str, str] | None = None
+) -> list[str]:
+    """Lists what is wrong with a set of installed versions.
+
+    Args:
+        versions: Distribution name -> version, see :func:`installed_versions`.
+        environ: Environment variables; by default those of this process.
+
+    Returns:
+        One text per problem, each with its remedy; empty if all is well.
+    """
+    environ = os.environ if environ is None else environ
+    problems = [*_torch_problems(versions), *_transformers_problems(versions)]
+    present = [line for line in LINES if line.distributions & versions.keys()]
+    if not present:
+        problems.append(
+            'mmengine, mmcv and mmsegmentation are not installed.\n'
+            f'Default, any PyTorch >= {TORCH_MIN}: {_install(ONEDL)}\n'
+            f'Or the OpenMMLab releases, see docs/install.md: {_install(OPENMMLAB)}'
+        )
+    elif len(present) > 1:
+        problems.append(_mixed_lines_problem(versions))
+    else:
+        problems.extend(_line_problems(present[0], versions))
+        problems.extend(_resume_problems(versions, environ))
+    return problems
+
+
+def check_stack(
+    versions: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Raises one error that names everything wrong with the installed stack.
+
+    Args:
+        versions: Distribution name -> version; by default what is installed.
+        environ: Environment variables; by default those of this process.
+
+    Raises:
+        ImportError: If something is missing or can't work together.
+    """
+    versions = installed_versions() if versions is None else versions
+    problems = find_problems(versions, environ)
+    if not problems:
+        return
+    lines = ['mmcadformer cannot run with the packages installed here.']
+    for number, problem in enumerate(problems, start=1):
+        lines.append(f'{number}. ' + problem.replace('\n', '\n   '))
+    found = ', '.join(f'{name} {version}' for name, version in versions.items())
+    lines.append(f'Found: {found or "none of the packages it needs"}.')
+    raise ImportError('\n'.join(lines))
+
+
+def check_opencv() -> None:
+    """Imports OpenCV, which mmcv needs, and explains the usual failure.
+
+    Raises:
+        ImportError: If OpenCV is missing or one of its system libraries is.
+    """
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'mmcadformer cannot run: OpenCV does not load ({error}).\n'
+            'On a machine without a desktop, use the build that needs no window '
+            'system:\n'
+            '   pip uninstall -y opencv-python opencv-python-headless\n'
+            '   pip install opencv-python-headless'
+        ) from error
+
+
+def _install(line: StackLine) -> str:
+    return f"pip install -e '.[{line.extra}]' -c requirements/constraints.txt"
+
+
+def _torch_problems(versions: Mapping[str, str]) -> list[str]:
+    version = versions.get('torch')
+    if version is None:
+        return [f"PyTorch is not installed.\nRun: pip install 'torch>={TORCH_MIN}'"]
+    if parse_version(version) < parse_version(TORCH_MIN):
+        return [
+            f'PyTorch {version} is too old, {TORCH_MIN} or newer is needed.\n'
+            f"Run: pip install 'torch>={TORCH_MIN}'"
+        ]
+    return []
+
+
+def _transformers_problems(versions: Mapping[str, str]) -> list[str]:
+    version = versions.get('transformers')
+    if version is None:
+        problem = 'transformers, which holds BERT, is not installed.'
+    elif parse_version(version) < parse_version(TRANSFORMERS_MIN):
+        problem = (
+            f'transformers {version} is too old, {TRANSFORMERS_MIN} or newer is needed.'
+        )
+    else:
+        return []
+    return [f"{problem}\nRun: pip install 'transformers>={TRANSFORMERS_MIN},<5'"]
+
+
+def _mixed_lines_problem(versions: Mapping[str, str]) -> str:
+    names = sorted(
+        name for line in LINES for name in line.distributions if name in versions
+    )
+    return (
+        'Packages of both the OneDL and the OpenMMLab line are installed; they '
+        "overwrite each other's files, so remove all of them and install one line.\n"
+        f'Run: pip uninstall -y {" ".join(names)}\n'
+        f'Then: {_install(ONEDL)}'
+    )
+
+
+def _line_problems(line: StackLine, versions: Mapping[str, str]) -> list[str]:
+    """Lists what a single line lacks or has in a version that can't be used."""
+    problems = [
+        f'{name} {versions[name]} cannot be used: {reason}.\n'
+        f'Run: pip uninstall -y {name}\nThen: {_install(line)}'
+        for name, reason in line.foreign.items()
+        if name in versions
+    ]
+    missing = [name for name in line.ranges if name not in versions]
+    if missing:
+        problems.append(
+            f'The {line.name} line is incomplete, {", ".join(missing)} '
+            f'{"is" if len(missing) == 1 else "are"} missing.\n'
+            f'Run: {_install(line)}'
+        )
+    for name, (oldest, below) in line.ranges.items():
+        if name not in versions:
+            continue
+        version = parse_version(versions[name])
+        if not parse_version(oldest) <= version < parse_version(below):
+            problems.append(
+                f'{name} {versions[name]} does not work with the rest of the '
+                f'{line.name} line, >={oldest},<{below} is needed.\n'
+                f'Run: {_install(line)}'
+            )
+    return problems
+
+
+def _resume_problems(
+    versions: Mapping[str, str], environ: Mapping[str, str]
+) -> list[str]:
+    """Finds the pair mmengine/torch that trains well but can't resume."""
+    torch, mmengine = versions.get('torch'), versions.get('mmengine')
+    if torch is None or mmengine is None:
+        return []
+    if parse_version(torch) < parse_version(TORCH_SAFE_LOAD):
+        return []
+    if environ.get(UNSAFE_LOAD_VARIABLE, '').lower() in ('1', 'y', 'yes', 'true'):
+        return []
+    return [
+        f'mmengine {mmengine} cannot resume a run under PyTorch {torch}: '
+        f'since {TORCH_SAFE_LOAD} PyTorch refuses to load its checkpoints.\n'
+        f'Either use the OneDL line: pip uninstall -y mmengine mmcv mmsegmentation, '
+        f'then {_install(ONEDL)}\n'
+        f"or an older PyTorch: pip install 'torch>={TORCH_MIN},<{TORCH_SAFE_LOAD}'\n"
+        f'or, if you trust every checkpoint that you load: '
+        f'export {UNSAFE_LOAD_VARIABLE}=1'
+    ]
