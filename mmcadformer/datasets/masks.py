@@ -1,0 +1,187 @@
+"""Masks from the three forms that COCO annotations come in."""
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+
+def segments_of(segmentation):
+    """List of segments of an annotation.
+
+    Args:
+        segmentation: List of polygons, list of RLE dicts, or one RLE dict.
+
+    Returns:
+        list: Polygons (flat lists of coordinates) and RLE dicts.
+
+    Raises:
+        ValueError: It is none of these, or holds no segment.
+    """
+    if isinstance(segmentation, Mapping):
+        return [segmentation]
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ValueError(
+            'segmentation must be a list of polygons, a list of RLE dicts or '
+            f'an RLE dict, got {_shorten(segmentation)}')
+    return segmentation
+
+
+def check_segmentation(segmentation, height, width):
+    """Check that a segmentation can be decoded and fits its image.
+
+    It runs on every object when a dataset is indexed, so it decodes run
+    lengths but draws no polygon.
+
+    Args:
+        segmentation: See :func:`segments_of`.
+        height (int): Image height in pixels.
+        width (int): Image width in pixels.
+
+    Raises:
+        ValueError: A segment is malformed, has another size than the image,
+            or lies outside of it.
+    """
+    covered = False
+    for segment in segments_of(segmentation):
+        if isinstance(segment, Mapping):
+            covered |= _check_rle(segment, height, width)
+        else:
+            covered |= _check_polygon(segment, height, width)
+    if not covered:
+        raise ValueError('segmentation marks no pixel of the image')
+
+
+def decode_segmentation(segmentation, height, width):
+    """Union of an annotation's segments as a binary mask.
+
+    Pixels where segments overlap belong to the mask (the published readers
+    keep those whose count is exactly 1).
+
+    Args:
+        segmentation: See :func:`segments_of`. RLE counts may be compressed
+            (str or bytes) or plain lists.
+        height (int): Image height in pixels.
+        width (int): Image width in pixels.
+
+    Returns:
+        np.ndarray: uint8 mask (H, W) of 0 and 1.
+
+    Raises:
+        ValueError: A segment is malformed or has another size.
+    """
+    rles = []
+    for segment in segments_of(segmentation):
+        if isinstance(segment, Mapping):
+            _check_rle(segment, height, width)
+            rles.append(_compressed(segment))
+        else:
+            _check_polygon(segment, height, width)
+            rles.extend(mask_utils.frPyObjects([segment], height, width))
+    return mask_utils.decode(mask_utils.merge(rles))
+
+
+def rle_counts(counts):
+    """Run lengths of an RLE.
+
+    Compressed counts are COCO's: each number in groups of five bits, least
+    significant first, with 0x20 as continuation flag and an offset of 48;
+    from the fourth on, a number is the difference to the one two before it.
+
+    Args:
+        counts (str | bytes | Sequence[int]): Compressed or plain counts.
+
+    Returns:
+        np.ndarray: int64 run lengths, alternately background and target.
+
+    Raises:
+        ValueError: The counts can't be read.
+    """
+    if not isinstance(counts, (str, bytes)):
+        return _plain_counts(counts)
+    if isinstance(counts, str):
+        if not counts.isascii():
+            raise ValueError('RLE counts hold characters that COCO never uses')
+        counts = counts.encode()
+    groups = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    last = (groups & 0x20) == 0
+    if not len(groups) or groups.min() < 0 or groups.max() > 63 or not last[-1]:
+        raise ValueError('RLE counts are cut off or hold characters that COCO '
+                         'never uses')
+    ends = np.flatnonzero(last)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    if (ends - starts).max() > 10:
+        raise ValueError('RLE counts hold a number beyond 55 bits')
+    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, ends - starts + 1))
+    values = np.add.reduceat((groups & 0x1f) << shifts, starts)
+    negative = (groups[ends] & 0x10) != 0
+    values -= negative * (np.int64(1) << (shifts[ends] + 5))
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def _plain_counts(counts):
+    if not isinstance(counts, Sequence):
+        raise ValueError(f'RLE counts must be a string or a list, got '
+                         f'{_shorten(counts)}')
+    try:
+        values = np.asarray(counts, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError('RLE counts must be numbers') from None
+    if values.ndim != 1 or not np.array_equal(values, np.round(values)):
+        raise ValueError('RLE counts must be a flat list of whole numbers')
+    return values.astype(np.int64)
+
+
+def _check_rle(rle, height, width):
+    """Raise for an RLE that isn't one of the image; True if it has pixels."""
+    if 'size' not in rle or 'counts' not in rle:
+        raise ValueError("RLE segment must have the keys 'size' and 'counts', "
+                         f'got {sorted(map(str, rle))}')
+    size = rle['size']
+    if not isinstance(size, Sequence) or list(size) != [height, width]:
+        raise ValueError(
+            f'RLE has the size (height, width) = {_shorten(size)}, '
+            f'its image has [{height}, {width}]')
+    counts = rle_counts(rle['counts'])
+    if (counts < 0).any() or counts.sum() != height * width:
+        raise ValueError(
+            f'RLE counts are broken: they cover {int(counts.sum())} pixels of '
+            f'{height * width}')
+    return bool(counts[1::2].any())
+
+
+def _check_polygon(polygon, height, width):
+    """Raise for a malformed polygon; True if its box meets the image."""
+    if not isinstance(polygon, Sequence) or isinstance(polygon, (str, bytes)):
+        raise ValueError(f'segment must be a polygon or an RLE dict, got '
+                         f'{_shorten(polygon)}')
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(
+            'polygon must be a flat list of at least three x, y pairs, got '
+            f'{len(polygon)} numbers')
+    try:
+        finite = all(map(isfinite, polygon))
+    except TypeError:
+        raise ValueError('polygon must be a flat list of numbers') from None
+    if not finite:
+        raise ValueError('polygon has a coordinate that is not finite')
+    xs, ys = polygon[::2], polygon[1::2]
+    return (min(xs) < width and max(xs) > 0 and min(ys) < height
+            and max(ys) > 0)
+
+
+def _compressed(rle):
+    """RLE dict as pycocotools wants it."""
+    height, width = rle['size']
+    if isinstance(rle['counts'], (str, bytes)):
+        return dict(size=[height, width], counts=rle['counts'])
+    counts = rle_counts(rle['counts']).tolist()
+    return mask_utils.frPyObjects(
+        dict(size=[height, width], counts=counts), height, width)
+
+
+def _shorten(value, length=60):
+    text = repr(value)
+    return text if len(text) <= length else text[:length] + '...'

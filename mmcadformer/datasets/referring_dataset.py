@@ -1,0 +1,252 @@
+"""What every referring segmentation dataset has in common."""
+import json
+import os
+from collections import Counter, defaultdict
+
+from mmengine.fileio import get_file_backend, get_text
+from mmengine.fileio.backends import LocalBackend
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+
+_LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
+
+
+class BaseReferringDataset(BaseSegDataset):
+    """Base of the datasets whose samples are (image, expression, mask).
+
+    A subclass reads its layout in :meth:`load_objects`. This class selects the
+    split, leaves out what ``exclude_file`` names, checks images and
+    expressions before any time is spent on training, and lays out the records:
+
+    - training (``test_mode=False``): one record per object, with all its
+      sentences (:class:`ChooseExpression` draws one);
+    - testing (``test_mode=True``): one record per sentence.
+
+    A record has the keys ``img_path``, ``image_id``, ``ref_id``, ``ann_id``,
+    ``category``, ``height``, ``width`` (pixels), ``segmentation`` (as stored,
+    decoded by :class:`LoadReferringMask`), ``expressions``, ``sent_ids``,
+    ``split``, ``dataset_name``, and MMSegmentation's ``seg_fields``,
+    ``label_map``, ``reduce_zero_label``.
+
+    ``metainfo['classes']`` are the categories of the objects. The mask label is
+    binary in any case (1 = target), so classes never remap labels.
+
+    Args:
+        data_root (str): Root folder of the data.
+        name (str): Name of the dataset: its folder below the root, and the
+            ``dataset_name`` in records, reports and metrics.
+        split (str): Split to load. ``'test'`` also takes every split whose
+            name contains it (RefCOCO's ``testA``, ``testB``).
+        exclude_file (str, optional): File with the ``ref_id``s to leave out:
+            a JSON list, or text with one per line and comments after ``#``.
+        data_prefix (dict): ``img_path`` is the image folder, absolute or below
+            ``data_root``. Defaults to the layout's own.
+        test_mode (bool): One record per sentence. Defaults to False.
+        lazy_init (bool): Don't read annotations yet. Defaults to False.
+        **kwargs: Further arguments of :class:`BaseSegDataset`.
+
+    Raises:
+        FileNotFoundError: An annotation file or images are missing.
+        ValueError: An annotation is damaged. File and entry are named.
+    """
+
+    def __init__(self,
+                 data_root,
+                 name,
+                 split='train',
+                 exclude_file=None,
+                 data_prefix=None,
+                 test_mode=False,
+                 lazy_init=False,
+                 **kwargs):
+        self.name = name
+        self.split = split
+        self.exclude_file = exclude_file
+        # The base class wants the classes of a test set before annotations
+        # are read, which is where they may come from: hence both flags later.
+        super().__init__(
+            data_root=data_root,
+            data_prefix=data_prefix or dict(img_path=self.default_img_dir()),
+            test_mode=False,
+            lazy_init=True,
+            **kwargs)
+        self.test_mode = test_mode
+        if not lazy_init:
+            self.full_init()
+
+    @classmethod
+    def get_label_map(cls, new_classes=None):
+        """None: classes are categories of objects, never labels in a mask."""
+        return None
+
+    def default_img_dir(self):
+        """str: Image folder below ``data_root`` in this layout."""
+        raise NotImplementedError
+
+    def load_objects(self):
+        """Read the objects of :attr:`split` from disk.
+
+        Called with everything set up. Implementations call
+        :meth:`select_refs` first, so that damage in entries that are not used
+        doesn't stop anyone.
+
+        Returns:
+            list[dict]: Records without the keys that this class adds
+            (``dataset_name``, ``seg_fields``, ``label_map``,
+            ``reduce_zero_label``), in the order of the file.
+        """
+        raise NotImplementedError
+
+    def load_data_list(self):
+        """Records of the split (see the class)."""
+        objects = self.load_objects()
+        self.check_images(objects)
+        self._set_classes(objects)
+        common = dict(
+            dataset_name=self.name, label_map=None, reduce_zero_label=False)
+        return [
+            dict(record, **common, seg_fields=[]) for obj in objects
+            for record in (self._per_sentence(obj) if self.test_mode else (obj,))
+        ]
+
+    @staticmethod
+    def _per_sentence(obj):
+        return [
+            dict(obj, expressions=[expression], sent_ids=[sent_id])
+            for expression, sent_id in zip(obj['expressions'], obj['sent_ids'])
+        ]
+
+    def select_refs(self, refs, source):
+        """Entries of the split that are not excluded.
+
+        Args:
+            refs (list[dict]): Entries with ``ref_id`` and ``split``.
+            source (str): File they are from, for messages.
+
+        Returns:
+            list[dict]: The entries to use.
+
+        Raises:
+            ValueError: The split is unknown or nothing of it is left, or an id
+                is used twice.
+        """
+        chosen = [ref for ref in refs if self._in_split(ref['split'])]
+        if not chosen:
+            available = sorted({str(ref['split']) for ref in refs})
+            raise ValueError(
+                f'{source}: no entry of the split {self.split!r}; available: '
+                f'{", ".join(available) or "none, the file is empty"}')
+        excluded = self._read_excluded()
+        kept = [ref for ref in chosen if str(ref['ref_id']) not in excluded]
+        if not kept:
+            raise ValueError(
+                f'{source}: all {len(chosen)} entries of the split '
+                f'{self.split!r} are left out by {self.exclude_file}')
+        if len(kept) < len(chosen):
+            print_log(
+                f'{self.name}/{self.split}: {len(chosen) - len(kept)} of '
+                f'{len(chosen)} objects left out by {self.exclude_file}',
+                logger='current')
+        self._check_unique([ref['ref_id'] for ref in refs],
+                           {ref['ref_id'] for ref in kept}, source)
+        return kept
+
+    def _in_split(self, value):
+        return value == self.split or (self.split == 'test'
+                                       and 'test' in str(value))
+
+    def _read_excluded(self):
+        """set[str]: Ids that ``exclude_file`` names."""
+        if self.exclude_file is None:
+            return set()
+        try:
+            text = get_text(self.exclude_file)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f'exclude_file {self.exclude_file} does not exist') from None
+        if str(self.exclude_file).endswith('.json'):
+            ids = json.loads(text)
+            if not isinstance(ids, list):
+                raise ValueError(
+                    f'{self.exclude_file}: expected a JSON list of ref_ids')
+            return {str(ref_id) for ref_id in ids}
+        lines = (line.split('#')[0].strip() for line in text.splitlines())
+        return {line for line in lines if line}
+
+    @staticmethod
+    def _check_unique(ids, used, source):
+        repeated = [i for i, n in Counter(ids).items() if n > 1 and i in used]
+        if repeated:
+            raise ValueError(
+                f'{source}: ref_id {repeated[0]!r} is used by more than one '
+                f'entry ({len(repeated)} such ids). {_LEAVE_OUT}')
+
+    @staticmethod
+    def check_expressions(expressions, where):
+        """Strip expressions and refuse empty ones.
+
+        Args:
+            expressions (list): Sentences of one object.
+            where (str): File and entry, for messages.
+
+        Returns:
+            list[str]: The sentences without white space around them.
+
+        Raises:
+            ValueError: There is none, or one is empty or no string.
+        """
+        if not expressions:
+            raise ValueError(f'{where} has no expression. {_LEAVE_OUT}')
+        for position, text in enumerate(expressions):
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(
+                    f'{where}: expression {position} is empty or not text '
+                    f'({text!r}). {_LEAVE_OUT}')
+        return [text.strip() for text in expressions]
+
+    def check_images(self, objects):
+        """Check by one listing per folder that all images are there.
+
+        Only on a local disk: remote storages list slowly, if at all.
+
+        Args:
+            objects (list[dict]): Records with ``img_path``.
+
+        Raises:
+            FileNotFoundError: Images are missing; the first few are named.
+        """
+        backend = get_file_backend(
+            self.data_prefix['img_path'], backend_args=self.backend_args)
+        if not isinstance(backend, LocalBackend):
+            return
+        wanted = defaultdict(set)
+        for obj in objects:
+            folder, file_name = os.path.split(obj['img_path'])
+            wanted[folder].add(file_name)
+        missing = []
+        for folder, names in sorted(wanted.items()):
+            if not os.path.isdir(folder):
+                raise FileNotFoundError(
+                    f'image folder {folder} of {self.name!r} does not exist. '
+                    f'{self.expected_tree()}')
+            missing += [
+                os.path.join(folder, name)
+                for name in sorted(names.difference(os.listdir(folder)))
+            ]
+        if missing:
+            shown = ''.join(f'\n  {path}' for path in missing[:5])
+            more = f'\n  ... {len(missing) - 5} more' if len(missing) > 5 else ''
+            raise FileNotFoundError(
+                f'{self.name}/{self.split}: {len(missing)} images that the '
+                f'annotations name are missing:{shown}{more}')
+
+    def expected_tree(self):
+        """str: The folders and files that the layout consists of."""
+        return ''
+
+    def _set_classes(self, objects):
+        """Take the categories that occur, unless the classes are fixed."""
+        if not self._metainfo.get('classes'):
+            self._metainfo['classes'] = tuple(
+                sorted({obj['category'] for obj in objects}))
+            self._metainfo['palette'] = self._update_palette()

@@ -1,0 +1,43 @@
+"""Pack a sample for the model."""
+from mmseg.datasets.transforms import PackSegInputs
+from mmseg.registry import TRANSFORMS
+
+META_KEYS = ('expression', 'img_path', 'ori_shape', 'img_shape',
+             'scale_factor', 'image_id', 'ref_id', 'sent_id', 'ann_id',
+             'category', 'dataset_name', 'flip', 'flip_direction', 'rotation')
+
+
+@TRANSFORMS.register_module()
+class PackReferringInputs(PackSegInputs):
+    """Pack image, mask and expression.
+
+    Required Keys:
+
+    - img (np.ndarray): (H, W, 3)
+    - expression (str): set by :class:`ChooseExpression`
+    - gt_seg_map (optional)
+    - the other ``meta_keys`` (optional)
+
+    Added Keys:
+
+    - inputs (torch.Tensor): (3, H, W), of the image's type
+    - data_samples (SegDataSample): ``gt_sem_seg`` int64 (1, H, W) if there is
+      a mask, the ``meta_keys`` as metainfo
+
+    Args:
+        meta_keys (Sequence[str]): Keys to keep as metainfo; those that a
+            sample lacks are skipped.
+
+    Raises:
+        KeyError: There is no expression.
+    """
+
+    def __init__(self, meta_keys=META_KEYS):
+        super().__init__(meta_keys=meta_keys)
+
+    def transform(self, results):
+        """Return ``inputs`` and ``data_samples``."""
+        if 'expression' not in results:
+            raise KeyError("PackReferringInputs: no 'expression' in the sample;"
+                           ' put ChooseExpression into the pipeline')
+        return super().transform(results)

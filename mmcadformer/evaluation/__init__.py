@@ -1,0 +1,4 @@
+"""Evaluation of referring segmentation."""
+from .referring_iou import ReferringIoUMetric
+
+__all__ = ['ReferringIoUMetric']
