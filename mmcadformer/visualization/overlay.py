@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masks on an image, with the expression that they belong to."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .text import draw_text_strip
+
+Color = tuple[int, int, int]
+
+# Orange and sky blue stay apart for every common form of colour blindness.
+PRED_COLOR: Color = (255, 140, 0)
+TRUTH_COLOR: Color = (0, 200, 255)
+# Labels of a mask that isn't boolean.
+TARGET, IGNORE = 1, 255
+
+
+def mask_iou(pred: np.ndarray, truth: np.ndarray) -> float:
+    """Intersection over union of two masks, in 0...1.
+
+    Args:
+        pred: Boolean (H, W), or labels in which 1 is the target.
+        truth: The same; pixels labelled 255 are left out.
+
+    Returns:
+        The ratio; 1 where both are empty.
+    """
+    valid = np.asarray(truth) != IGNORE
+    pred, truth = _is_target(pred) & valid, _is_target(truth) & valid
+    union = np.count_nonzero(pred | truth)
+    return np.count_nonzero(pred & truth) / union if union else 1.0
+
+
+def draw_referring_overlay(
+    image: np.ndarray,
+    expression: str,
+    pred: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
+    *,
+    score: float | None = None,
+    alpha: float = 0.45,
+    text_position: str = 'below',
+    min_width: int = 320,
+    pred_color: Color = PRED_COLOR,
+    truth_color: Color = TRUTH_COLOR,
+) -> np.ndarray:
+    """Draws prediction and truth onto the image, and the expression beside it.
+
+    The prediction is a tinted area with a contour. The truth is a contour, and a
+    tinted area too where there is no prediction. A legend says which is which, and
+    how well they agree.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        expression: What the masks stand for, in any script.
+        pred: Boolean (H, W), or labels in which 1 is the target.
+        truth: The same; pixels labelled 255 count for nothing.
+        score: Confidence of the prediction in 0...1, for the legend.
+        alpha: Opacity of the tint, 0...1.
+        text_position: Where the strip with the text goes, 'below' or 'above'.
+        min_width: Images narrower than this are enlarged by a whole factor, so
+            that text beside them can be read. Pixels.
+        pred_color, truth_color: RGB.
+
+    Returns:
+        RGB uint8 (H', W', 3), with H' > H for the text and W' >= W.
+
+    Raises:
+        ValueError: If the image or a mask has the wrong shape or type, or
+            ``text_position`` is unknown.
+    """
+    if text_position not in ('below', 'above'):
+        raise ValueError(
+            f"text_position must be 'below' or 'above', not {text_position!r}"
+        )
+    picture = _tinted(image, pred, truth, alpha, min_width, pred_color, truth_color)
+    legend = []
+    if pred is not None:
+        legend.append((pred_color, 'prediction'))
+    if truth is not None:
+        legend.append((truth_color, 'truth'))
+    legend += _numbers(pred, truth, score)
+    strip = _strip(picture.shape[1], expression, legend)
+    parts = [picture, strip] if text_position == 'below' else [strip, picture]
+    return np.concatenate(parts)
+
+
+def draw_referring_panels(
+    image: np.ndarray,
+    expression: str,
+    pred: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
+    *,
+    alpha: float = 0.45,
+    min_width: int = 320,
+) -> np.ndarray:
+    """Draws image, prediction and truth side by side above the expression.
+
+    Args:
+        image, expression, pred, truth, alpha: As in
+            :func:`draw_referring_overlay`. A panel that has no mask is left out.
+        min_width: The least width of a panel in pixels.
+
+    Returns:
+        RGB uint8.
+
+    Raises:
+        ValueError: If the image or a mask has the wrong shape or type.
+    """
+    panels = [('image', None, None)]
+    if pred is not None:
+        panels.append(('prediction', pred, None))
+    if truth is not None:
+        panels.append(('truth', None, truth))
+    columns = []
+    for title, pred_mask, truth_mask in panels:
+        picture = _tinted(
+            image, pred_mask, truth_mask, alpha, min_width, PRED_COLOR, TRUTH_COLOR
+        )
+        columns.append(np.concatenate([_strip(picture.shape[1], title, []), picture]))
+    gap = np.full((columns[0].shape[0], 4, 3), 255, np.uint8)
+    row = [part for column in columns for part in (gap, column)][1:]
+    top = np.concatenate(row, axis=1)
+    numbers = _numbers(pred, truth, None)
+    font_size = _font_size(columns[0].shape[1])
+    bottom = draw_text_strip(top.shape[1], expression, numbers, font_size)
+    return np.concatenate([top, bottom])
+
+
+def _numbers(
+    pred: np.ndarray | None, truth: np.ndarray | None, score: float | None
+) -> list[tuple[None, str]]:
+    numbers = []
+    if pred is not None and truth is not None:
+        numbers.append((None, f'IoU {100 * mask_iou(pred, truth):.1f} %'))
+    if score is not None:
+        numbers.append((None, f'score {score:.2f}'))
+    return numbers
+
+
+def _strip(width: int, text: str, legend: list) -> np.ndarray:
+    return draw_text_strip(width, text, legend, _font_size(width))
+
+
+def _font_size(width: int) -> int:
+    return int(np.clip(width / 30, 13, 40))
+
+
+def _tinted(
+    image: np.ndarray,
+    pred: np.ndarray | None,
+    truth: np.ndarray | None,
+    alpha: float,
+    min_width: int,
+    pred_color: Color,
+    truth_color: Color,
+) -> np.ndarray:
+    """Image with masks, enlarged by a whole factor if it is narrow."""
+    _check_image(image)
+    masks = []
+    for name, mask, color in (
+        ('pred', pred, pred_color),
+        ('truth', truth, truth_color),
+    ):
+        if mask is not None:
+            _check_mask(name, mask, image)
+            masks.append((_is_target(mask), color))
+    factor = max(1, -(-min_width // image.shape[1]))
+    picture = _enlarge(np.ascontiguousarray(image), factor)
+    masks = [(_enlarge(mask.astype(np.uint8), factor), color) for mask, color in masks]
+    if masks:
+        area, color = masks[0]
+        tint = (1 - alpha) * picture + alpha * np.array(color)
+        picture = np.where(area[..., None] > 0, tint.round(), picture).astype(np.uint8)
+    # One pixel of contour per 250 px, so that it's seen on large pictures too.
+    thickness = max(1, round(min(picture.shape[:2]) / 250))
+    for area, color in masks:
+        contours, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, contours, -1, color, thickness)
+    return picture
+
+
+def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _is_target(mask: np.ndarray) -> np.ndarray:
+    mask = np.asarray(mask)
+    return mask if mask.dtype == bool else mask == TARGET
+
+
+def _check_image(image: np.ndarray) -> None:
+    shape, dtype = getattr(image, 'shape', None), getattr(image, 'dtype', None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
+        raise ValueError(
+            f'image must be an RGB uint8 array (H, W, 3), not {dtype} {shape}'
+        )
+    if 0 in shape:
+        raise ValueError(f'image has no pixels, its shape is {shape}')
+
+
+def _check_mask(name: str, mask: np.ndarray, image: np.ndarray) -> None:
+    if np.shape(mask) != image.shape[:2]:
+        raise ValueError(
+            f'{name} must have the size of the image, {image.shape[:2]}, '
+            f'not {np.shape(mask)}'
+        )

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Referring results for MMEngine's visualisation backends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.dist import master_only
+from mmseg.registry import VISUALIZERS
+from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
+
+from .overlay import draw_referring_panels
+
+
+@VISUALIZERS.register_module()
+class ReferringVisualizer(SegLocalVisualizer):
+    """Shows image, prediction and truth side by side above the expression.
+
+    Works with each of MMEngine's backends (files, TensorBoard, ...). The classes
+    and palette of a dataset play no part: a referring mask has one target.
+
+    Args:
+        alpha: Opacity of the masks, 0...1. Default: 0.45.
+        min_width: The least width of a panel in pixels. Default: 320.
+        **kwargs: Keys of :class:`mmseg.visualization.SegLocalVisualizer`
+            (``name``, ``vis_backends``, ``save_dir``, ...).
+    """
+
+    def __init__(
+        self,
+        name: str = 'visualizer',
+        alpha: float = 0.45,
+        min_width: int = 320,
+        **kwargs,
+    ) -> None:
+        super().__init__(name=name, alpha=alpha, **kwargs)
+        self.min_width = min_width
+
+    def draw_datasample(
+        self,
+        image: np.ndarray,
+        data_sample: SegDataSample,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+    ) -> np.ndarray:
+        """Draws the panels of one sample.
+
+        Args:
+            image: RGB uint8 (H, W, 3), of the size of the masks.
+            data_sample: Holds ``expression`` and, as far as they are known,
+                ``pred_sem_seg`` and ``gt_sem_seg`` (1, H, W).
+            draw_gt: Whether to show the truth.
+            draw_pred: Whether to show the prediction.
+
+        Returns:
+            RGB uint8 (H', W', 3).
+
+        Raises:
+            ValueError: If a mask doesn't have the size of the image.
+        """
+        return draw_referring_panels(
+            image,
+            data_sample.metainfo.get('expression', ''),
+            pred=_mask(data_sample, 'pred_sem_seg') if draw_pred else None,
+            truth=_mask(data_sample, 'gt_sem_seg') if draw_gt else None,
+            alpha=self.alpha,
+            min_width=self.min_width,
+        )
+
+    @master_only
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: SegDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        show: bool = False,
+        wait_time: float = 0,
+        out_file: str | Path | None = None,
+        step: int = 0,
+        **kwargs,
+    ) -> None:
+        """Draws one sample and hands it to all backends.
+
+        Args:
+            name: Name of the picture in the backends.
+            image, data_sample, draw_gt, draw_pred: See :meth:`draw_datasample`;
+                without a data sample the image alone is taken.
+            show: Open a window.
+            wait_time: Seconds that the window stays; 0 waits for a key.
+            out_file: Write this file instead of using the backends.
+            step: Training step in the backends.
+            **kwargs: Options of MMSegmentation's method that don't apply here.
+        """
+        if data_sample is None:
+            drawn = image
+        else:
+            drawn = self.draw_datasample(image, data_sample, draw_gt, draw_pred)
+        if show:
+            self.show(drawn, win_name=name, wait_time=wait_time)
+        if out_file is not None:
+            mmcv.imwrite(mmcv.rgb2bgr(drawn), str(out_file))
+        else:
+            self.add_image(name, drawn, step)
+
+
+def _mask(data_sample: SegDataSample, key: str) -> np.ndarray | None:
+    if key not in data_sample:
+        return None
+    return data_sample.get(key).data.squeeze(0).cpu().numpy()
