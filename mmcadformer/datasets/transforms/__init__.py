@@ -1,9 +1,12 @@
 """Transforms of referring segmentation samples."""
+from .direction_words import rewrite_directions
 from .erasing import RandomBoxErasing
+from .flipping import RandomReferringFlip, RandomReferringRotate90
 from .formatting import PackReferringInputs
 from .loading import ChooseExpression, LoadReferringMask
 
 __all__ = [
     'ChooseExpression', 'LoadReferringMask', 'PackReferringInputs',
-    'RandomBoxErasing'
+    'RandomBoxErasing', 'RandomReferringFlip', 'RandomReferringRotate90',
+    'rewrite_directions'
 ]
