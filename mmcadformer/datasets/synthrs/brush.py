@@ -1,5 +1,7 @@
 # Copyright (c) mmcadformer contributors. All rights reserved.
 """Anti-aliased drawing of small shapes at float pixel coordinates."""
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -15,11 +17,15 @@ def rectangle(length, width, x=0.0, y=0.0):
 
 def arc(radius, start=0.0, stop=360.0, x=0.0, y=0.0, points=32):
     """Points on an arc, angles in degrees, shape ``(points, 2)``."""
+    return _unit_arc(start, stop, points) * radius + (x, y)
+
+
+@lru_cache(maxsize=256)
+def _unit_arc(start, stop, points):
     closed = abs(stop - start) >= 360
     angles = np.radians(
         np.linspace(start, stop, points, endpoint=not closed))
-    return np.stack([x + radius * np.cos(angles),
-                     y + radius * np.sin(angles)], axis=1)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def stadium(length, width, points=14):
@@ -87,6 +93,12 @@ class Brush:
             cv2.fillPoly(self.part, [self._fixed(points)], _rgb(color),
                          cv2.LINE_8, _SHIFT)
 
+    def blend(self, points, color, opacity):
+        """Fill a polygon so that what lies below shines through."""
+        part, mask = self._inside(points)
+        paint = np.asarray(_rgb(color)) * opacity
+        part[mask] = np.round(part[mask] * (1 - opacity) + paint)
+
     def line(self, points, color, width, closed=False):
         """Draw a polyline ``width`` pixels wide."""
         if not self.empty:
@@ -96,12 +108,22 @@ class Brush:
 
     def shade(self, points, factor):
         """Multiply what lies inside a polygon by ``factor``."""
+        part, mask = self._inside(points)
+        part[mask] = np.round(part[mask] * factor)
+
+    def _inside(self, points):
+        """The piece of the image around a polygon, and where it is inside."""
         if self.empty:
-            return
-        mask = np.zeros(self.part.shape[:2], np.uint8)
-        cv2.fillPoly(mask, [self._fixed(points)], 255, cv2.LINE_8, _SHIFT)
-        shaded = cv2.convertScaleAbs(self.part, alpha=factor)
-        cv2.copyTo(shaded, mask, self.part)
+            return np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), bool)
+        points = self._fixed(points)
+        corner = np.maximum(points.min(axis=0) >> _SHIFT, 0)
+        end = np.maximum((points.max(axis=0) >> _SHIFT) + 2, corner)
+        part = self.part[corner[1]:end[1], corner[0]:end[0]]
+        mask = np.zeros(part.shape[:2], np.uint8)
+        if mask.size:
+            cv2.fillPoly(mask, [points - (corner << _SHIFT)], 1, cv2.LINE_8,
+                         _SHIFT)
+        return part, mask.astype(bool)
 
     def commit(self):
         """Average the drawing back onto the canvas."""

@@ -53,12 +53,17 @@ _RELATION_PHRASES = {
 }
 _DISTANCE_PHRASES = {'nearest': ('nearest to', 'closest to'),
                      'farthest': ('farthest from', 'farthest away from')}
+_JOIN = ' and '
 _LINKS = ('', '', '', 'located ', 'that is ')
+_PAIRS = {
+    ('color', 'position'), ('color', 'relation'), ('color', 'extreme'),
+    ('color', 'size'), ('color', 'distance'), ('position', 'size'),
+    ('position', 'extreme'), ('relation', 'size'), ('relation', 'relation')}
 _ARTICLES = ('the ', 'the ', 'the ', '')
 
 
 def _vocabulary():
-    texts = [*CATEGORIES, *_CORNER_PHRASES, *_CENTER_PHRASES, *_LINKS,
+    texts = [*CATEGORIES, *_CORNER_PHRASES, *_CENTER_PHRASES, *_LINKS, _JOIN,
              *_ARTICLES, *_ORDINAL_WORDS.values(), _ORDINAL_PHRASE, *SIDES]
     for table in (OBJECT_COLORS, _REGION_WORDS, _HALF_PHRASES, _EXTREME_WORDS,
                   _EXTREME_PHRASES, _SIZE_WORDS, _RELATION_PHRASES,
@@ -77,52 +82,44 @@ def _pick(rng, options):
     return options[int(rng.integers(len(options)))]
 
 
-def realize(program, rng, article=None):
+def realize(program, rng, short=False):
     """Say a program in English.
 
     Args:
         program (list): Steps, see :mod:`.semantics`.
         rng (np.random.Generator): Chooses between wordings.
-        article (str, optional): Text before the noun phrase; 'the ' or
-            nothing by default.
+        short (bool): Whether all but relations has to stand before the noun,
+            so that nothing can be taken for a part of a longer sentence.
 
     Returns:
         str: Expression in lower case.
     """
-    before, after = [], []
-    color = noun = ''
+    words, phrases, color, noun = [], [], '', ''
+    alone = sum(step[0] not in ('category', 'color') for step in program) == 1
     for step in program:
-        kind = step[0]
-        if kind == 'category':
+        if step[0] == 'category':
             noun = step[1]
-        elif kind == 'color':
-            color = step[1]
+        elif step[0] == 'color':
+            color = step[1] + ' '
         else:
-            word, phrase = _modifier(step, rng, bool(before), bool(after))
-            before = [word] + before if word else before
-            after = after + [phrase] if phrase else after
-    words = ' '.join([*before, color, noun] if color else [*before, noun])
-    if after:
-        link = _pick(rng, _LINKS)
-        words += ' ' + link + ' '.join(after)
-    return (_pick(rng, _ARTICLES) if article is None else article) + words
+            word, phrase = _modifier(step, rng, alone, short)
+            words += [word] if word else []
+            phrases += [phrase] if phrase else []
+    text = ' '.join([*words, color + noun])
+    if phrases:
+        counted = any(step[0] == 'ordinal' for step in program)
+        link = '' if counted else _pick(rng, _LINKS)
+        text += ' ' + link + _JOIN.join(phrases)
+    return (_ARTICLES[0] if short else _pick(rng, _ARTICLES)) + text
 
 
-def _modifier(step, rng, has_word, has_phrase):
-    """Word before and phrase after the noun for one step of a program."""
+def _modifier(step, rng, alone, short):
+    """Word before the noun and phrase after it for one step."""
     kind = step[0]
     if kind == 'position':
-        region = step[1]
-        if region == 'center':
-            return '', _pick(rng, _CENTER_PHRASES)
-        if not has_word and rng.random() < 0.3:
-            return _pick(rng, _REGION_WORDS[region]), ''
-        if region in SIDES:
-            return '', _pick(rng, _HALF_PHRASES[region])
-        corner = _pick(rng, _REGION_WORDS[region])
-        return '', _pick(rng, _CORNER_PHRASES).format(corner)
+        return _place(step[1], rng, alone)
     if kind == 'extreme':
-        if has_phrase or rng.random() < 0.7:
+        if short or not alone or rng.random() < 0.7:
             return _pick(rng, _EXTREME_WORDS[step[1]]), ''
         return '', _pick(rng, _EXTREME_PHRASES[step[1]])
     if kind == 'size':
@@ -130,19 +127,30 @@ def _modifier(step, rng, has_word, has_phrase):
     if kind == 'ordinal':
         return _ORDINAL_WORDS[step[1]], _ORDINAL_PHRASE.format(step[2])
     table = _RELATION_PHRASES if kind == 'relation' else _DISTANCE_PHRASES
-    anchor = realize(step[2], rng, article='the ')
+    anchor = realize(step[2], rng, short=True)
     return '', f'{_pick(rng, table[step[1]])} {anchor}'
 
 
-def describe(semantics, index, max_complexity=1):
+def _place(region, rng, alone):
+    if region == 'center':
+        return '', _pick(rng, _CENTER_PHRASES)
+    if alone and rng.random() < 0.3:
+        return _pick(rng, _REGION_WORDS[region]), ''
+    if region in SIDES:
+        return '', _pick(rng, _HALF_PHRASES[region])
+    corner = _pick(rng, _REGION_WORDS[region])
+    return '', _pick(rng, _CORNER_PHRASES).format(corner)
+
+
+def describe(semantics, index, complexity=1):
     """Programs that mean one object and no other.
 
     Args:
         semantics (SceneSemantics): The scene.
         index (int): Which object.
-        max_complexity (int): 1 for one distinction at a time and anchors
-            named by category or colour; 2 adds combinations of two steps; 3
-            adds counted objects and anchors described by size or place.
+        complexity (int): 1 for one distinction at a time and anchors named by
+            category or colour; 2 adds combinations of two steps; 3 adds
+            counted objects and anchors described by size or place.
 
     Returns:
         dict[str, list]: Programs by type (:data:`EXPRESSION_TYPES`).
@@ -150,87 +158,77 @@ def describe(semantics, index, max_complexity=1):
     fact = semantics.facts[index]
     noun = [['category', fact.category]]
     found = {kind: [] for kind in EXPRESSION_TYPES}
-
-    def keep(kind, program):
-        if semantics.resolve(program) == index:
-            found[kind].append(program)
-            return True
-        return False
-
-    if keep('category', noun):
-        alone = True
-    else:
-        alone = False
-    colors = [['color', fact.color]] if fact.color else []
-    singles = _steps(semantics, index, max_complexity)
-    if not alone:
-        for step in colors:
-            keep('color', noun + [step])
-        for kind, step in singles:
-            if kind != 'relation':
-                keep(kind, noun + [step])
-    for kind, step in singles:
-        if kind == 'relation' and not alone:
-            keep(kind, noun + [step])
-    if max_complexity >= 2 and not alone:
-        _combine(semantics, index, noun, colors, singles, keep)
+    if semantics.resolve(noun) == index:  # no other word would add anything
+        found['category'].append(noun)
+        return found
+    steps = _steps(semantics, index, complexity)
+    enough, weak = [], []
+    for kind, step in steps:
+        means = semantics.resolve(noun + [step])
+        (enough if means == index else weak).append((kind, step))
+    for kind, step in enough:
+        found[kind].append(noun + [step])
+    if complexity >= 2:
+        found['combination'] = [
+            noun + pair for pair in _pairs([step for _, step in weak])
+            if semantics.resolve(noun + pair) == index]
     return found
 
 
-def _steps(semantics, index, max_complexity):
-    """Single steps that could tell one object from others, with types."""
-    steps = [('position', ['position', p]) for p in POSITIONS
-             if semantics._positions[p][0] >> index & 1]
+def _steps(semantics, index, complexity):
+    """Steps that may tell an object from others of its category, by type."""
+    color = semantics.facts[index].color
+    steps = [('color', ['color', color])] if color else []
+    steps += [('position', ['position', region]) for region in POSITIONS]
     steps += [('position', ['extreme', side]) for side in SIDES]
     steps += [('size', ['size', which]) for which in _SIZE_WORDS]
-    if max_complexity >= 3:
-        steps += [('position', ['ordinal', n, side])
-                  for n in _ORDINAL_WORDS for side in SIDES]
-    for anchor, program in _anchors(semantics, max_complexity):
-        if anchor == index:
-            continue
-        steps += [('relation', ['relation', side, program]) for side in SIDES
-                  if semantics._relation(side, anchor)[0] >> index & 1]
-        steps += [('relation', ['distance', which, program])
-                  for which in _DISTANCE_PHRASES]
-    return steps
+    if complexity >= 3:
+        steps += [('position', ['ordinal', number, side])
+                  for number in _ORDINAL_WORDS for side in SIDES]
+    for anchor, program in _anchors(semantics, complexity):
+        if anchor != index:
+            steps += [('relation', ['relation', side, program])
+                      for side in SIDES]
+            steps += [('relation', ['distance', which, program])
+                      for which in _DISTANCE_PHRASES]
+    filters = 'color', 'position', 'relation'
+    return [(kind, step) for kind, step in steps if step[0] not in filters
+            or semantics.select(step)[0] >> index & 1]
 
 
-def _anchors(semantics, max_complexity):
+def _anchors(semantics, complexity):
     """Objects that a short phrase names: pairs of index and program."""
     anchors = []
     for index, fact in enumerate(semantics.facts):
-        noun = [['category', fact.category]]
-        options = [noun]
+        options = [[]]
         if fact.color:
-            options.append(noun + [['color', fact.color]])
-        if max_complexity >= 3:
-            options += [noun + [['size', which]] for which in _SIZE_WORDS]
-            options += [noun + [['extreme', side]] for side in SIDES]
-        for program in options:
+            options.append([['color', fact.color]])
+        if complexity >= 3:
+            options += [[['size', which]] for which in _SIZE_WORDS]
+            options += [[['extreme', side]] for side in SIDES]
+        for option in options:
+            program = [['category', fact.category]] + option
             if semantics.resolve(program) == index:
                 anchors.append((index, program))
                 break
     return anchors
 
 
-def _combine(semantics, index, noun, colors, singles, keep):
-    """Pairs of steps of which neither suffices alone."""
-    filters = colors + [s for _, s in singles if s[0] in ('position',
-                                                         'relation')]
-    filters = [s for s in filters if semantics.resolve(noun + [s]) != index]
-    for position, first in enumerate(filters):
-        for second in filters[position + 1:]:
-            if first[0] != second[0]:
-                keep('combination', noun + [first, second])
-        for _, step in singles:
-            if step[0] in ('extreme', 'size', 'distance') and \
-                    _compatible(first, step) and \
-                    semantics.resolve(noun + [step]) != index:
-                keep('combination', noun + [first, step])
+def _pairs(steps):
+    """Pairs of steps that one phrase can say without doubt."""
+    for first in steps:
+        for second in steps:
+            if (first[0], second[0]) not in _PAIRS:
+                continue
+            if second[0] == 'relation' and first[0] == 'relation':
+                if first[2] == second[2] or first[1] >= second[1]:
+                    continue
+            if second[0] == 'extreme' and first[0] == 'position':
+                if not _crossed(first[1], second[1]):
+                    continue
+            yield [first, second]
 
 
-def _compatible(first, last):
-    """Whether two steps can be said in one phrase."""
-    return first[0] == 'color' or last[0] == 'size' or (
-        first[0] == 'position' and last[0] == 'extreme')
+def _crossed(region, side):
+    """Whether a half of the image and a side are at right angles."""
+    return region in SIDES and (region in SIDES[:2]) != (side in SIDES[:2])

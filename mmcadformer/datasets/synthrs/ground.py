@@ -14,6 +14,8 @@ _GROUNDS = {  # two colours that low-frequency noise mixes
     'concrete': ((150, 148, 142), (180, 176, 168)),
     'forest': ((40, 66, 38), (70, 96, 52)),
 }
+_ROUGHNESS = {'grass': 0.7, 'dry grass': 0.8, 'soil': 0.7, 'sand': 0.5,
+              'asphalt': 0.35, 'concrete': 0.35, 'forest': 1.3}
 _ROOFS = ((156, 84, 62), (120, 72, 60), (104, 104, 110), (172, 166, 158),
           (84, 78, 80), (190, 150, 120))
 _CARS = ((220, 220, 222), (40, 42, 46), (150, 40, 36), (44, 66, 120),
@@ -41,7 +43,13 @@ def _mix(first, second, amount):
 
 def _textured(rng, kind, height, width):
     amount = smooth_noise(rng, height, width, 3, octaves=4)
-    return _mix(*_GROUNDS[kind], amount)
+    image = _mix(*_GROUNDS[kind], amount)
+    for share, strength in ((1 / 12, 7), (1 / 3, 9)):  # tufts and grain
+        shape = max(2, int(height * share)), max(2, int(width * share))
+        grain = rng.standard_normal(shape, dtype=np.float32)
+        grain = cv2.resize(grain, (width, height))
+        image += (strength * _ROUGHNESS[kind] * grain)[..., None]
+    return image
 
 
 def make_ground(rng, height, width):
@@ -66,7 +74,7 @@ def make_ground(rng, height, width):
     if rng.random() < 0.35:
         _plough(rng, image)
     if rng.random() < 0.2:
-        pond = smooth_noise(rng, height, width, 2, octaves=2)
+        pond = smooth_noise(rng, height, width, 2, octaves=3)
         edge = np.clip((pond - 0.8) * 20, 0, 1)
         image += (np.float32((44, 70, 84)) - image) * edge[..., None]
     return np.clip(image, 0, 255).astype(np.uint8)
@@ -152,7 +160,7 @@ def finish(rng, image):
     """Lighting, haze and sensor noise over the whole image."""
     height, width = image.shape[:2]
     result = image.astype(np.float32)
-    tint = rng.uniform(0.95, 1.05, 3).astype(np.float32)
+    tint = rng.uniform(0.97, 1.03, 3).astype(np.float32)
     result *= tint * np.float32(rng.uniform(0.86, 1.1))
     slope = smooth_noise(rng, height, width, 1, octaves=1)
     result *= (0.94 + 0.12 * slope)[..., None]

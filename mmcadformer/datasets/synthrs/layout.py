@@ -1,11 +1,12 @@
 # Copyright (c) mmcadformer contributors. All rights reserved.
 """Where the objects of a SynthRS scene stand."""
 from dataclasses import dataclass
+from itertools import cycle
 
 import cv2
 import numpy as np
 
-from .objects import CATEGORIES, random_object
+from .objects import CATEGORIES, OBJECT_COLORS, random_object
 
 _GRID = 160  # side of the map of taken ground
 
@@ -43,20 +44,20 @@ class Difficulty:
 
 DIFFICULTIES = {
     'easy': Difficulty(
-        main=(3, 4), others=(1, 2), other_categories=2, size=(0.18, 0.3),
+        main=(3, 5), others=(1, 2), other_categories=2, size=(0.18, 0.3),
         clutter=(0, 8), complexity=2,
-        weights=dict(category=0.5, position=6, size=2, color=2, relation=0.7,
+        weights=dict(category=1, position=4, size=3, color=3, relation=0.6,
                      combination=0.8)),
     'normal': Difficulty(
         main=(3, 5), others=(2, 4), other_categories=2, size=(0.12, 0.24),
         clutter=(4, 20), complexity=2,
-        weights=dict(category=0.3, position=3, size=1.5, color=1.5, relation=3,
+        weights=dict(category=1, position=3, size=3, color=3, relation=3,
                      combination=2)),
     'hard': Difficulty(
         main=(4, 7), others=(4, 8), other_categories=3, size=(0.07, 0.19),
         clutter=(12, 48), complexity=3,
-        weights=dict(category=0.1, position=2, size=1, color=1, relation=4,
-                     combination=4)),
+        weights=dict(category=1, position=2, size=2, color=2, relation=4,
+                     combination=5)),
 }
 """dict[str, Difficulty]: Presets."""
 
@@ -116,6 +117,18 @@ def choose_objects(rng, difficulty):
     return [str(c) for c in rng.permutation(chosen)]
 
 
+def _choose_colors(rng):
+    """Endless colours by category: all at random, or in turn."""
+    colors = {}
+    in_turn = rng.random() < 0.5  # makes more objects the only red one
+    for category, options in OBJECT_COLORS.items():
+        order = [str(c) for c in rng.permutation(options)]
+        if not in_turn:
+            order = [str(c) for c in rng.choice(options, 24)]
+        colors[category] = cycle(order)
+    return colors
+
+
 def place_objects(rng, image_size, difficulty, ground):
     """Put objects on free ground so that none touches another one.
 
@@ -130,20 +143,29 @@ def place_objects(rng, image_size, difficulty, ground):
     """
     aligned = rng.random() < 0.4
     common = float(rng.uniform(0, 360))
+    colors = _choose_colors(rng)
     placed = []
     for category in choose_objects(rng, difficulty):
         size = rng.uniform(*difficulty.size) * _SIZE_FACTORS[category]
         size *= image_size
         angle = common + 90.0 * rng.integers(4) if aligned else None
-        obj = random_object(rng, category, (0, 0), size, angle)
-        for attempt in range(80):
-            if attempt and attempt % 20 == 0:
-                obj.size *= 0.88
-            half = obj.size * 0.3
-            x, y = rng.uniform(half, image_size - half, 2)
-            obj.center = (float(x), float(y))
-            if ground.free(obj.clearance()):
-                ground.take(obj.clearance())
+        color = next(colors[category]) if category in colors else None
+        obj = random_object(rng, category, (0, 0), size, angle, color)
+        for _ in range(4):
+            if _find_place(rng, image_size, obj, ground):
                 placed.append(obj)
                 break
+            obj.size *= 0.88
     return placed
+
+
+def _find_place(rng, image_size, obj, ground, tries=20):
+    """Move an object to free ground; False if none was found."""
+    outline = obj.clearance() - np.asarray(obj.center)
+    half = obj.size * 0.3
+    for place in rng.uniform(half, image_size - half, (tries, 2)):
+        if ground.free(outline + place):
+            ground.take(outline + place)
+            obj.center = (float(place[0]), float(place[1]))
+            return True
+    return False

@@ -63,7 +63,7 @@ class SceneObject:
     def clearance(self):
         """Outline of the ground that the object needs, shape ``(N, 2)``."""
         if self.category == 'roundabout':
-            return arc(self.size * 0.82, points=16) + np.asarray(self.center)
+            return arc(self.size * 0.9, points=16) + np.asarray(self.center)
         return self.polygon()
 
     def bbox(self):
@@ -251,10 +251,14 @@ def _draw_roundabout(brush, obj, light):
     count = 3 if obj.style.get('variant', 0) == 0 else 4
     for index in range(count):
         angle = index * 360 / count + turns[index]
-        arm = rectangle(radius * 0.95, radius * 0.56, x=radius * 1.15)
-        brush.fill(rotate(arm, angle), road)
-        brush.line(rotate([(radius * 1.05, 0), (radius * 1.6, 0)], angle),
+        brush.fill(rotate(rectangle(radius * 0.5, radius * 0.56, radius),
+                          angle), road)
+        brush.line(rotate([(radius * 1.02, 0), (radius * 1.25, 0)], angle),
                    _WHITE, pen)
+        for step in range(8):  # the road fades into the ground
+            piece = rectangle(radius * 0.08, radius * 0.56,
+                              radius * (1.29 + 0.08 * step))
+            brush.blend(rotate(piece, angle), road, 0.9 - 0.11 * step)
     brush.fill(_round_outline(obj), road)
     brush.line(arc(radius * 0.95, points=40), road * 1.5, pen, closed=True)
     for start in range(0, 360, 30):

@@ -42,14 +42,17 @@ def make_scene(rng, image_size=128, difficulty='easy', max_refs=4,
     Args:
         rng (np.random.Generator): Source of randomness.
         image_size (int): Side of the square image in pixels.
-        difficulty (str): One of :data:`.layout.DIFFICULTIES`.
+        difficulty (str | Difficulty): One of :data:`.layout.DIFFICULTIES` or
+            settings of your own.
         max_refs (int): Most objects that get expressions.
         max_sentences (int): Most expressions of an object.
 
     Returns:
         Scene: The scene; it may have no refs.
     """
-    level = DIFFICULTIES[difficulty]
+    level = difficulty
+    if isinstance(difficulty, str):
+        level = DIFFICULTIES[difficulty]
     image = paint.make_ground(rng, image_size, image_size)
     taken = TakenGround(image_size)
     light = float(rng.uniform(0, 360))
@@ -72,9 +75,13 @@ def make_scene(rng, image_size=128, difficulty='easy', max_refs=4,
 def _draw_clutter(rng, image, taken, level, light):
     size = image.shape[0]
     angle = float(rng.uniform(0, 360))
+    grove = rng.uniform(0.1 * size, 0.9 * size, 2)
     for _ in range(rng.integers(level.clutter[0], level.clutter[1] + 1)):
         center = rng.uniform(0.02 * size, 0.98 * size, 2)
-        if rng.random() < 0.35:
+        house = rng.random() < 0.35
+        if not house and rng.random() < 0.5:
+            center = grove + rng.normal(0, 0.07 * size, 2)
+        if house:
             length = size * rng.uniform(0.05, 0.1)
             turn = angle + 90 * rng.integers(2)
             outline = rotate(rectangle(length * 1.3, length * 1.3), turn)
@@ -113,17 +120,25 @@ def _describe_all(rng, facts, level, max_refs, max_sentences):
 
 def _sentences(rng, found, weights, count):
     """Choose programs by type, put them into words."""
-    found = {kind: list(programs) for kind, programs in found.items()}
-    sentences, texts = [], set()
-    while len(sentences) < count:
-        kinds = [k for k, programs in found.items() if programs]
-        if not kinds:
-            break
-        share = np.array([weights[k] for k in kinds], float)
-        kind = kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
-        program = found[kind].pop(int(rng.integers(len(found[kind]))))
-        text = realize(program, rng)
-        if text not in texts:
-            texts.add(text)
-            sentences.append(dict(text=text, type=kind, program=program))
-    return sentences
+    sentences = {}
+    for kind in _draw_kinds(rng, found, weights, 4 * count):
+        programs = found[kind]
+        if programs and len(sentences) < count:
+            program = programs[int(rng.integers(len(programs)))]
+            text = realize(program, rng)
+            sentences[text] = dict(text=text, type=kind, program=program)
+    return list(sentences.values())
+
+
+def _draw_kinds(rng, found, weights, draws):
+    """Types of expressions, drawn by weight.
+
+    Types that an object lacks are drawn in vain, so that the others don't
+    become more frequent than wanted; the last draw is one that it has.
+    """
+    share = np.array([weights[kind] for kind in found], float)
+    kinds = list(rng.choice(list(found), draws, p=share / share.sum()))
+    there = share * [bool(programs) for programs in found.values()]
+    if there.any() and not any(found[kind] for kind in kinds):
+        kinds.append(rng.choice(list(found), p=there / there.sum()))
+    return [str(kind) for kind in kinds]

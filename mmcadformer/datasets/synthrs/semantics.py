@@ -25,7 +25,7 @@ from dataclasses import dataclass
 SIDES = ('left', 'right', 'top', 'bottom')
 POSITIONS = SIDES + ('upper left', 'upper right', 'lower left', 'lower right',
                      'center')
-_OPPOSITE = dict(left='right', right='left', top='bottom', bottom='top')
+_SUPERLATIVES = ('extreme', 'size', 'ordinal', 'distance')
 
 HALF_YES, HALF_NO = 0.42, 0.54
 """An object is on the left if its centroid's x is below 0.42 image widths,
@@ -34,7 +34,7 @@ CENTER_YES, CENTER_NO = 0.13, 0.24
 """In the center: x and y within 0.13 of the middle; not: one beyond 0.24."""
 EXTREME_GAP = 0.08
 """Lead, in image sizes, that the leftmost object has on the next one."""
-AREA_RATIO = 1.4
+AREA_RATIO = 1.5
 """How many times the next one's area the largest object has."""
 DISTANCE_RATIO, DISTANCE_GAP = 1.35, 0.06
 """The nearest object is this many times, and this much in image sizes,
@@ -87,6 +87,7 @@ class SceneSemantics:
         self.everything = (1 << len(self.facts)) - 1
         self._positions = {p: self._position(p) for p in POSITIONS}
         self._relations = {}
+        self._attributes = {}
 
     def _bits(self, test):
         return sum(1 << i for i, fact in enumerate(self.facts) if test(fact))
@@ -182,27 +183,40 @@ class SceneSemantics:
         """
         yes = possible = self.everything
         for step in program:
-            kind = step[0]
-            if kind == 'category':
-                here = self._bits(lambda f: f.category == step[1])
-                here = here, here
-            elif kind == 'color':
-                here = self._bits(lambda f: f.color == step[1])
-                here = here, here
-            elif kind == 'position':
-                here = self._positions[step[1]]
-            elif kind == 'relation':
-                anchor = self.resolve(step[2])
-                here = ((0, self.everything) if anchor is None else
-                        self._relation(step[1], anchor))
-            elif kind in ('extreme', 'size', 'ordinal', 'distance'):
+            if step[0] in _SUPERLATIVES:
                 if yes != possible:  # a superlative of an unclear set
                     return 0, possible
                 here = self._superlative(step, yes)
             else:
-                raise ValueError(f'unknown step {kind!r} in program {program}')
+                here = self.select(step)
             yes, possible = yes & here[0], possible & here[1]
         return yes, possible
+
+    def select(self, step):
+        """Objects for which a step other than a superlative holds.
+
+        Returns:
+            tuple[int, int]: Objects that are meant, and objects that may be
+            meant, as bits.
+
+        Raises:
+            ValueError: If the language has no such step.
+        """
+        kind = step[0]
+        if kind in ('category', 'color'):
+            key = (kind, step[1])
+            if key not in self._attributes:
+                self._attributes[key] = self._bits(
+                    lambda fact: getattr(fact, kind) == step[1])
+            return self._attributes[key], self._attributes[key]
+        if kind == 'position':
+            return self._positions[step[1]]
+        if kind == 'relation':
+            anchor = self.resolve(step[2])
+            if anchor is None:
+                return 0, self.everything
+            return self._relation(step[1], anchor)
+        raise ValueError(f'unknown step {step!r}')
 
     def resolve(self, program):
         """Index of the one object that a program means.

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 import shutil
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .layout import DIFFICULTIES
+from .layout import DIFFICULTIES, Difficulty
 from .objects import CATEGORIES
 from .scene import make_scene
 
@@ -48,7 +49,8 @@ def generate_synthrs(out_dir,
         image_size (int): Side of the square images in pixels, at least 64.
         seed (int): Seed; splits and scenes have seeds of their own made
             from it.
-        difficulty (str): 'easy', 'normal' or 'hard'.
+        difficulty (str | Difficulty): 'easy', 'normal', 'hard' or settings
+            of your own.
         num_workers (int): Processes; 0 generates in this one.
         progress (bool): Whether to show a progress bar.
         max_refs (int): Most objects of a scene that get expressions.
@@ -67,33 +69,46 @@ def generate_synthrs(out_dir,
     if num_scenes is None:
         num_scenes = dict(train=1200, val=100, test=150)
     arguments = dict(
-        version=FORMAT_VERSION, num_scenes=dict(num_scenes),
-        image_size=image_size, seed=seed, difficulty=difficulty,
+        version=FORMAT_VERSION, num_scenes=_all_splits(num_scenes),
+        image_size=image_size, seed=seed, difficulty=_plain(difficulty),
         max_refs=max_refs, max_sentences=max_sentences)
     _check_arguments(arguments)
     root = Path(out_dir)
     if not _prepare(root, arguments, overwrite):
         return root / 'synthrs'
     jobs = [(split, number) for split in SPLITS
-            for number in range(num_scenes.get(split, 0))]
-    make = partial(_make_and_save, str(_image_folder(root)), arguments)
+            for number in range(arguments['num_scenes'][split])]
+    make = partial(_make_and_save, str(_image_folder(root)), arguments,
+                   difficulty)
     scenes = _run(make, jobs, num_workers, progress)
     _write_annotations(root / 'synthrs', arguments, jobs, scenes)
     return root / 'synthrs'
 
 
-def _check_arguments(arguments):
-    unknown = set(arguments['num_scenes']) - set(SPLITS)
+def _all_splits(num_scenes):
+    """Scenes by split in a fixed order, none left out."""
+    unknown = set(num_scenes) - set(SPLITS)
     if unknown:
         raise ValueError(f'num_scenes has unknown splits {sorted(unknown)}; '
                          f'use {", ".join(SPLITS)}')
-    for split, count in arguments['num_scenes'].items():
-        if count < 0:
-            raise ValueError(f'num_scenes[{split!r}] is {count}; it must not '
-                             'be negative')
-    if arguments['difficulty'] not in DIFFICULTIES:
-        raise ValueError(f'unknown difficulty {arguments["difficulty"]!r}; '
-                         f'choose one of {", ".join(DIFFICULTIES)}')
+    for split, count in num_scenes.items():
+        if not isinstance(count, int) or count < 0:
+            raise ValueError(f'num_scenes[{split!r}] is {count!r}; it must be '
+                             'an integer of at least 0')
+    return {split: num_scenes.get(split, 0) for split in SPLITS}
+
+
+def _plain(difficulty):
+    """A difficulty as the record of the arguments keeps it."""
+    if isinstance(difficulty, Difficulty):
+        return json.loads(json.dumps(asdict(difficulty)))
+    if not isinstance(difficulty, str) or difficulty not in DIFFICULTIES:
+        raise ValueError(f'unknown difficulty {difficulty!r}; choose one of '
+                         f'{", ".join(DIFFICULTIES)}')
+    return difficulty
+
+
+def _check_arguments(arguments):
     for name, least in (('image_size', 64), ('seed', 0), ('max_refs', 1),
                         ('max_sentences', 1)):
         value = arguments[name]
@@ -106,6 +121,14 @@ def _image_folder(root):
     return root / 'images' / 'synthrs' / 'JPEGImages'
 
 
+def _complete(root, arguments):
+    """Whether no file of a finished dataset has been lost since."""
+    count = sum(1 for _ in _image_folder(root).glob('*.jpg'))
+    return (count == sum(arguments['num_scenes'].values())
+            and (root / 'synthrs' / 'instances.json').is_file()
+            and (root / 'synthrs' / 'refs(unc).p').is_file())
+
+
 def _prepare(root, arguments, overwrite):
     """Make empty folders; False if the dataset is there already."""
     folders = root / 'synthrs', root / 'images' / 'synthrs'
@@ -113,9 +136,9 @@ def _prepare(root, arguments, overwrite):
     marker = folders[0] / 'incomplete.json'
     if record.is_file():
         there = json.loads(record.read_text())['arguments']
-        if there == arguments:
+        if there == arguments and _complete(root, arguments):
             return False
-        if not overwrite:
+        if there != arguments and not overwrite:
             raise FileExistsError(
                 f'{record} was generated with other arguments ({there}); '
                 'choose another folder or allow to overwrite it')
@@ -135,7 +158,7 @@ def _prepare(root, arguments, overwrite):
 
 def _run(make, jobs, num_workers, progress):
     """Results of all jobs in their order."""
-    # OpenMP-free: OpenCV's own threads don't survive a fork
+    # OpenCV's own threads don't survive a fork, and gain nothing here
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:
@@ -167,29 +190,31 @@ def _file_name(split, number):
     return f'synthrs_{split}_{number:06d}.jpg'
 
 
-def _make_and_save(folder, arguments, job):
+def _make_and_save(folder, arguments, difficulty, job):
     """Make one scene, save its image, return plain annotations."""
     split, number = job
     rng = np.random.default_rng(
         [arguments['seed'], SPLITS.index(split), number])
-    scene = make_scene(rng, arguments['image_size'], arguments['difficulty'],
+    scene = make_scene(rng, arguments['image_size'], difficulty,
                        arguments['max_refs'], arguments['max_sentences'])
     path = Path(folder) / _file_name(split, number)
     done = cv2.imwrite(str(path), scene.image[..., ::-1],
                        [cv2.IMWRITE_JPEG_QUALITY, 95])
     if not done:
         raise OSError(f'cannot write {path}')
-    annotations = [annotate(obj, arguments['image_size'], rng.random() < 0.5)
+    shape = scene.image.shape[:2]
+    annotations = [annotate(obj, *shape, as_polygon=rng.random() < 0.5)
                    for obj in scene.objects]
     return annotations, scene.refs
 
 
-def annotate(obj, image_size, as_polygon):
+def annotate(obj, height, width, as_polygon=True):
     """COCO annotation of an object without its ids.
 
     Args:
         obj (SceneObject): The object.
-        image_size (int): Side of the image in pixels.
+        height (int): Height of the image in pixels.
+        width (int): Width of the image in pixels.
         as_polygon (bool): Whether the mask is a polygon; otherwise it is
             compressed RLE of the same pixels.
 
@@ -198,13 +223,13 @@ def annotate(obj, image_size, as_polygon):
         ``iscrowd`` and ``attributes`` (colour, centroid, angle).
     """
     polygon = [round(float(v), 2) for v in obj.polygon().ravel()]
-    rle = mask_utils.frPyObjects([polygon], image_size, image_size)[0]
+    rle = mask_utils.frPyObjects([polygon], height, width)[0]
     bbox = [float(v) for v in mask_utils.toBbox(rle)]
     area = int(mask_utils.area(rle))
     if as_polygon:
         segmentation = [polygon]
     else:
-        segmentation = dict(size=[image_size, image_size],
+        segmentation = dict(size=[height, width],
                             counts=rle['counts'].decode('ascii'))
     attributes = dict(color=obj.color, angle=round(obj.angle % 360, 2),
                       centroid=[round(v, 2) for v in obj.centroid()])
