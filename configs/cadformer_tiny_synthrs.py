@@ -1,0 +1,43 @@
+# The quickstart: everything from scratch, minutes on two CPU cores.
+_base_ = [
+    './_base_/models/cadformer_tiny.py',
+    './_base_/datasets/synthrs.py',
+    './_base_/schedules/poly_40e.py',
+    './_base_/default_runtime.py',
+]
+_resize = dict(type='Resize', scale=(96, 96), keep_ratio=False)
+_train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ChooseExpression', mode='random'),
+    dict(type='LoadReferringMask'),
+    _resize,
+    dict(type='PackReferringInputs'),
+]
+_test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ChooseExpression', mode='first'),
+    _resize,
+    dict(type='LoadReferringMask'),
+    dict(type='PackReferringInputs'),
+]
+train_dataloader = dict(
+    batch_size=16, num_workers=1, dataset=dict(pipeline=_train_pipeline)
+)
+val_dataloader = dict(
+    batch_size=16, num_workers=1, dataset=dict(pipeline=_test_pipeline)
+)
+test_dataloader = dict(
+    batch_size=16, num_workers=1, dataset=dict(pipeline=_test_pipeline)
+)
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+max_epochs = 3
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(
+        type='PolyLR',
+        power=0.9,
+        end=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    )
+]

@@ -1,0 +1,56 @@
+"""The encoder of CADFormer (Sec. IV-A and IV-B)."""
+
+from __future__ import annotations
+
+from mmseg.registry import MODELS
+
+from .referring_swin import ReferringSwin
+
+
+@MODELS.register_module()
+class CADFormerSwin(ReferringSwin):
+    """Swin Transformer with SMGAM after each stage, Eqs. (1)-(9).
+
+    Each refined map V_i' passes a LayerNorm on its way to the decoder, as in the
+    released code of CADFormer and its relatives (the paper doesn't mention it).
+
+    Args:
+        lgvla (bool): Language-guided vision alignment (Table V). Default: True.
+        vglva (bool): Vision-guided language alignment (Table V). Default: True.
+        num_heads_fusion (int): Attention heads in both. The released code uses one.
+            Default: 1.
+        fusion_norm (bool): Keep the family's instance norms over pixels and the
+            extra 1x1 convolution, see :class:`~mmcadformer.models.layers.LGVLA`.
+            Default: True.
+        **kwargs: Keys of :class:`ReferringSwin` and of mmseg's ``SwinTransformer``.
+
+    Raises:
+        ValueError: If VGLVA is on but nothing reads the text it refines.
+    """
+
+    def __init__(
+        self,
+        lgvla: bool = True,
+        vglva: bool = True,
+        num_heads_fusion: int = 1,
+        fusion_norm: bool = True,
+        text_output: bool = True,
+        **kwargs,
+    ) -> None:
+        if vglva and not lgvla and not text_output:
+            raise ValueError(
+                'backbone.vglva=True refines text that neither LGVLA (lgvla=False) '
+                'nor a decoder (text_output=False) reads: turn one of them on, or '
+                'vglva off'
+            )
+        super().__init__(
+            fusion=dict(
+                type='SMGAM',
+                lgvla=lgvla,
+                vglva=vglva,
+                num_heads=num_heads_fusion,
+                norm=fusion_norm,
+            ),
+            text_output=text_output,
+            **kwargs,
+        )

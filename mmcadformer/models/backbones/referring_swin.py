@@ -1,0 +1,197 @@
+"""Swin Transformer with a vision-language fusion after each stage."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mmengine.logging import print_log
+from mmengine.model import ModuleList
+from mmseg.models.backbones import SwinTransformer
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..layers import fuse_window_attention
+
+
+class FirstStage(NamedTuple):
+    """Output of the first stage's blocks, which no language has touched.
+
+    Attributes:
+        visual (Tensor): (B, H_1*W_1, C_1).
+        hw_shape (tuple[int, int]): H_1 and W_1.
+    """
+
+    visual: Tensor
+    hw_shape: tuple[int, int]
+
+    def repeat(self, times: int) -> FirstStage:
+        """Repeat each image for ``times`` expressions, images adjacent."""
+        return FirstStage(self.visual.repeat_interleave(times, dim=0), self.hw_shape)
+
+
+@MODELS.register_module()
+class ReferringSwin(SwinTransformer):
+    """MMSegmentation's Swin with a fusion of image and text after each stage.
+
+    Weights and converters of the host's Swin load unchanged. Window attention runs
+    in ``scaled_dot_product_attention``.
+
+    Args:
+        fusion (dict): Config of a :class:`~mmcadformer.models.layers.StageFusion`,
+            built once per stage with that stage's channels.
+        text_channels (int): C_t, channels of the token features. Default: 768.
+        text_output (bool): Whether a later part (a text-aware neck or head) reads
+            the text that the last stage returns. If not, parameters that only feed
+            it are left out. Default: True.
+        **kwargs: Keys of :class:`mmseg.models.backbones.SwinTransformer`.
+    """
+
+    def __init__(
+        self,
+        fusion: dict,
+        text_channels: int = 768,
+        text_output: bool = True,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        num_stages = len(self.stages)
+        if tuple(self.out_indices) != tuple(range(num_stages)):
+            raise ValueError(
+                f'out_indices={self.out_indices}: every stage is fused and decoded, '
+                f'so it must be {tuple(range(num_stages))}'
+            )
+        self.text_channels = text_channels
+        self.text_output = text_output
+        for stage in self.stages:
+            for block in stage.blocks:
+                fuse_window_attention(block)
+        self.fusions = ModuleList()
+        for i, channels in enumerate(self.num_features):
+            last = i == num_stages - 1
+            self.fusions.append(
+                MODELS.build(
+                    dict(
+                        fusion,
+                        visual_channels=channels,
+                        text_channels=text_channels,
+                        text_used_later=text_output or not last,
+                        visual_used_later=not last,
+                    )
+                )
+            )
+
+    def init_weights(self) -> None:
+        """Initialise or load the Swin part, then initialise the fusions.
+
+        Raises:
+            RuntimeError: If the weights named in ``init_cfg`` can't be had.
+        """
+        try:
+            super().init_weights()
+        except OSError as error:
+            raise RuntimeError(
+                'model.backbone.init_cfg.checkpoint: cannot read '
+                f'{self.init_cfg["checkpoint"]!r} ({error}). Give a local file by '
+                '--cfg-options model.backbone.init_cfg.checkpoint=PATH, or train from '
+                'scratch with model.backbone.init_cfg=None'
+            ) from error
+        for fusion in self.fusions:
+            fusion.init_weights()
+
+    def load_state_dict(self, state_dict, strict: bool = True, **kwargs):
+        """Load weights; a file without any Swin weight is an error.
+
+        Args:
+            state_dict (dict): Parameters by name.
+            strict (bool): Whether every key must match. Default: True.
+            **kwargs: As in :meth:`torch.nn.Module.load_state_dict`.
+
+        Returns:
+            NamedTuple: Missing and unexpected keys.
+
+        Raises:
+            RuntimeError: If no key fits.
+        """
+        result = super().load_state_dict(state_dict, strict=strict, **kwargs)
+        if len(result.unexpected_keys) == len(state_dict):
+            raise RuntimeError(
+                'model.backbone: none of the '
+                f'{len(state_dict)} weights fits mmseg SwinTransformer (first key: '
+                f'{next(iter(state_dict), None)!r}). Convert the file with '
+                "MMSegmentation's tools/model_converters/swin2mmseg.py first"
+            )
+        missing = [k for k in result.missing_keys if not k.startswith('fusions.')]
+        if missing or result.unexpected_keys:
+            print_log(
+                f'backbone weights: {len(missing)} not in the file '
+                f'({", ".join(missing[:4])}), {len(result.unexpected_keys)} unused '
+                f'({", ".join(result.unexpected_keys[:4])})',
+                logger='current',
+            )
+        return result
+
+    def forward(
+        self, x: Tensor, text: Tensor, text_mask: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Encode images under the guidance of expressions.
+
+        Args:
+            x (Tensor): Normalised images (B, 3, H, W), any size.
+            text (Tensor): L_1 (B, N, C_t).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            tuple: Maps for the decoder, one per stage (B, C_i, H_i, W_i), and the
+            language features after the last stage (B, N, C_t).
+        """
+        return self.forward_stages(self.forward_first_stage(x), text, text_mask)
+
+    def forward_first_stage(self, x: Tensor) -> FirstStage:
+        """Everything that depends on the image alone.
+
+        Args:
+            x (Tensor): Normalised images (B, 3, H, W).
+
+        Returns:
+            FirstStage: Features after the blocks of the first stage.
+        """
+        x, hw_shape = self.patch_embed(x)
+        if self.use_abs_pos_embed:
+            x = x + self.absolute_pos_embed
+        x = self.drop_after_pos(x)
+        return FirstStage(self._run_blocks(0, x, hw_shape), hw_shape)
+
+    def forward_stages(
+        self, first: FirstStage, text: Tensor, text_mask: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Fuse the first stage and run the others.
+
+        Args:
+            first (FirstStage): From :meth:`forward_first_stage`.
+            text (Tensor): L_1 (B, N, C_t).
+            text_mask (Tensor): Bool (B, N).
+
+        Returns:
+            tuple: As in :meth:`forward`.
+        """
+        visual, hw_shape = first
+        maps = []
+        for i, fusion in enumerate(self.fusions):
+            if i > 0:
+                visual = self._run_blocks(i, visual, hw_shape)
+            fused = fusion(visual, hw_shape, text, text_mask)
+            maps.append(self._to_map(i, fused.to_decoder, hw_shape))
+            text = fused.text
+            downsample = self.stages[i].downsample
+            if downsample is not None:
+                visual, hw_shape = downsample(fused.to_next_stage, hw_shape)
+        return tuple(maps), text
+
+    def _run_blocks(self, stage: int, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+        for block in self.stages[stage].blocks:
+            x = block(x, hw_shape)
+        return x
+
+    def _to_map(self, stage: int, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+        x = getattr(self, f'norm{stage}')(x)
+        return x.transpose(1, 2).unflatten(2, tuple(hw_shape)).contiguous()

@@ -1,0 +1,6 @@
+"""Decoders from multi-scale features (and text) to mask logits."""
+
+from .referring_head import ReferringDecodeHead
+from .tcmd_head import TCMDHead
+
+__all__ = ['ReferringDecodeHead', 'TCMDHead']

@@ -1,0 +1,213 @@
+"""The top-down decoder that the whole family of methods shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import ModuleDict
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from mmseg.utils import ConfigType, SampleList
+from torch import Tensor, nn
+
+from ..layers import AdaptiveRotatedConv2d
+
+
+class SegBlock(nn.Sequential):
+    """``Seg`` of Eqs. (11), (12): two 3x3 convolutions, each with BN and ReLU.
+
+    Args:
+        in_channels (int): Input channels.
+        channels (int): Output channels.
+        rotated (bool): Make the second convolution an adaptive rotated one.
+    """
+
+    def __init__(self, in_channels: int, channels: int, rotated: bool) -> None:
+        if rotated:
+            second = AdaptiveRotatedConv2d(channels, channels)
+        else:
+            second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        super().__init__(
+            nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            second,
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+@MODELS.register_module()
+class ReferringDecodeHead(BaseDecodeHead):
+    """Coarse-to-fine decoder over four levels, with or without the text.
+
+    ``Y_4 = V_4``; ``Y_i = Seg([up(Y_{i+1}); V_i])``, for the levels in
+    ``text_levels`` followed by a Transformer decoder layer whose memory is the text;
+    then a 1x1 convolution to two classes. Without rotation and without text it is
+    the standard decoder of LAVT and LGCE, with rotation RMSIN's oriented-aware
+    decoder, with both CADFormer's TCMD (:class:`TCMDHead`).
+
+    Args:
+        in_channels (Sequence[int]): Channels of the levels, fine to coarse.
+        channels (int): Width of the decoder. Default: 512.
+        rotated (bool): Adaptive rotated convolution as the second one of each
+            ``Seg`` block. Default: False.
+        text_levels (Sequence[int]): Levels (1 is the finest) that attend to the
+            text. Default: ().
+        text_channels (int): C_t of the token features. Default: 768.
+        num_heads (int): Heads of the Transformer layers. Default: 8.
+        feedforward_channels (int): Hidden width of their feed-forward part.
+            Default: 2048.
+        dropout (float): Dropout of the Transformer layers. Default: 0.1.
+        align_corners (bool): For the upsampling of features and output.
+            Default: True, as the whole family does.
+        **kwargs: Keys of :class:`mmseg.models.decode_heads.BaseDecodeHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (128, 256, 512, 1024),
+        channels: int = 512,
+        rotated: bool = False,
+        text_levels: Sequence[int] = (),
+        text_channels: int = 768,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.1,
+        align_corners: bool = True,
+        **kwargs,
+    ) -> None:
+        kwargs.setdefault('num_classes', 2)
+        kwargs.setdefault('out_channels', kwargs['num_classes'])
+        kwargs.setdefault('dropout_ratio', 0.0)
+        kwargs.setdefault('in_index', tuple(range(len(in_channels))))
+        super().__init__(
+            in_channels=tuple(in_channels),
+            channels=channels,
+            align_corners=align_corners,
+            input_transform='multiple_select',
+            **kwargs,
+        )
+        levels = range(1, len(in_channels))
+        if not set(text_levels) <= set(levels):
+            raise ValueError(
+                f'decode_head.text_levels={tuple(text_levels)} must be among '
+                f'{tuple(levels)}'
+            )
+        self.seg_blocks = ModuleDict()
+        below = in_channels[-1]
+        for level in reversed(levels):
+            self.seg_blocks[str(level)] = SegBlock(
+                below + in_channels[level - 1], channels, rotated
+            )
+            below = channels
+        self.text_layers = ModuleDict(
+            {
+                str(level): nn.TransformerDecoderLayer(
+                    channels,
+                    num_heads,
+                    feedforward_channels,
+                    dropout,
+                    batch_first=True,
+                )
+                for level in text_levels
+            }
+        )
+        if text_levels:
+            self.text_proj = nn.Linear(text_channels, channels)
+
+    @property
+    def uses_text(self) -> bool:
+        """Whether the head reads the text that the backbone returns."""
+        return len(self.text_layers) > 0
+
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode to class scores.
+
+        Args:
+            inputs (Sequence[Tensor]): Levels (B, C_i, H_i, W_i), fine to coarse.
+            text (Tensor, optional): Refined language features L_5 (B, N, C_t);
+                needed if the head has ``text_levels``.
+            text_mask (Tensor, optional): Bool (B, N), True on real tokens.
+
+        Returns:
+            Tensor: Logits (B, num_classes, H_1, W_1).
+        """
+        levels = self._transform_inputs(inputs)
+        if self.uses_text:
+            text = self.text_proj(text)
+        y = levels[-1]
+        for level in range(len(levels) - 1, 0, -1):
+            finer = levels[level - 1]
+            y = resize(
+                y,
+                size=finer.shape[2:],
+                mode='bilinear',
+                align_corners=self.align_corners,
+                warning=False,
+            )
+            y = self.seg_blocks[str(level)](torch.cat([y, finer], dim=1))
+            if str(level) in self.text_layers:
+                y = self._attend_to_text(str(level), y, text, text_mask)
+        return self.cls_seg(y)
+
+    def _attend_to_text(
+        self, level: str, y: Tensor, text: Tensor, text_mask: Tensor | None
+    ) -> Tensor:
+        """One Transformer decoder layer: pixels are queries, words the memory."""
+        padding = None if text_mask is None else ~text_mask.bool()
+        sequence = y.flatten(2).transpose(1, 2)  # (B, H*W, C)
+        sequence = self.text_layers[level](
+            sequence, text, memory_key_padding_mask=padding
+        )
+        return sequence.transpose(1, 2).unflatten(2, y.shape[2:]).contiguous()
+
+    def loss(
+        self,
+        inputs: Sequence[Tensor],
+        batch_data_samples: SampleList,
+        train_cfg: ConfigType,
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of a batch, Eq. (13).
+
+        Args:
+            inputs, text, text_mask: As in :meth:`forward`.
+            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg`` in
+                {0, 1, 255}.
+            train_cfg (dict): Unused, MMSegmentation's interface.
+
+        Returns:
+            dict[str, Tensor]: Loss terms and pixel accuracy.
+        """
+        logits = self.forward(inputs, text, text_mask)
+        return self.loss_by_feat(logits, batch_data_samples)
+
+    def predict(
+        self,
+        inputs: Sequence[Tensor],
+        batch_img_metas: list[dict],
+        test_cfg: ConfigType,
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Logits at the size of the network's input.
+
+        Args:
+            inputs, text, text_mask: As in :meth:`forward`.
+            batch_img_metas (list[dict]): With ``img_shape``.
+            test_cfg (dict): Unused, MMSegmentation's interface.
+
+        Returns:
+            Tensor: (B, num_classes, H, W).
+        """
+        logits = self.forward(inputs, text, text_mask)
+        return self.predict_by_feat(logits, batch_img_metas)

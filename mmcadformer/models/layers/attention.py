@@ -1,0 +1,143 @@
+"""Cross-modal attention shared by every vision-language fusion of the package."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Normalise each channel of each sample over its positions, without affine.
+
+    Unlike :func:`torch.nn.functional.instance_norm` it takes channels-last
+    sequences and accepts a single position (a 32x32 image at stride 32), for which
+    the result is zero.
+
+    Args:
+        x (Tensor): Sequence of positions (B, N, C).
+        eps (float): Added to the variance.
+
+    Returns:
+        Tensor: (B, N, C), in the dtype of ``x``; statistics are taken in float32
+        at least.
+    """
+    y = x if x.dtype == torch.float64 else x.float()
+    var, mean = torch.var_mean(y, dim=1, unbiased=False, keepdim=True)
+    return ((y - mean) * torch.rsqrt(var + eps)).to(x.dtype)
+
+
+class CrossModalAttention(BaseModule):
+    r"""Attention of one modality (the query) to the other (the context).
+
+    Computes ``softmax(Q W_q (C W_k)^T / sqrt(attn_channels)) C W_v``, the form of
+    Eqs. (1)-(2) and (6)-(7) of the CADFormer paper. The scale uses the full width
+    whatever the number of heads, as in the LAVT family of models.
+
+    Args:
+        query_channels (int): Channels of the query sequence.
+        context_channels (int): Channels of the context sequence.
+        attn_channels (int): Width of queries and keys.
+        out_channels (int): Width of values and of the output.
+        num_heads (int): Number of heads; divides both widths. Default: 1.
+        norm_query (bool): Instance norm over the positions of the projected query.
+        norm_context (bool): Instance norm over the positions of keys and values.
+        norm_out (bool): Instance norm over the positions of the output.
+        project_out (bool): One more linear layer after the weighted sum, before
+            the output norm.
+
+    The norms belong to whichever side holds *pixels*. Over tokens they would mix
+    padding into the result.
+    """
+
+    def __init__(
+        self,
+        query_channels: int,
+        context_channels: int,
+        attn_channels: int,
+        out_channels: int,
+        num_heads: int = 1,
+        norm_query: bool = False,
+        norm_context: bool = False,
+        norm_out: bool = False,
+        project_out: bool = False,
+    ) -> None:
+        super().__init__()
+        if attn_channels % num_heads or out_channels % num_heads:
+            raise ValueError(
+                f'num_heads={num_heads} must divide attn_channels={attn_channels} '
+                f'and out_channels={out_channels}'
+            )
+        self.num_heads = num_heads
+        self.scale = attn_channels**-0.5
+        self.norm_query = norm_query
+        self.norm_context = norm_context
+        self.norm_out = norm_out
+        self.query = nn.Linear(query_channels, attn_channels)
+        self.key = nn.Linear(context_channels, attn_channels)
+        self.value = nn.Linear(context_channels, out_channels)
+        self.out = nn.Linear(out_channels, out_channels) if project_out else None
+
+    def forward(
+        self, query: Tensor, context: Tensor, context_mask: Tensor | None = None
+    ) -> Tensor:
+        """Attend from the query to the context.
+
+        Args:
+            query (Tensor): (B, N_q, query_channels).
+            context (Tensor): (B, N_c, context_channels).
+            context_mask (Tensor, optional): Bool (B, N_c), True where the context
+                is real. Padding gets no weight.
+
+        Returns:
+            Tensor: (B, N_q, out_channels).
+        """
+        q, k = self._query_and_key(query, context)
+        v = self.value(context)
+        if self.norm_context:
+            v = instance_norm(v)
+        attended = F.scaled_dot_product_attention(
+            q,
+            k,
+            self._split_heads(v),
+            attn_mask=self._broadcast_mask(context_mask),
+            scale=self.scale,
+        )
+        attended = attended.transpose(1, 2).flatten(2)
+        if self.out is not None:
+            attended = self.out(attended)
+        return instance_norm(attended) if self.norm_out else attended
+
+    def similarity(
+        self, query: Tensor, context: Tensor, context_mask: Tensor | None = None
+    ) -> Tensor:
+        """The similarity matrix itself, Eq. (1) or (6), for inspection.
+
+        Args:
+            query, context, context_mask: As in :meth:`forward`.
+
+        Returns:
+            Tensor: (B, num_heads, N_q, N_c); rows sum to 1.
+        """
+        q, k = self._query_and_key(query, context)
+        logits = self.scale * q @ k.transpose(-2, -1)
+        mask = self._broadcast_mask(context_mask)
+        if mask is not None:
+            logits = logits.masked_fill(~mask, float('-inf'))
+        return logits.softmax(dim=-1)
+
+    def _query_and_key(self, query: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        q, k = self.query(query), self.key(context)
+        if self.norm_query:
+            q = instance_norm(q)
+        if self.norm_context:
+            k = instance_norm(k)
+        return self._split_heads(q), self._split_heads(k)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, h, N, C/h)
+
+    @staticmethod
+    def _broadcast_mask(mask: Tensor | None) -> Tensor | None:
+        return None if mask is None else mask.bool()[:, None, None, :]

@@ -1,0 +1,65 @@
+"""The contract between a staged backbone and the fusion that it runs per stage."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+class FusionOutput(NamedTuple):
+    """What a fusion hands on.
+
+    Attributes:
+        to_decoder (Tensor): Features for neck and decode head (B, H*W, C).
+        to_next_stage (Tensor): Features for patch merging and the next stage
+            (B, H*W, C).
+        text (Tensor): Language features for the next stage (B, N, C_t).
+    """
+
+    to_decoder: Tensor
+    to_next_stage: Tensor
+    text: Tensor
+
+
+class StageFusion(BaseModule):
+    """Base class of the vision-language fusion after each backbone stage.
+
+    A subclass is built with ``visual_channels``, ``text_channels``,
+    ``text_used_later`` and ``visual_used_later`` (False on the last stage, whose
+    ``to_next_stage`` nobody reads: build no parameters that only feed it) plus its
+    own keys from the config.
+    """
+
+    def init_weights(self) -> None:
+        """Give every layer PyTorch's default start.
+
+        Swin's own initialisation would set all linear layers of the backbone to
+        truncated normal 0.02. Here they stand for 1x1 convolutions, and gates that
+        start that small would starve a decoder that reads gated features.
+        """
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+                module.reset_parameters()
+
+    @abstractmethod
+    def forward(
+        self,
+        visual: Tensor,
+        hw_shape: tuple[int, int],
+        text: Tensor,
+        text_mask: Tensor,
+    ) -> FusionOutput:
+        """Fuse one stage.
+
+        Args:
+            visual (Tensor): Output of the stage's blocks (B, H*W, C).
+            hw_shape (tuple[int, int]): H and W.
+            text (Tensor): Language features (B, N, C_t).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            FusionOutput: Features for decoder, next stage, and the language side.
+        """

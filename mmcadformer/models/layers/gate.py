@@ -1,0 +1,46 @@
+"""The projection and the language gate of the LAVT family (CADFormer Eqs. 3, 4)."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+class Projection(nn.Sequential):
+    """``Proj`` of the paper: a 1x1 convolution (a linear layer on a sequence), GELU.
+
+    Args:
+        in_channels (int): Input channels.
+        out_channels (int): Output channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(nn.Linear(in_channels, out_channels), nn.GELU())
+
+
+class LanguageGate(BaseModule):
+    """``Gate(x) = tanh(W_2 relu(W_1 x)) * x``, Eq. (4); no biases, as in LAVT.
+
+    Args:
+        channels (int): Channels of the input and the output.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, channels, bias=False),
+            nn.ReLU(),
+            nn.Linear(channels, channels, bias=False),
+            nn.Tanh(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate each channel of each position.
+
+        Args:
+            x (Tensor): (B, N, C).
+
+        Returns:
+            Tensor: (B, N, C).
+        """
+        return self.mlp(x) * x

@@ -1,0 +1,162 @@
+"""Fused window attention for MMSegmentation's Swin Transformer.
+
+Same parameters and results as the host's classes; faster because the attention runs
+in ``scaled_dot_product_attention`` and the mask of the shifted windows is made once
+per feature size instead of at every call.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.backbones.swin import ShiftWindowMSA, SwinBlock, WindowMSA
+from torch import Tensor
+
+
+def shifted_window_mask(
+    height: int, width: int, window: int, shift: int, device: torch.device
+) -> Tensor:
+    """Additive mask that keeps the parts of a shifted window apart.
+
+    Args:
+        height, width (int): Padded feature size, multiples of ``window``.
+        window (int): Window size.
+        shift (int): Cyclic shift.
+        device (torch.device): Device of the result.
+
+    Returns:
+        Tensor: (num_windows, window**2, window**2), 0 or -100 as in Swin.
+    """
+    regions = []
+    for size in (height, width):
+        index = torch.arange(size, device=device)
+        regions.append((index >= size - window).int() + (index >= size - shift).int())
+    region = regions[0][:, None] * 3 + regions[1]
+    region = region.view(height // window, window, width // window, window)
+    region = region.transpose(1, 2).reshape(-1, window**2)
+    different = region.unsqueeze(1) != region.unsqueeze(2)
+    return different.float() * -100.0
+
+
+class FusedWindowMSA(WindowMSA):
+    """:class:`WindowMSA` on ``scaled_dot_product_attention``."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend within windows.
+
+        Args:
+            x (Tensor): (B * num_windows, N, C), the windows of a sample adjacent.
+            mask (Tensor, optional): Additive (num_windows, N, N).
+
+        Returns:
+            Tensor: (B * num_windows, N, C).
+        """
+        tokens = x.shape[1]
+        bias = self._position_bias(tokens)  # (heads, N, N)
+        windows = 1
+        if mask is not None:
+            windows = mask.shape[0]
+            bias = (bias + mask.unsqueeze(1)).flatten(0, 1)  # (nW * heads, N, N)
+        qkv = self.qkv(x).unflatten(0, (-1, windows))
+        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (B, nW, N, 3, h, C/h)
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
+        out = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=bias.to(q.dtype).unsqueeze(0),
+            dropout_p=self.attn_drop.p if self.training else 0.0,
+            scale=self.scale,
+        )
+        out = out.unflatten(1, (windows, self.num_heads))  # (B, nW, h, N, C/h)
+        out = out.permute(0, 1, 3, 2, 4).flatten(3).flatten(0, 1)
+        return self.proj_drop(self.proj(out))
+
+    def _position_bias(self, tokens: int) -> Tensor:
+        bias = self.relative_position_bias_table[self.relative_position_index.view(-1)]
+        return bias.view(tokens, tokens, -1).permute(2, 0, 1)
+
+
+class FusedShiftWindowMSA(ShiftWindowMSA):
+    """:class:`ShiftWindowMSA` with :class:`FusedWindowMSA` and a cached mask."""
+
+    def __init__(self, embed_dims: int, num_heads: int, window_size: int, **kwargs):
+        super().__init__(embed_dims, num_heads, window_size, **kwargs)
+        self.w_msa = FusedWindowMSA(
+            embed_dims=embed_dims,
+            num_heads=num_heads,
+            window_size=(window_size, window_size),
+            qkv_bias=self.w_msa.qkv.bias is not None,
+            qk_scale=kwargs.get('qk_scale'),
+            attn_drop_rate=kwargs.get('attn_drop_rate', 0),
+            proj_drop_rate=kwargs.get('proj_drop_rate', 0),
+        )
+        self._masks: dict[tuple, Tensor] = {}
+
+    def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+        """Attend within (shifted) windows.
+
+        Args:
+            query (Tensor): (B, H*W, C).
+            hw_shape (tuple[int, int]): H and W.
+
+        Returns:
+            Tensor: (B, H*W, C).
+        """
+        height, width = hw_shape
+        window, shift = self.window_size, self.shift_size
+        x = query.unflatten(1, hw_shape)
+        x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))
+        padded = tuple(x.shape[1:3])
+        mask = None
+        if shift > 0:
+            x = x.roll((-shift, -shift), dims=(1, 2))
+            mask = self._mask(padded, x.device)
+        x = self._to_windows(x)
+        x = self._from_windows(self.w_msa(x, mask=mask), padded)
+        if shift > 0:
+            x = x.roll((shift, shift), dims=(1, 2))
+        return self.drop(x[:, :height, :width].flatten(1, 2))
+
+    def _mask(self, size: tuple[int, int], device: torch.device) -> Tensor:
+        key = (*size, device)
+        if key not in self._masks:
+            # One size at a time is the rule; images of many sizes must not pile up.
+            if len(self._masks) >= 4:
+                self._masks.clear()
+            self._masks[key] = shifted_window_mask(
+                *size, self.window_size, self.shift_size, device
+            )
+        return self._masks[key]
+
+    def _to_windows(self, x: Tensor) -> Tensor:
+        window = self.window_size
+        x = x.unflatten(1, (-1, window)).unflatten(3, (-1, window))
+        return x.transpose(2, 3).flatten(0, 2).flatten(1, 2)  # (B*nW, window**2, C)
+
+    def _from_windows(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        window = self.window_size
+        rows, columns = size[0] // window, size[1] // window
+        x = x.unflatten(1, (window, window)).unflatten(0, (-1, rows, columns))
+        return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, H, W, C)
+
+
+def fuse_window_attention(block: SwinBlock) -> None:
+    """Replace a Swin block's attention by the fused one, keeping its settings.
+
+    Args:
+        block (SwinBlock): Changed in place; parameter names stay the same.
+    """
+    attn, w_msa = block.attn, block.attn.w_msa
+    fused = FusedShiftWindowMSA(
+        embed_dims=w_msa.embed_dims,
+        num_heads=w_msa.num_heads,
+        window_size=attn.window_size,
+        shift_size=attn.shift_size,
+        qkv_bias=w_msa.qkv.bias is not None,
+        qk_scale=w_msa.scale,
+        attn_drop_rate=w_msa.attn_drop.p,
+        proj_drop_rate=w_msa.proj_drop.p,
+    )
+    fused.drop = attn.drop
+    block.attn = fused

@@ -1,0 +1,229 @@
+"""RMSIN's cross-scale interaction, which CADFormer's released code keeps as a neck."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule, ModuleList
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+_HEADS = 8
+_KEY_DIM = 32  # per head, for queries and keys
+_VALUE_DIM = 64  # per head
+
+
+class CrossScaleAttention(BaseModule):
+    """Attention among the tokens of one map and two subsampled copies of it.
+
+    Args:
+        channels (int): Channels of the map.
+        grid_size (int): Height and width of the map. The token mixing is a linear
+            layer over tokens, so the size is fixed; the neck pools to it.
+    """
+
+    def __init__(self, channels: int, grid_size: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.subsample2 = self._depthwise(channels, kernel=3, stride=2)
+        self.subsample3 = self._depthwise(channels, kernel=5, stride=3)
+        tokens = grid_size**2
+        all_tokens = tokens + (-(-grid_size // 2)) ** 2 + (-(-grid_size // 3)) ** 2
+        width = _HEADS * (2 * _KEY_DIM + _VALUE_DIM)
+        self.qkv = nn.Linear(channels, width, bias=False)
+        self.qkv_norm = nn.BatchNorm1d(width)
+        values = _HEADS * _VALUE_DIM
+        self.local = nn.Sequential(
+            nn.Hardswish(), nn.Conv2d(values, values, 3, padding=1, groups=values)
+        )
+        self.mix_tokens = nn.Linear(all_tokens, tokens)
+        self.project = nn.Linear(values, channels)
+        self.out = nn.Sequential(
+            nn.BatchNorm2d(channels), nn.Hardswish(), nn.Conv2d(channels, channels, 1)
+        )
+
+    @staticmethod
+    def _depthwise(channels: int, kernel: int, stride: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the tokens of all three scales.
+
+        Args:
+            x (Tensor): (B, C, grid_size, grid_size).
+
+        Returns:
+            Tensor: (B, C, grid_size, grid_size).
+        """
+        size = x.shape[2:]
+        x = self.norm(x)
+        scales = (x, self.subsample2(x), self.subsample3(x))
+        tokens = torch.cat([s.flatten(2) for s in scales], dim=2).transpose(1, 2)
+        qkv = self.qkv_norm(self.qkv(tokens).transpose(1, 2)).transpose(1, 2)
+        qkv = qkv.unflatten(2, (_HEADS, -1)).transpose(1, 2)  # (B, heads, T, 128)
+        q, k, v = qkv.split((_KEY_DIM, _KEY_DIM, _VALUE_DIM), dim=-1)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        # (B, heads * 64, T): here the released code reshapes without transposing,
+        # which shuffles tokens and channels.
+        attended = attended.transpose(2, 3).flatten(1, 2)
+        values = v[:, :, : size.numel()].transpose(2, 3).flatten(1, 2)
+        local = self.local(values.unflatten(2, size)).flatten(2)
+        mixed = (self.mix_tokens(attended) + local).transpose(1, 2)
+        return self.out(self.project(mixed).transpose(1, 2).unflatten(2, size))
+
+
+class ConvFeedForward(BaseModule):
+    """BN, 1x1 conv c->2c, BN, grouped 3x3 conv, ReLU6, 1x1 conv 2c->c.
+
+    Args:
+        channels (int): c.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = 2 * channels
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, hidden, 1),
+            nn.BatchNorm2d(hidden),
+            nn.Conv2d(hidden, hidden, 3, padding=1, groups=channels),
+            nn.ReLU6(),
+            nn.Conv2d(hidden, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to a map (B, c, H, W), giving (B, c, H, W)."""
+        return self.layers(x)
+
+
+class IntraScaleFeedForward(BaseModule):
+    """A :class:`ConvFeedForward` with a residual for each part of the channels.
+
+    Args:
+        channels (int): Total channels.
+        parts (tuple[int]): Shares that add up to ``channels``.
+    """
+
+    def __init__(self, parts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.parts = parts
+        self.feed_forwards = ModuleList(ConvFeedForward(part) for part in parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to a map (B, sum(parts), H, W), giving the same shape."""
+        parts = x.split(self.parts, dim=1)
+        outs = [part + ff(part) for part, ff in zip(parts, self.feed_forwards)]
+        return torch.cat(outs, dim=1)
+
+
+class ScaleAwareGate(BaseModule):
+    """Injects the mixed global features into one level.
+
+    ``BN(conv(local)) * up(hardsigmoid(BN(conv(mixed)))) + up(BN(conv(mixed)))`` with
+    three separate 1x1 convolutions, bilinear upsampling without aligned corners.
+
+    Args:
+        channels (int): Channels of the level.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+        def conv_bn() -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels)
+            )
+
+        self.local = conv_bn()
+        self.gate = conv_bn()
+        self.inject = conv_bn()
+
+    def forward(self, local: Tensor, mixed: Tensor) -> Tensor:
+        """Gate one level.
+
+        Args:
+            local (Tensor): The level's own map (B, C, H, W).
+            mixed (Tensor): Its share of the mixed map (B, C, g, g).
+
+        Returns:
+            Tensor: (B, C, H, W).
+        """
+        size = local.shape[2:]
+
+        def upsample(x: Tensor) -> Tensor:
+            return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+
+        gate = upsample(F.hardsigmoid(self.gate(mixed)))
+        return self.local(local) * gate + upsample(self.inject(mixed))
+
+
+@MODELS.register_module()
+class CrossScaleInteractionNeck(BaseModule):
+    """Cross-scale interaction between backbone and decode head, for any input size.
+
+    All levels are average-pooled to one grid, mixed there, split again and injected
+    into each level by a scale-aware gate. The released code fixes the grid to the
+    15x15 of a 480x480 input; here other inputs are pooled to the same grid, so the
+    token mixing keeps its weights. The equations and figures of the CADFormer paper
+    don't show this part: ``neck=None`` is the paper to the letter.
+
+    Args:
+        in_channels (tuple[int]): Channels of the levels, fine to coarse.
+        channels (int, optional): Hidden width; a quarter of the sum of
+            ``in_channels`` if None (480 for Swin-B). Must be divisible by 15.
+        grid_size (int): Height and width of the pooled maps. Default: 15.
+    """
+
+    def __init__(
+        self,
+        in_channels: tuple[int, ...] = (128, 256, 512, 1024),
+        channels: int | None = None,
+        grid_size: int = 15,
+    ) -> None:
+        super().__init__()
+        self.in_channels = tuple(in_channels)
+        self.grid_size = grid_size
+        total = sum(in_channels)
+        channels = channels or total // 4
+        parts = self._parts(channels)
+        self.reduce = nn.Conv2d(total, channels, 1)
+        self.attention1 = CrossScaleAttention(channels, grid_size)
+        self.intra_scale = IntraScaleFeedForward(parts)
+        self.attention2 = CrossScaleAttention(channels, grid_size)
+        self.feed_forward = ConvFeedForward(channels)
+        self.expand = nn.Sequential(
+            nn.BatchNorm2d(channels), nn.Conv2d(channels, total, 1)
+        )
+        self.gates = ModuleList(ScaleAwareGate(c) for c in in_channels)
+
+    @staticmethod
+    def _parts(channels: int) -> tuple[int, ...]:
+        if channels % 15:
+            raise ValueError(
+                f'neck.channels={channels} must be divisible by 15: it is split '
+                'into 1, 2, 4 and 8 fifteenths'
+            )
+        return tuple(channels // 15 * share for share in (1, 2, 4, 8))
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Let the levels interact.
+
+        Args:
+            inputs (tuple[Tensor]): Levels (B, C_i, H_i, W_i).
+
+        Returns:
+            tuple[Tensor]: The same shapes.
+        """
+        pooled = [F.adaptive_avg_pool2d(x, self.grid_size) for x in inputs]
+        x = self.reduce(torch.cat(pooled, dim=1))
+        x = x + self.attention1(x)
+        x = x + self.intra_scale(x)
+        x = x + self.attention2(x)
+        x = x + self.feed_forward(x)
+        mixed = self.expand(x).split(self.in_channels, dim=1)
+        return tuple(
+            gate(local, part) for gate, local, part in zip(self.gates, inputs, mixed)
+        )

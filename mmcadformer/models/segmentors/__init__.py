@@ -1,0 +1,5 @@
+"""Whole models."""
+
+from .referring_segmentor import ReferringSegmentor
+
+__all__ = ['ReferringSegmentor']

@@ -1,0 +1,186 @@
+"""Text encoder, backbone, neck and decode head, tied together."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.utils import ConfigType, OptSampleList, SampleList, add_prefix
+from torch import Tensor
+
+
+@MODELS.register_module()
+class ReferringSegmentor(EncoderDecoder):
+    """Segments the object that an expression names.
+
+    text encoder -> backbone(image, text) -> neck -> decode head(levels, text).
+
+    Args:
+        text_encoder (dict): Config of the text encoder.
+        **kwargs: Keys of :class:`mmseg.models.EncoderDecoder` (``backbone``,
+            ``neck``, ``decode_head``, ``data_preprocessor``, ``test_cfg``...).
+
+    Raises:
+        ValueError: If backbone and head disagree on whether the head reads the text.
+    """
+
+    def __init__(self, text_encoder: ConfigType, **kwargs) -> None:
+        kwargs['test_cfg'] = kwargs.get('test_cfg') or dict(mode='whole')
+        super().__init__(**kwargs)
+        self.text_encoder = MODELS.build(text_encoder)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        if self.backbone.text_channels != self.text_encoder.out_channels:
+            raise ValueError(
+                f'backbone.text_channels={self.backbone.text_channels}, but the text '
+                f'encoder gives {self.text_encoder.out_channels} channels'
+            )
+        text_used = self.decode_head.uses_text or getattr(
+            getattr(self, 'neck', None), 'uses_text', False
+        )
+        if self.backbone.text_output != text_used:
+            raise ValueError(
+                f'backbone.text_output={self.backbone.text_output}, but the neck and '
+                f'decode head {"do" if text_used else "do not"} read the text: set '
+                f'backbone.text_output={text_used}, or parameters stay without '
+                'gradient'
+            )
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: OptSampleList = None,
+        mode: str = 'tensor',
+        input_ids: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> dict | SampleList | Tensor:
+        """Run in one of MMEngine's three modes.
+
+        Args:
+            inputs (Tensor): Normalised images (B, 3, H, W).
+            data_samples (list[SegDataSample], optional): With ``expression`` in
+                their meta information; 'loss' also reads ``gt_sem_seg``.
+            mode (str): 'loss', 'predict' or 'tensor'. Default: 'tensor'.
+            input_ids (Tensor, optional): Token ids (B, N); 'tensor' mode takes them
+                in place of ``data_samples``, for export and FLOPs counting.
+            text_mask (Tensor, optional): Bool (B, N), True on real tokens.
+
+        Returns:
+            dict, list or Tensor: Losses, data samples with predictions, or logits
+            (B, 2, H/4, W/4).
+        """
+        if mode == 'tensor' and input_ids is not None:
+            return self.decode(inputs, input_ids, text_mask)
+        return super().forward(inputs, data_samples, mode)
+
+    def decode(self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """From tensors to logits, without tokenizer or data samples.
+
+        Args:
+            inputs (Tensor): Normalised images (B, 3, H, W).
+            input_ids (Tensor): Token ids (B, N).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            Tensor: Logits (B, 2, H/4, W/4).
+        """
+        return self.decode_head(**self._encode(inputs, input_ids, text_mask))
+
+    def extract_feat(self, inputs: Tensor, expressions: list[str]) -> dict[str, Tensor]:
+        """Features of images and expressions.
+
+        Args:
+            inputs (Tensor): Normalised images (B, 3, H, W).
+            expressions (list[str]): B sentences.
+
+        Returns:
+            dict: ``inputs`` (levels for the head), ``text`` (B, N, C_t) and
+            ``text_mask`` (B, N), the keyword arguments of the decode head.
+        """
+        return self._encode(inputs, **self.text_encoder.tokenize(expressions))
+
+    def _encode(
+        self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor
+    ) -> dict[str, Tensor]:
+        text = self.text_encoder(input_ids, text_mask)
+        levels, text = self.backbone(inputs, text, text_mask)
+        if self.with_neck:
+            levels = self.neck(levels)
+        return dict(inputs=levels, text=text, text_mask=text_mask)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Logits at the size of the input.
+
+        Args:
+            inputs (Tensor): Normalised images (B, 3, H, W).
+            batch_img_metas (list[dict]): With ``expression`` and ``img_shape``.
+
+        Returns:
+            Tensor: (B, 2, H, W).
+        """
+        features = self.extract_feat(inputs, self._expressions(batch_img_metas))
+        return self.decode_head.predict(
+            batch_img_metas=batch_img_metas, test_cfg=self.test_cfg, **features
+        )
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of a batch, Eq. (13).
+
+        Args:
+            inputs (Tensor): Normalised images (B, 3, H, W).
+            data_samples (list[SegDataSample]): With ``expression`` and
+                ``gt_sem_seg``.
+
+        Returns:
+            dict[str, Tensor]: Loss terms by name.
+        """
+        metas = [sample.metainfo for sample in data_samples]
+        features = self.extract_feat(inputs, self._expressions(metas))
+        losses = self.decode_head.loss(
+            batch_data_samples=data_samples, train_cfg=self.train_cfg, **features
+        )
+        return add_prefix(losses, 'decode')
+
+    def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Tensor:
+        if data_samples is None:
+            raise ValueError(
+                "mode='tensor' needs data_samples with expressions, or input_ids "
+                'and text_mask'
+            )
+        metas = [sample.metainfo for sample in data_samples]
+        return self.decode_head(**self.extract_feat(inputs, self._expressions(metas)))
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: OptSampleList = None
+    ) -> SampleList:
+        """Add the predictions to the data samples.
+
+        Args:
+            seg_logits (Tensor): Logits at the input size (B, 2, H, W).
+            data_samples (list[SegDataSample], optional): Changed in place.
+
+        Returns:
+            list[SegDataSample]: With ``seg_logits`` (2, H_0, W_0) and
+            ``pred_sem_seg`` (1, H_0, W_0) at the original size, and
+            ``pred_input_seg`` (1, H, W), the mask at the network's input size that
+            the published 480x480 protocol is computed on.
+        """
+        input_masks = seg_logits.argmax(dim=1, keepdim=True).to(torch.uint8)
+        results = super().postprocess_result(seg_logits, data_samples)
+        for sample, mask in zip(results, input_masks):
+            sample.set_data({'pred_input_seg': PixelData(data=mask)})
+        return results
+
+    @staticmethod
+    def _expressions(metas: list[dict]) -> list[str]:
+        missing = [
+            m.get('img_path', i) for i, m in enumerate(metas) if 'expression' not in m
+        ]
+        if missing:
+            raise ValueError(
+                f'no expression in the meta information of {missing}: the pipeline '
+                'needs ChooseExpression and PackReferringInputs'
+            )
+        return [meta['expression'] for meta in metas]

@@ -1,0 +1,5 @@
+"""Encoders of the referring expression."""
+
+from .bert import BertTextEncoder
+
+__all__ = ['BertTextEncoder']

@@ -1,0 +1,217 @@
+"""Expressions to token features with a Transformer from ``transformers``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast
+
+VOCAB_FILES = {'remote_sensing': Path(__file__).with_name('remote_sensing_vocab.txt')}
+"""WordPiece vocabularies that come with the package, for training from scratch."""
+
+
+@MODELS.register_module()
+class BertTextEncoder(BaseModule):
+    """BERT without its pooler; L_1 of the paper is its last hidden state.
+
+    The encoder owns the tokenizer, and its definition is stored with the weights
+    (buffer ``tokenizer_state``), so a checkpoint needs no vocabulary file and can't
+    be used with another one.
+
+    Args:
+        pretrained (str, optional): Hub name or folder of the weights, read when
+            training starts. None trains from scratch and needs ``vocab``.
+            Default: 'bert-base-uncased'.
+        config (dict, optional): Keys of the model's ``transformers`` config;
+            ``model_type`` defaults to 'bert', whose own defaults are BERT-base.
+        vocab (str, optional): WordPiece vocabulary file, or 'remote_sensing' for
+            the one in the package. None takes the tokenizer of ``pretrained``.
+        max_tokens (int): Longest sequence, [CLS] and [SEP] included. Longer ones are
+            cut before [SEP] and counted in ``num_truncated``. Default: 20.
+        trainable (str | int): 'all', 'none', or a number k: only encoder layers
+            0..k-1 train, as the related methods do with k=10. Default: 'all'.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | None = 'bert-base-uncased',
+        config: dict | None = None,
+        vocab: str | None = None,
+        max_tokens: int = 20,
+        trainable: str | int = 'all',
+    ) -> None:
+        super().__init__()
+        if max_tokens < 3:
+            raise ValueError(
+                f'text_encoder.max_tokens={max_tokens} leaves no room for a word '
+                'between [CLS] and [SEP]: use 3 or more'
+            )
+        if pretrained is None and vocab is None:
+            raise ValueError(
+                'text_encoder.pretrained=None needs text_encoder.vocab: a WordPiece '
+                f'vocabulary file or one of {sorted(VOCAB_FILES)}'
+            )
+        self.pretrained = pretrained
+        self.vocab = vocab
+        self.max_tokens = max_tokens
+        self.num_truncated = 0
+        self.num_expressions = 0
+        self._tokenizer: Tokenizer | None = None
+        self.register_buffer('tokenizer_state', torch.empty(0, dtype=torch.uint8))
+        settings = dict(config or {})
+        if vocab is not None:
+            settings.setdefault('vocab_size', self.tokenizer.get_vocab_size())
+        self.bert = AutoModel.from_config(
+            AutoConfig.for_model(settings.pop('model_type', 'bert'), **settings),
+            add_pooling_layer=False,
+        )
+        self.trainable = trainable
+        self._freeze()
+
+    @property
+    def out_channels(self) -> int:
+        """C_t, the width of the token features."""
+        return self.bert.config.hidden_size
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, loaded at first use unless a checkpoint brought it."""
+        if self._tokenizer is None:
+            self._set_tokenizer(self._load_tokenizer())
+        return self._tokenizer
+
+    def init_weights(self) -> None:
+        """Load the pretrained weights and tokenizer, if any are named.
+
+        Raises:
+            RuntimeError: If they can't be had or don't fit ``config``.
+        """
+        if self.pretrained is None:
+            return
+        try:
+            source = AutoModel.from_pretrained(self.pretrained, add_pooling_layer=False)
+            self.bert.load_state_dict(source.state_dict())
+        except (OSError, RuntimeError) as error:
+            raise RuntimeError(self._unavailable('weights', error)) from error
+        self._set_tokenizer(self._load_tokenizer())
+
+    def tokenize(self, expressions: list[str]) -> dict[str, Tensor]:
+        """Turn sentences into token ids, padded to the longest of the batch.
+
+        Args:
+            expressions (list[str]): B sentences.
+
+        Returns:
+            dict[str, Tensor]: ``input_ids`` int64 (B, N) and ``text_mask`` bool
+            (B, N), True on real tokens; on the encoder's device.
+
+        Raises:
+            ValueError: If a sentence is empty.
+        """
+        for i, expression in enumerate(expressions):
+            if not expression.strip():
+                raise ValueError(f'expression {i} of the batch is empty')
+        sequences = [e.ids for e in self.tokenizer.encode_batch(expressions)]
+        sequences = [self._truncate(ids) for ids in sequences]
+        self.num_expressions += len(sequences)
+        length = max(len(ids) for ids in sequences)
+        padding = self.bert.config.pad_token_id or 0
+        ids = torch.full((len(sequences), length), padding)
+        mask = torch.zeros(len(sequences), length, dtype=torch.bool)
+        for i, sequence in enumerate(sequences):
+            ids[i, : len(sequence)] = torch.tensor(sequence)
+            mask[i, : len(sequence)] = True
+        device = self.tokenizer_state.device
+        return dict(input_ids=ids.to(device), text_mask=mask.to(device))
+
+    def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """Encode token ids.
+
+        Args:
+            input_ids (Tensor): int64 (B, N).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            Tensor: Token features L_1 (B, N, C_t).
+        """
+        return self.bert(input_ids, attention_mask=text_mask.long()).last_hidden_state
+
+    def train(self, mode: bool = True) -> BertTextEncoder:
+        """Switch mode; a frozen BERT stays in evaluation mode (no dropout)."""
+        super().train(mode)
+        if self.trainable == 'none':
+            self.bert.eval()
+        return self
+
+    def _freeze(self) -> None:
+        if self.trainable == 'all':
+            return
+        if self.trainable != 'none' and not isinstance(self.trainable, int):
+            raise ValueError(
+                f"text_encoder.trainable={self.trainable!r} must be 'all', 'none' or "
+                'a number of encoder layers'
+            )
+        self.bert.requires_grad_(False)
+        if self.trainable != 'none':
+            self.bert.encoder.layer[: self.trainable].requires_grad_(True)
+
+    def _truncate(self, ids: list[int]) -> list[int]:
+        if len(ids) <= self.max_tokens:
+            return ids
+        self.num_truncated += 1
+        return ids[: self.max_tokens - 1] + ids[-1:]
+
+    def _load_tokenizer(self) -> Tokenizer:
+        if self.vocab is not None:
+            file = Path(VOCAB_FILES.get(self.vocab, self.vocab))
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f'text_encoder.vocab: no file {self.vocab!r}; give a WordPiece '
+                    f'vocabulary (one entry a line) or one of {sorted(VOCAB_FILES)}'
+                )
+            return BertTokenizerFast(vocab_file=str(file)).backend_tokenizer
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.pretrained, use_fast=True)
+        except OSError as error:
+            raise RuntimeError(self._unavailable('tokenizer', error)) from error
+        return tokenizer.backend_tokenizer
+
+    def _set_tokenizer(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        state = torch.frombuffer(
+            bytearray(tokenizer.to_str().encode()), dtype=torch.uint8
+        )
+        self.tokenizer_state = state.to(self.tokenizer_state.device)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        """Take over the tokenizer that a checkpoint was trained with."""
+        key = f'{prefix}tokenizer_state'
+        missing_keys = args[2]
+        state = state_dict.get(key)
+        if state is not None and state.numel():
+            self._set_tokenizer(Tokenizer.from_str(bytes(state.tolist()).decode()))
+        elif state is not None:
+            self.tokenizer_state = torch.empty_like(state)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if key in missing_keys:  # converted weights of other projects
+            missing_keys.remove(key)
+
+    def _unavailable(self, what: str, error: Exception) -> str:
+        reason = str(error).strip().splitlines()[0]
+        message = (
+            f'model.text_encoder.pretrained: cannot load the {what} of '
+            f'{self.pretrained!r} ({reason}). Give a local folder by --cfg-options '
+            'model.text_encoder.pretrained=PATH, or train from scratch with '
+            'model.text_encoder.pretrained=None '
+            'model.text_encoder.vocab=remote_sensing'
+        )
+        print_log(message, logger='current', level=40)
+        return message
