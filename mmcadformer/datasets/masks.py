@@ -1,5 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks from the three forms that COCO annotations come in."""
-from collections.abc import Mapping, Sequence
+
 from math import isfinite
 
 import numpy as np
@@ -18,12 +19,13 @@ def segments_of(segmentation):
     Raises:
         ValueError: It is none of these, or holds no segment.
     """
-    if isinstance(segmentation, Mapping):
+    if isinstance(segmentation, dict):
         return [segmentation]
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError(
             'segmentation must be a list of polygons, a list of RLE dicts or '
-            f'an RLE dict, got {_shorten(segmentation)}')
+            f'an RLE dict, got {_shorten(segmentation)}'
+        )
     return segmentation
 
 
@@ -44,7 +46,7 @@ def check_segmentation(segmentation, height, width):
     """
     covered = False
     for segment in segments_of(segmentation):
-        if isinstance(segment, Mapping):
+        if isinstance(segment, dict):
             covered |= _check_rle(segment, height, width)
         else:
             covered |= _check_polygon(segment, height, width)
@@ -72,7 +74,7 @@ def decode_segmentation(segmentation, height, width):
     """
     rles = []
     for segment in segments_of(segmentation):
-        if isinstance(segment, Mapping):
+        if isinstance(segment, dict):
             _check_rle(segment, height, width)
             rles.append(_compressed(segment))
         else:
@@ -103,28 +105,35 @@ def rle_counts(counts):
         if not counts.isascii():
             raise ValueError('RLE counts hold characters that COCO never uses')
         counts = counts.encode()
-    groups = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    last = (groups & 0x20) == 0
-    if not len(groups) or groups.min() < 0 or groups.max() > 63 or not last[-1]:
-        raise ValueError('RLE counts are cut off or hold characters that COCO '
-                         'never uses')
+    # Characters below 48 wrap around to large numbers.
+    groups = np.frombuffer(counts, np.uint8) - np.uint8(48)
+    last = groups < 32
+    if not len(groups) or groups.max() > 63 or not last[-1]:
+        raise ValueError(
+            'RLE counts are cut off or hold characters that COCO never uses'
+        )
     ends = np.flatnonzero(last)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    if (ends - starts).max() > 10:
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > 11:
         raise ValueError('RLE counts hold a number beyond 55 bits')
-    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, ends - starts + 1))
-    values = np.add.reduceat((groups & 0x1f) << shifts, starts)
-    negative = (groups[ends] & 0x10) != 0
-    values -= negative * (np.int64(1) << (shifts[ends] + 5))
+    starts = ends - lengths + 1
+    values = (groups[starts] & 31).astype(np.int64)
+    for k in range(1, lengths.max()):
+        longer = np.flatnonzero(lengths > k)
+        part = (groups[starts[longer] + k] & 31).astype(np.int64)
+        values[longer] |= part << (5 * k)
+    negative = np.flatnonzero(groups[ends] & 16)
+    values[negative] -= np.int64(1) << (5 * lengths[negative])
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return values
 
 
 def _plain_counts(counts):
-    if not isinstance(counts, Sequence):
-        raise ValueError(f'RLE counts must be a string or a list, got '
-                         f'{_shorten(counts)}')
+    if not isinstance(counts, (list, tuple)):
+        raise ValueError(
+            f'RLE counts must be a string or a list, got {_shorten(counts)}'
+        )
     try:
         values = np.asarray(counts, dtype=np.float64)
     except (TypeError, ValueError):
@@ -137,30 +146,36 @@ def _plain_counts(counts):
 def _check_rle(rle, height, width):
     """Raise for an RLE that isn't one of the image; True if it has pixels."""
     if 'size' not in rle or 'counts' not in rle:
-        raise ValueError("RLE segment must have the keys 'size' and 'counts', "
-                         f'got {sorted(map(str, rle))}')
+        raise ValueError(
+            "RLE segment must have the keys 'size' and 'counts', "
+            f'got {sorted(map(str, rle))}'
+        )
     size = rle['size']
-    if not isinstance(size, Sequence) or list(size) != [height, width]:
+    if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
         raise ValueError(
             f'RLE has the size (height, width) = {_shorten(size)}, '
-            f'its image has [{height}, {width}]')
+            f'its image has [{height}, {width}]'
+        )
     counts = rle_counts(rle['counts'])
-    if (counts < 0).any() or counts.sum() != height * width:
+    covered = int(counts.sum())
+    if covered != height * width or counts.min() < 0:
         raise ValueError(
-            f'RLE counts are broken: they cover {int(counts.sum())} pixels of '
-            f'{height * width}')
+            f'RLE counts are broken: they cover {covered} pixels of {height * width}'
+        )
     return bool(counts[1::2].any())
 
 
 def _check_polygon(polygon, height, width):
     """Raise for a malformed polygon; True if its box meets the image."""
-    if not isinstance(polygon, Sequence) or isinstance(polygon, (str, bytes)):
-        raise ValueError(f'segment must be a polygon or an RLE dict, got '
-                         f'{_shorten(polygon)}')
+    if not isinstance(polygon, (list, tuple)):
+        raise ValueError(
+            f'segment must be a polygon or an RLE dict, got {_shorten(polygon)}'
+        )
     if len(polygon) < 6 or len(polygon) % 2:
         raise ValueError(
             'polygon must be a flat list of at least three x, y pairs, got '
-            f'{len(polygon)} numbers')
+            f'{len(polygon)} numbers'
+        )
     try:
         finite = all(map(isfinite, polygon))
     except TypeError:
@@ -168,8 +183,7 @@ def _check_polygon(polygon, height, width):
     if not finite:
         raise ValueError('polygon has a coordinate that is not finite')
     xs, ys = polygon[::2], polygon[1::2]
-    return (min(xs) < width and max(xs) > 0 and min(ys) < height
-            and max(ys) > 0)
+    return min(xs) < width and max(xs) > 0 and min(ys) < height and max(ys) > 0
 
 
 def _compressed(rle):
@@ -179,7 +193,8 @@ def _compressed(rle):
         return dict(size=[height, width], counts=rle['counts'])
     counts = rle_counts(rle['counts']).tolist()
     return mask_utils.frPyObjects(
-        dict(size=[height, width], counts=counts), height, width)
+        dict(size=[height, width], counts=counts), height, width
+    )
 
 
 def _shorten(value, length=60):

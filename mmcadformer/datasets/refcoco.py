@@ -1,15 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """The RefCOCO layout, and the datasets that come in it."""
-import json
+
 import logging
 import os.path as osp
-from collections.abc import Mapping
 
 from mmengine.fileio import exists, get
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from .masks import check_segmentation
-from .referring_dataset import BaseReferringDataset
+from .referring_dataset import BaseReferringDataset, parse_json
 from .safe_pickle import load_plain_pickle
 
 _REF_FILES = ('refs.json', 'refs(unc).p')
@@ -49,17 +49,20 @@ class ReferringSegDataset(BaseReferringDataset):
 
     def expected_tree(self):
         """str: The layout with this dataset's names."""
-        return (f'Expected below {self.data_root}:\n'
-                f'  {self.name}/refs(unc).p  (or {self.name}/refs.json)\n'
-                f'  {self.name}/instances.json\n'
-                f'  images/{self.name}/JPEGImages/<the images>')
+        return (
+            f'Expected below {self.data_root}:\n'
+            f'  {self.name}/refs(unc).p  (or {self.name}/refs.json)\n'
+            f'  {self.name}/instances.json\n'
+            f'  images/{self.name}/JPEGImages/<the images>'
+        )
 
     def load_objects(self):
         """Objects of the split, one per entry of the file of references."""
         refs_path = self._find_refs()
         instances = _Instances(
             self._find(osp.join(osp.dirname(refs_path), 'instances.json')),
-            self.backend_args)
+            self.backend_args,
+        )
         refs = _read_refs(refs_path, self.backend_args)
         return [
             self._object(ref, instances, f'{refs_path}: ref_id {ref["ref_id"]}')
@@ -71,8 +74,7 @@ class ReferringSegDataset(BaseReferringDataset):
         annotation = instances.annotation(ref['ann_id'], image, where)
         expressions, sent_ids = _sentences(ref, where)
         return dict(
-            img_path=osp.join(self.data_prefix['img_path'],
-                              image['file_name']),
+            img_path=osp.join(self.data_prefix['img_path'], image['file_name']),
             image_id=image['id'],
             ref_id=ref['ref_id'],
             ann_id=annotation['id'],
@@ -82,7 +84,8 @@ class ReferringSegDataset(BaseReferringDataset):
             segmentation=annotation['segmentation'],
             expressions=self.check_expressions(expressions, where),
             sent_ids=sent_ids,
-            split=ref['split'])
+            split=ref['split'],
+        )
 
     def _find_refs(self):
         if self.ann_file:
@@ -94,12 +97,12 @@ class ReferringSegDataset(BaseReferringDataset):
                 return path
         raise FileNotFoundError(
             f'neither {" nor ".join(_REF_FILES)} found in {folder}. '
-            f'{self.expected_tree()}')
+            f'{self.expected_tree()}'
+        )
 
     def _find(self, path):
         if not exists(path, backend_args=self.backend_args):
-            raise FileNotFoundError(
-                f'{path} does not exist. {self.expected_tree()}')
+            raise FileNotFoundError(f'{path} does not exist. {self.expected_tree()}')
         return path
 
 
@@ -107,15 +110,19 @@ def _read_refs(path, backend_args):
     """Entries of a file of references, each with the keys that are needed."""
     data = get(path, backend_args=backend_args)
     if path.endswith('.json'):
-        refs = _parse_json(data, path)
+        refs = parse_json(data, path)
     else:
         refs = load_plain_pickle(data, path)
     if not isinstance(refs, list):
-        raise ValueError(f'{path}: expected a list of references, got '
-                         f'{type(refs).__name__}')
+        raise ValueError(
+            f'{path}: expected a list of references, got {type(refs).__name__}'
+        )
     for position, ref in enumerate(refs):
-        _require(ref, ('ref_id', 'ann_id', 'image_id', 'split', 'sentences'),
-                 f'{path}: entry {position}')
+        _require(
+            ref,
+            ('ref_id', 'ann_id', 'image_id', 'split', 'sentences'),
+            f'{path}: entry {position}',
+        )
     return refs
 
 
@@ -128,9 +135,11 @@ def _sentences(ref, where):
     ids = ids if isinstance(ids, list) else ()
     texts, sent_ids = [], []
     for position, sentence in enumerate(sentences):
-        if not isinstance(sentence, Mapping):
-            raise ValueError(f'{where}: sentence {position} must be a dict '
-                             f"with the text under 'raw', got {sentence!r}")
+        if not isinstance(sentence, dict):
+            raise ValueError(
+                f'{where}: sentence {position} must be a dict '
+                f"with the text under 'raw', got {sentence!r}"
+            )
         texts.append(sentence.get('raw') or sentence.get('sent'))
         fallback = ids[position] if position < len(ids) else position
         sent_ids.append(sentence.get('sent_id', fallback))
@@ -149,14 +158,14 @@ class _Instances:
 
     def __init__(self, path, backend_args=None):
         self.path = path
-        content = _parse_json(get(path, backend_args=backend_args), path)
+        content = parse_json(get(path, backend_args=backend_args), path)
         _require(content, ('images', 'annotations'), path)
         self._images = self._index(content, 'images')
         self._annotations = self._index(content, 'annotations')
         self._categories = {
             entry.get('id'): entry.get('name')
             for entry in content.get('categories') or ()
-            if isinstance(entry, Mapping) and _is_id(entry.get('id'))
+            if isinstance(entry, dict) and _is_id(entry.get('id'))
         }
         self._unnamed = set()
 
@@ -175,12 +184,13 @@ class _Instances:
         entry = index.get(_check_id(key, where))
         if entry is None:
             raise ValueError(
-                f'{where} refers to {kind} id {key!r}, which {self.path} does '
-                'not have')
+                f'{where} refers to {kind} id {key!r}, which {self.path} does not have'
+            )
         if isinstance(entry, list):
             raise ValueError(
                 f'{self.path}: {kind} id {key!r}, used by {where}, belongs to '
-                'more than one entry')
+                'more than one entry'
+            )
         return entry
 
     def image(self, image_id, where):
@@ -189,12 +199,15 @@ class _Instances:
         entry = f'{self.path}: image id {image_id!r}'
         _require(image, ('file_name', 'height', 'width'), entry)
         if not image['file_name'] or not isinstance(image['file_name'], str):
-            raise ValueError(f'{entry}: file_name must be text, got '
-                             f'{image["file_name"]!r}')
+            raise ValueError(
+                f'{entry}: file_name must be text, got {image["file_name"]!r}'
+            )
         for key in ('height', 'width'):
             if not isinstance(image[key], int) or image[key] < 1:
-                raise ValueError(f'{entry}: {key} must be a positive whole '
-                                 f'number, got {image[key]!r}')
+                raise ValueError(
+                    f'{entry}: {key} must be a positive whole '
+                    f'number, got {image[key]!r}'
+                )
         return image
 
     def annotation(self, ann_id, image, where):
@@ -205,10 +218,12 @@ class _Instances:
         if annotation.get('image_id', image['id']) != image['id']:
             raise ValueError(
                 f'{entry} belongs to image id {annotation["image_id"]!r}, but '
-                f'{where} uses it with image id {image["id"]!r}')
+                f'{where} uses it with image id {image["id"]!r}'
+            )
         try:
-            check_segmentation(annotation['segmentation'], image['height'],
-                               image['width'])
+            check_segmentation(
+                annotation['segmentation'], image['height'], image['width']
+            )
         except ValueError as error:
             raise ValueError(f'{entry} (used by {where}): {error}') from None
         return annotation
@@ -229,25 +244,18 @@ class _Instances:
                 f'{self.path}: category id {key!r} has no name in '
                 "'categories'; reports show the id instead",
                 logger='current',
-                level=logging.WARNING)
+                level=logging.WARNING,
+            )
         return str(key)
 
 
-def _parse_json(data, path):
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise ValueError(
-            f'{path}: not valid JSON ({error}); download it again') from error
-
-
 def _require(entry, keys, where):
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         raise ValueError(f'{where}: expected a dict, got {type(entry).__name__}')
     for key in keys:
         if key not in entry:
             raise ValueError(f'{where} has no {key!r}')
-        if key == 'id' or key.endswith('_id'):
+        if key.endswith('id'):
             _check_id(entry[key], where)
 
 
@@ -266,12 +274,29 @@ class RRSISDDataset(ReferringSegDataset):
     """RRSIS-D: 17,402 triplets on 800 x 800 px images, from DIOR-RSVG."""
 
     METAINFO = dict(
-        classes=('airplane', 'airport', 'golf field',
-                 'expressway service area', 'baseball field', 'stadium',
-                 'ground track field', 'storage tank', 'basketball court',
-                 'chimney', 'tennis court', 'overpass', 'train station',
-                 'ship', 'expressway toll station', 'dam', 'harbor', 'bridge',
-                 'vehicle', 'windmill'))
+        classes=(
+            'airplane',
+            'airport',
+            'golf field',
+            'expressway service area',
+            'baseball field',
+            'stadium',
+            'ground track field',
+            'storage tank',
+            'basketball court',
+            'chimney',
+            'tennis court',
+            'overpass',
+            'train station',
+            'ship',
+            'expressway toll station',
+            'dam',
+            'harbor',
+            'bridge',
+            'vehicle',
+            'windmill',
+        )
+    )
 
     def __init__(self, data_root, name='rrsisd', **kwargs):
         super().__init__(data_root, name, **kwargs)
@@ -282,9 +307,16 @@ class RRSISHRDataset(ReferringSegDataset):
     """RRSIS-HR: 2,650 triplets on 1024 x 1024 px images, from RSVG-HR."""
 
     METAINFO = dict(
-        classes=('baseball field', 'basketball field', 'ground track field',
-                 'roundabout', 'swimming pool', 'storage tank',
-                 'tennis court'))
+        classes=(
+            'baseball field',
+            'basketball field',
+            'ground track field',
+            'roundabout',
+            'swimming pool',
+            'storage tank',
+            'tennis court',
+        )
+    )
 
     def __init__(self, data_root, name='rrsishr', **kwargs):
         super().__init__(data_root, name, **kwargs)

@@ -1,4 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every referring segmentation dataset has in common."""
+
 import json
 import os
 from collections import Counter, defaultdict
@@ -9,6 +11,27 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 _LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
+
+
+def parse_json(data, source):
+    """Parse JSON from a file.
+
+    Args:
+        data (str | bytes): The JSON.
+        source (str): File it is from.
+
+    Returns:
+        The parsed content.
+
+    Raises:
+        ValueError: It is no valid JSON; the file is named.
+    """
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ValueError(
+            f'{source}: not valid JSON ({error}); download it again'
+        ) from error
 
 
 class BaseReferringDataset(BaseSegDataset):
@@ -50,15 +73,17 @@ class BaseReferringDataset(BaseSegDataset):
         ValueError: An annotation is damaged. File and entry are named.
     """
 
-    def __init__(self,
-                 data_root,
-                 name,
-                 split='train',
-                 exclude_file=None,
-                 data_prefix=None,
-                 test_mode=False,
-                 lazy_init=False,
-                 **kwargs):
+    def __init__(
+        self,
+        data_root,
+        name,
+        split='train',
+        exclude_file=None,
+        data_prefix=None,
+        test_mode=False,
+        lazy_init=False,
+        **kwargs,
+    ):
         self.name = name
         self.split = split
         self.exclude_file = exclude_file
@@ -69,7 +94,8 @@ class BaseReferringDataset(BaseSegDataset):
             data_prefix=data_prefix or dict(img_path=self.default_img_dir()),
             test_mode=False,
             lazy_init=True,
-            **kwargs)
+            **kwargs,
+        )
         self.test_mode = test_mode
         if not lazy_init:
             self.full_init()
@@ -102,18 +128,19 @@ class BaseReferringDataset(BaseSegDataset):
         objects = self.load_objects()
         self.check_images(objects)
         self._set_classes(objects)
-        common = dict(
-            dataset_name=self.name, label_map=None, reduce_zero_label=False)
+        common = dict(dataset_name=self.name, label_map=None, reduce_zero_label=False)
         return [
-            dict(record, **common, seg_fields=[]) for obj in objects
+            dict(record, **common, seg_fields=[])
+            for obj in objects
             for record in (self._per_sentence(obj) if self.test_mode else (obj,))
         ]
 
     @staticmethod
     def _per_sentence(obj):
+        pairs = zip(obj['expressions'], obj['sent_ids'], strict=True)
         return [
             dict(obj, expressions=[expression], sent_ids=[sent_id])
-            for expression, sent_id in zip(obj['expressions'], obj['sent_ids'])
+            for expression, sent_id in pairs
         ]
 
     def select_refs(self, refs, source):
@@ -135,25 +162,28 @@ class BaseReferringDataset(BaseSegDataset):
             available = sorted({str(ref['split']) for ref in refs})
             raise ValueError(
                 f'{source}: no entry of the split {self.split!r}; available: '
-                f'{", ".join(available) or "none, the file is empty"}')
+                f'{", ".join(available) or "none, the file is empty"}'
+            )
         excluded = self._read_excluded()
         kept = [ref for ref in chosen if str(ref['ref_id']) not in excluded]
         if not kept:
             raise ValueError(
                 f'{source}: all {len(chosen)} entries of the split '
-                f'{self.split!r} are left out by {self.exclude_file}')
+                f'{self.split!r} are left out by {self.exclude_file}'
+            )
         if len(kept) < len(chosen):
             print_log(
                 f'{self.name}/{self.split}: {len(chosen) - len(kept)} of '
                 f'{len(chosen)} objects left out by {self.exclude_file}',
-                logger='current')
-        self._check_unique([ref['ref_id'] for ref in refs],
-                           {ref['ref_id'] for ref in kept}, source)
+                logger='current',
+            )
+        self._check_unique(
+            [ref['ref_id'] for ref in refs], {ref['ref_id'] for ref in kept}, source
+        )
         return kept
 
     def _in_split(self, value):
-        return value == self.split or (self.split == 'test'
-                                       and 'test' in str(value))
+        return value == self.split or (self.split == 'test' and 'test' in str(value))
 
     def _read_excluded(self):
         """set[str]: Ids that ``exclude_file`` names."""
@@ -163,12 +193,14 @@ class BaseReferringDataset(BaseSegDataset):
             text = get_text(self.exclude_file)
         except FileNotFoundError:
             raise FileNotFoundError(
-                f'exclude_file {self.exclude_file} does not exist') from None
+                f'exclude_file {self.exclude_file} does not exist'
+            ) from None
         if str(self.exclude_file).endswith('.json'):
-            ids = json.loads(text)
+            ids = parse_json(text, self.exclude_file)
             if not isinstance(ids, list):
                 raise ValueError(
-                    f'{self.exclude_file}: expected a JSON list of ref_ids')
+                    f'{self.exclude_file}: expected a JSON list of ref_ids'
+                )
             return {str(ref_id) for ref_id in ids}
         lines = (line.split('#')[0].strip() for line in text.splitlines())
         return {line for line in lines if line}
@@ -179,7 +211,8 @@ class BaseReferringDataset(BaseSegDataset):
         if repeated:
             raise ValueError(
                 f'{source}: ref_id {repeated[0]!r} is used by more than one '
-                f'entry ({len(repeated)} such ids). {_LEAVE_OUT}')
+                f'entry ({len(repeated)} such ids). {_LEAVE_OUT}'
+            )
 
     @staticmethod
     def check_expressions(expressions, where):
@@ -201,7 +234,8 @@ class BaseReferringDataset(BaseSegDataset):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(
                     f'{where}: expression {position} is empty or not text '
-                    f'({text!r}). {_LEAVE_OUT}')
+                    f'({text!r}). {_LEAVE_OUT}'
+                )
         return [text.strip() for text in expressions]
 
     def check_images(self, objects):
@@ -216,7 +250,8 @@ class BaseReferringDataset(BaseSegDataset):
             FileNotFoundError: Images are missing; the first few are named.
         """
         backend = get_file_backend(
-            self.data_prefix['img_path'], backend_args=self.backend_args)
+            self.data_prefix['img_path'], backend_args=self.backend_args
+        )
         if not isinstance(backend, LocalBackend):
             return
         wanted = defaultdict(set)
@@ -228,7 +263,8 @@ class BaseReferringDataset(BaseSegDataset):
             if not os.path.isdir(folder):
                 raise FileNotFoundError(
                     f'image folder {folder} of {self.name!r} does not exist. '
-                    f'{self.expected_tree()}')
+                    f'{self.expected_tree()}'
+                )
             missing += [
                 os.path.join(folder, name)
                 for name in sorted(names.difference(os.listdir(folder)))
@@ -238,7 +274,8 @@ class BaseReferringDataset(BaseSegDataset):
             more = f'\n  ... {len(missing) - 5} more' if len(missing) > 5 else ''
             raise FileNotFoundError(
                 f'{self.name}/{self.split}: {len(missing)} images that the '
-                f'annotations name are missing:{shown}{more}')
+                f'annotations name are missing:{shown}{more}'
+            )
 
     def expected_tree(self):
         """str: The folders and files that the layout consists of."""
@@ -248,5 +285,6 @@ class BaseReferringDataset(BaseSegDataset):
         """Take the categories that occur, unless the classes are fixed."""
         if not self._metainfo.get('classes'):
             self._metainfo['classes'] = tuple(
-                sorted({obj['category'] for obj in objects}))
+                sorted({obj['category'] for obj in objects})
+            )
             self._metainfo['palette'] = self._update_palette()

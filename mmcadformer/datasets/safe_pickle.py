@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read a pickle that came from the internet without running what is in it.
 
 A pickle can name any importable function and have it called while it is read.
@@ -6,6 +7,7 @@ strings and numbers, which need no such names, so names are refused here with
 two harmless exceptions (ordered dicts and NumPy numbers, which are turned into
 Python numbers).
 """
+
 import io
 import pickle
 import re
@@ -25,7 +27,8 @@ class _NumberType:
         if not (isinstance(code, str) and re.fullmatch(r'[bifu][1248]', code)):
             raise UnsafePickleError(
                 f'the pickle holds a NumPy value of type {code!r}, '
-                'which is not a plain number')
+                'which is not a plain number'
+            )
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state):
@@ -58,7 +61,8 @@ class _PlainUnpickler(pickle.Unpickler):
             raise UnsafePickleError(
                 f'the pickle asks for {module}.{name}; annotations are made '
                 'of lists, dicts, strings and numbers only, so this file is '
-                'damaged or malicious. Nothing of it was run') from None
+                'damaged or malicious. Nothing of it was run'
+            ) from None
 
 
 def load_plain_pickle(data, source='<bytes>'):
@@ -87,4 +91,5 @@ def load_plain_pickle(data, source='<bytes>'):
         # KeyError, IndexError, TypeError, UnicodeDecodeError, ...).
         raise ValueError(
             f'{source}: not a readable pickle '
-            f'({type(error).__name__}: {error}); download it again') from error
+            f'({type(error).__name__}: {error}); download it again'
+        ) from error

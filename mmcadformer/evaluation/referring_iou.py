@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """mIoU, oIoU and Pr@X of referring segmentation."""
+
 import json
 import os
 from collections import defaultdict
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
@@ -15,9 +17,9 @@ class _Result(NamedTuple):
     """What is kept of one expression until all have been seen."""
 
     dataset_name: str
-    image_id: Union[int, str]
-    ref_id: Union[int, str]
-    sent_id: Union[int, str]
+    image_id: int | str
+    ref_id: int | str
+    sent_id: int | str
     img_path: str
     category: str
     expression: str
@@ -67,23 +69,27 @@ class ReferringIoUMetric(BaseMetric):
     # Not None, of which BaseMetric warns: keys have no prefix on purpose.
     default_prefix = ''
 
-    def __init__(self,
-                 eval_size='original',
-                 thresholds=(0.5, 0.6, 0.7, 0.8, 0.9),
-                 per_category=False,
-                 output_file=None,
-                 ignore_index=255,
-                 collect_device='cpu',
-                 prefix=None,
-                 **kwargs):
-        super().__init__(
-            collect_device=collect_device, prefix=prefix, **kwargs)
+    def __init__(
+        self,
+        eval_size='original',
+        thresholds=(0.5, 0.6, 0.7, 0.8, 0.9),
+        per_category=False,
+        output_file=None,
+        ignore_index=255,
+        collect_device='cpu',
+        prefix=None,
+        **kwargs,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
         if eval_size not in ('original', 'input'):
-            raise ValueError("ReferringIoUMetric: eval_size must be 'original' "
-                             f"or 'input', got {eval_size!r}")
+            raise ValueError(
+                "ReferringIoUMetric: eval_size must be 'original' "
+                f"or 'input', got {eval_size!r}"
+            )
         if not all(0 <= x < 1 for x in thresholds):
-            raise ValueError('ReferringIoUMetric: thresholds must be in '
-                             f'[0, 1), got {thresholds}')
+            raise ValueError(
+                f'ReferringIoUMetric: thresholds must be in [0, 1), got {thresholds}'
+            )
         self.eval_size = eval_size
         self.thresholds = tuple(thresholds)
         self.per_category = per_category
@@ -106,33 +112,42 @@ class ReferringIoUMetric(BaseMetric):
             union = int((pred | truth).sum())
             self.results.append(
                 _Result(
-                    sample.get('dataset_name', ''), sample.get('image_id', ''),
-                    sample.get('ref_id', ''), sample.get('sent_id', ''),
-                    sample.get('img_path', ''), sample.get('category', ''),
-                    sample.get('expression', ''), intersection, union))
+                    sample.get('dataset_name', ''),
+                    sample.get('image_id', ''),
+                    sample.get('ref_id', ''),
+                    sample.get('sent_id', ''),
+                    sample.get('img_path', ''),
+                    sample.get('category', ''),
+                    sample.get('expression', ''),
+                    intersection,
+                    union,
+                )
+            )
 
     def _masks(self, sample):
         """Prediction and truth, (H, W) both, on one device."""
-        name = (f'{sample.get("img_path", "?")} '
-                f'({sample.get("expression", "?")!r})')
+        name = f'{sample.get("img_path", "?")} ({sample.get("expression", "?")!r})'
         if 'gt_sem_seg' not in sample:
-            raise ValueError(f'{name} has no truth: put LoadReferringMask into '
-                             'the test pipeline')
+            raise ValueError(
+                f'{name} has no truth: put LoadReferringMask into the test pipeline'
+            )
         key = 'pred_input_seg' if self.eval_size == 'input' else 'pred_sem_seg'
         if key not in sample:
-            raise ValueError(f'{name} has no {key!r}, which eval_size='
-                             f'{self.eval_size!r} compares')
+            raise ValueError(
+                f'{name} has no {key!r}, which eval_size={self.eval_size!r} compares'
+            )
         pred = sample[key]['data'].squeeze(0)
         truth = sample['gt_sem_seg']['data'].squeeze(0).to(pred.device)
         if self.eval_size == 'input' and truth.shape != pred.shape:
             truth = F.interpolate(
-                truth[None, None].float(), pred.shape,
-                mode='nearest-exact')[0, 0]
+                truth[None, None].float(), pred.shape, mode='nearest-exact'
+            )[0, 0]
         if truth.shape != pred.shape:
             raise ValueError(
                 f'{name}: the prediction is {tuple(pred.shape)} px, the truth '
                 f'{tuple(truth.shape)}; LoadReferringMask belongs after Resize '
-                'in a test pipeline')
+                'in a test pipeline'
+            )
         return pred, truth
 
     def compute_metrics(self, results):
@@ -158,10 +173,13 @@ class ReferringIoUMetric(BaseMetric):
         self._print('dataset', rows)
         if self.per_category:
             by_category = _group(results, 'category')
-            self._add(metrics, {
-                f'category/{category}': group
-                for category, group in by_category.items()
-            })
+            self._add(
+                metrics,
+                {
+                    f'category/{category}': group
+                    for category, group in by_category.items()
+                },
+            )
             self._print('category', by_category)
         return metrics
 
@@ -172,7 +190,8 @@ class ReferringIoUMetric(BaseMetric):
         intersection = sum(result.intersection for result in results)
         metrics = dict(
             mIoU=100 * sum(ious) / len(ious),
-            oIoU=100 * intersection / union if union else 100.0)
+            oIoU=100 * intersection / union if union else 100.0,
+        )
         for threshold in self.thresholds:
             hits = sum(iou > threshold for iou in ious)
             metrics[f'Pr@{threshold:g}'] = 100 * hits / len(ious)
@@ -188,16 +207,21 @@ class ReferringIoUMetric(BaseMetric):
         for name, group in groups.items():
             metrics = self._summarize(group)
             table.field_names = [title, 'expressions', *metrics]
-            table.add_row([name, len(group)] +
-                          [f'{value:.2f}' for value in metrics.values()])
+            table.add_row(
+                [name, len(group)] + [f'{value:.2f}' for value in metrics.values()]
+            )
         table.align = 'r'
         table.align[title] = 'l'
-        where = ('the original resolution' if self.eval_size == 'original' else
-                 "the network's input size")
+        where = (
+            'the original resolution'
+            if self.eval_size == 'original'
+            else "the network's input size"
+        )
         print_log(
             f'Referring segmentation by {title}, percent, at {where}:\n'
             f'{table.get_string()}',
-            logger=MMLogger.get_current_instance())
+            logger=MMLogger.get_current_instance(),
+        )
 
     def _write(self, results):
         folder = os.path.dirname(self.output_file)

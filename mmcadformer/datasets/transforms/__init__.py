@@ -1,4 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transforms of referring segmentation samples."""
+
 from .direction_words import rewrite_directions
 from .erasing import RandomBoxErasing
 from .flipping import RandomReferringFlip, RandomReferringRotate90
@@ -6,7 +8,11 @@ from .formatting import PackReferringInputs
 from .loading import ChooseExpression, LoadReferringMask
 
 __all__ = [
-    'ChooseExpression', 'LoadReferringMask', 'PackReferringInputs',
-    'RandomBoxErasing', 'RandomReferringFlip', 'RandomReferringRotate90',
-    'rewrite_directions'
+    'ChooseExpression',
+    'LoadReferringMask',
+    'PackReferringInputs',
+    'RandomBoxErasing',
+    'RandomReferringFlip',
+    'RandomReferringRotate90',
+    'rewrite_directions',
 ]

@@ -1,4 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random box erasing."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -32,15 +34,16 @@ class RandomBoxErasing(BaseTransform):
 
     def __init__(self, prob=0.2, num_boxes=(20, 60), box_size=32, fill=0):
         if not 0 <= prob <= 1:
-            raise ValueError(
-                f'RandomBoxErasing: prob must be in [0, 1], got {prob}')
+            raise ValueError(f'RandomBoxErasing: prob must be in [0, 1], got {prob}')
         low, high = num_boxes
         if not 0 <= low <= high:
-            raise ValueError('RandomBoxErasing: num_boxes must be (least, '
-                             f'most), got {num_boxes}')
+            raise ValueError(
+                f'RandomBoxErasing: num_boxes must be (least, most), got {num_boxes}'
+            )
         if box_size < 1:
-            raise ValueError('RandomBoxErasing: box_size must be at least 1, '
-                             f'got {box_size}')
+            raise ValueError(
+                f'RandomBoxErasing: box_size must be at least 1, got {box_size}'
+            )
         self.prob = prob
         self.num_boxes = (low, high)
         self.box_size = box_size
@@ -54,7 +57,8 @@ class RandomBoxErasing(BaseTransform):
         low, high = self.num_boxes
         room = np.maximum([height - self.box_size, width - self.box_size], 0)
         return np.random.randint(
-            0, room + 1, size=(np.random.randint(low, high + 1), 2))
+            0, room + 1, size=(np.random.randint(low, high + 1), 2)
+        )
 
     def transform(self, results):
         """Erase boxes in ``img``."""
@@ -62,11 +66,13 @@ class RandomBoxErasing(BaseTransform):
         if len(corners):
             img = results['img'].copy()
             for y, x in corners:
-                img[y:y + self.box_size, x:x + self.box_size] = self.fill
+                img[y : y + self.box_size, x : x + self.box_size] = self.fill
             results['img'] = img
         return results
 
     def __repr__(self):
-        return (f'{self.__class__.__name__}(prob={self.prob}, '
-                f'num_boxes={self.num_boxes}, box_size={self.box_size}, '
-                f'fill={self.fill})')
+        return (
+            f'{self.__class__.__name__}(prob={self.prob}, '
+            f'num_boxes={self.num_boxes}, box_size={self.box_size}, '
+            f'fill={self.fill})'
+        )

@@ -1,4 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mirror and turn images together with the words that name directions."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -12,15 +14,18 @@ class _ReferringMove(BaseTransform):
 
     def __init__(self, prob):
         if not 0 <= prob <= 1:
-            raise ValueError(f'{self.__class__.__name__}: prob must be in '
-                             f'[0, 1], got {prob}')
+            raise ValueError(
+                f'{self.__class__.__name__}: prob must be in [0, 1], got {prob}'
+            )
         self.prob = prob
 
     def _rewrite(self, results, transform):
         """Set the new expression; False if it can't be written safely."""
         if 'expression' not in results:
-            raise KeyError(f"{self.__class__.__name__}: no 'expression' in the "
-                           'sample; put ChooseExpression before it')
+            raise KeyError(
+                f"{self.__class__.__name__}: no 'expression' in the "
+                'sample; put ChooseExpression before it'
+            )
         expression = rewrite_directions(results['expression'], transform)
         if expression is None:
             return False
@@ -67,11 +72,12 @@ class RandomReferringFlip(_ReferringMove):
 
     def __init__(self, prob=0.5, directions=('horizontal', 'vertical')):
         super().__init__(prob)
-        directions = (directions,) if isinstance(directions, str) \
-            else tuple(directions)
+        directions = (directions,) if isinstance(directions, str) else tuple(directions)
         if not directions or set(directions) - {'horizontal', 'vertical'}:
-            raise ValueError("RandomReferringFlip: directions are 'horizontal' "
-                             f"and 'vertical', got {directions}")
+            raise ValueError(
+                "RandomReferringFlip: directions are 'horizontal' "
+                f"and 'vertical', got {directions}"
+            )
         self.directions = directions
 
     @cache_randomness
@@ -92,8 +98,9 @@ class RandomReferringFlip(_ReferringMove):
         return results
 
     def __repr__(self):
-        return (f'{self.__class__.__name__}(prob={self.prob}, '
-                f'directions={self.directions})')
+        return (
+            f'{self.__class__.__name__}(prob={self.prob}, directions={self.directions})'
+        )
 
 
 @TRANSFORMS.register_module()
@@ -131,8 +138,9 @@ class RandomReferringRotate90(_ReferringMove):
         super().__init__(prob)
         angles = tuple(angles)
         if not angles or set(angles) - {90, 180, 270}:
-            raise ValueError('RandomReferringRotate90: angles are 90, 180 and '
-                             f'270, got {angles}')
+            raise ValueError(
+                f'RandomReferringRotate90: angles are 90, 180 and 270, got {angles}'
+            )
         self.angles = angles
 
     @cache_randomness
@@ -152,5 +160,4 @@ class RandomReferringRotate90(_ReferringMove):
         return results
 
     def __repr__(self):
-        return (f'{self.__class__.__name__}(prob={self.prob}, '
-                f'angles={self.angles})')
+        return f'{self.__class__.__name__}(prob={self.prob}, angles={self.angles})'

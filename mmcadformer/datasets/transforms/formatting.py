@@ -1,10 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pack a sample for the model."""
+
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-META_KEYS = ('expression', 'img_path', 'ori_shape', 'img_shape',
-             'scale_factor', 'image_id', 'ref_id', 'sent_id', 'ann_id',
-             'category', 'dataset_name', 'flip', 'flip_direction', 'rotation')
+META_KEYS = (
+    'expression',
+    'img_path',
+    'ori_shape',
+    'img_shape',
+    'scale_factor',
+    'image_id',
+    'ref_id',
+    'sent_id',
+    'ann_id',
+    'category',
+    'dataset_name',
+    'flip',
+    'flip_direction',
+    'rotation',
+)
 
 
 @TRANSFORMS.register_module()
@@ -38,6 +53,8 @@ class PackReferringInputs(PackSegInputs):
     def transform(self, results):
         """Return ``inputs`` and ``data_samples``."""
         if 'expression' not in results:
-            raise KeyError("PackReferringInputs: no 'expression' in the sample;"
-                           ' put ChooseExpression into the pipeline')
+            raise KeyError(
+                "PackReferringInputs: no 'expression' in the sample;"
+                ' put ChooseExpression into the pipeline'
+            )
         return super().transform(results)

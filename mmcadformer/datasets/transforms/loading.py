@@ -1,4 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choose a record's expression and load the mask it refers to."""
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
@@ -29,8 +31,8 @@ class ChooseExpression(BaseTransform):
     def __init__(self, mode='random'):
         if mode not in ('random', 'first'):
             raise ValueError(
-                f"ChooseExpression: mode must be 'random' or 'first', got "
-                f'{mode!r}')
+                f"ChooseExpression: mode must be 'random' or 'first', got {mode!r}"
+            )
         self.mode = mode
 
     @cache_randomness
@@ -39,8 +41,7 @@ class ChooseExpression(BaseTransform):
 
     def transform(self, results):
         """Set ``expression`` and ``sent_id``."""
-        index = self._draw(len(
-            results['expressions'])) if self.mode == 'random' else 0
+        index = self._draw(len(results['expressions'])) if self.mode == 'random' else 0
         results['expression'] = results['expressions'][index]
         results['sent_id'] = results['sent_ids'][index]
         return results
@@ -86,13 +87,14 @@ class LoadReferringMask(BaseTransform):
             raise ValueError(
                 f'{results["img_path"]} is {loaded[0]} x {loaded[1]} px '
                 f'(height x width), but the annotations of ref_id '
-                f'{results.get("ref_id")!r} say {size[0]} x {size[1]}')
+                f'{results.get("ref_id")!r} say {size[0]} x {size[1]}'
+            )
         try:
             mask = decode_segmentation(results['segmentation'], *size)
         except ValueError as error:
             raise ValueError(
-                f'{results["img_path"]}, ref_id {results.get("ref_id")!r}: '
-                f'{error}') from None
+                f'{results["img_path"]}, ref_id {results.get("ref_id")!r}: {error}'
+            ) from None
         results['gt_seg_map'] = mask
         results['seg_fields'].append('gt_seg_map')
         return results
