@@ -21,16 +21,15 @@ class StackLine:
 
     Args:
         name: How people call it.
-        extra: The extra of ``setup.py`` that installs it.
+        install: The command that installs it, run in the checkout.
         ranges: Distribution name -> (oldest supported version, first
-            unsupported version). ``requirements/<extra>.txt`` has the same
-            bounds.
+            unsupported version), as in ``requirements/``.
         foreign: Other distributions of the line that own the same import
             names and can't be used here -> why.
     """
 
     name: str
-    extra: str
+    install: str
     ranges: Mapping[str, tuple[str, str]]
     foreign: Mapping[str, str]
 
@@ -42,7 +41,7 @@ class StackLine:
 
 ONEDL = StackLine(
     name='OneDL',
-    extra='onedl',
+    install="pip install -e '.[onedl]' -c requirements/constraints.txt",
     ranges={
         'onedl-mmengine': ('0.10.12', '0.11'),
         'onedl-mmcv': ('2.3.6', '2.4'),
@@ -52,7 +51,8 @@ ONEDL = StackLine(
 )
 OPENMMLAB = StackLine(
     name='OpenMMLab',
-    extra='openmmlab',
+    # mmcv compiles against the PyTorch that is there, hence no isolated build.
+    install="pip install --no-build-isolation -e '.[openmmlab]'",
     ranges={
         'mmengine': ('0.10.7', '0.11'),
         'mmcv': ('2.1.0', '2.2.0'),
@@ -130,8 +130,9 @@ def find_problems(
     if not present:
         problems.append(
             'mmengine, mmcv and mmsegmentation are not installed.\n'
-            f'Default, any PyTorch >= {TORCH_MIN}: {_install(ONEDL)}\n'
-            f'Or the OpenMMLab releases, see docs/install.md: {_install(OPENMMLAB)}'
+            f'Default, the OneDL line: {ONEDL.install}\n'
+            f'Or the OpenMMLab releases, after the preparation in docs/install.md: '
+            f'{OPENMMLAB.install}'
         )
     elif len(present) > 1:
         problems.append(_mixed_lines_problem(versions))
@@ -184,10 +185,6 @@ def check_opencv() -> None:
         ) from error
 
 
-def _install(line: StackLine) -> str:
-    return f"pip install -e '.[{line.extra}]' -c requirements/constraints.txt"
-
-
 def _torch_problems(versions: Mapping[str, str]) -> list[str]:
     version = versions.get('torch')
     if version is None:
@@ -221,7 +218,7 @@ def _mixed_lines_problem(versions: Mapping[str, str]) -> str:
         'Packages of both the OneDL and the OpenMMLab line are installed; they '
         "overwrite each other's files, so remove all of them and install one line.\n"
         f'Run: pip uninstall -y {" ".join(names)}\n'
-        f'Then: {_install(ONEDL)}'
+        f'Then: {ONEDL.install}'
     )
 
 
@@ -229,7 +226,7 @@ def _line_problems(line: StackLine, versions: Mapping[str, str]) -> list[str]:
     """Lists what a single line lacks or has in a version that can't be used."""
     problems = [
         f'{name} {versions[name]} cannot be used: {reason}.\n'
-        f'Run: pip uninstall -y {name}\nThen: {_install(line)}'
+        f'Run: pip uninstall -y {name}\nThen: {line.install}'
         for name, reason in line.foreign.items()
         if name in versions
     ]
@@ -238,7 +235,7 @@ def _line_problems(line: StackLine, versions: Mapping[str, str]) -> list[str]:
         problems.append(
             f'The {line.name} line is incomplete, {", ".join(missing)} '
             f'{"is" if len(missing) == 1 else "are"} missing.\n'
-            f'Run: {_install(line)}'
+            f'Run: {line.install}'
         )
     for name, (oldest, below) in line.ranges.items():
         if name not in versions:
@@ -248,7 +245,7 @@ def _line_problems(line: StackLine, versions: Mapping[str, str]) -> list[str]:
             problems.append(
                 f'{name} {versions[name]} does not work with the rest of the '
                 f'{line.name} line, >={oldest},<{below} is needed.\n'
-                f'Run: {_install(line)}'
+                f'Run: {line.install}'
             )
     return problems
 
@@ -268,7 +265,7 @@ def _resume_problems(
         f'mmengine {mmengine} cannot resume a run under PyTorch {torch}: '
         f'since {TORCH_SAFE_LOAD} PyTorch refuses to load its checkpoints.\n'
         f'Either use the OneDL line: pip uninstall -y mmengine mmcv mmsegmentation, '
-        f'then {_install(ONEDL)}\n'
+        f'then {ONEDL.install}\n'
         f"or an older PyTorch: pip install 'torch>={TORCH_MIN},<{TORCH_SAFE_LOAD}'\n"
         f'or, if you trust every checkpoint that you load: '
         f'export {UNSAFE_LOAD_VARIABLE}=1'
