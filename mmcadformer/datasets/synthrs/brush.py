@@ -1,5 +1,6 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """Anti-aliased drawing of small shapes at float pixel coordinates."""
+
 from functools import lru_cache
 
 import cv2
@@ -11,8 +12,7 @@ _SHIFT = 4  # fractional bits that OpenCV's drawing functions get
 def rectangle(length, width, x=0.0, y=0.0):
     """Corners of a rectangle centred on ``(x, y)``, shape ``(4, 2)``."""
     a, b = length / 2, width / 2
-    return np.array([[x - a, y - b], [x + a, y - b], [x + a, y + b],
-                     [x - a, y + b]])
+    return np.array([[x - a, y - b], [x + a, y - b], [x + a, y + b], [x - a, y + b]])
 
 
 def arc(radius, start=0.0, stop=360.0, x=0.0, y=0.0, points=32):
@@ -23,8 +23,7 @@ def arc(radius, start=0.0, stop=360.0, x=0.0, y=0.0, points=32):
 @lru_cache(maxsize=256)
 def _unit_arc(start, stop, points):
     closed = abs(stop - start) >= 360
-    angles = np.radians(
-        np.linspace(start, stop, points, endpoint=not closed))
+    angles = np.radians(np.linspace(start, stop, points, endpoint=not closed))
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
@@ -77,10 +76,14 @@ class Brush:
         self.center = np.array([x - self.x0, y - self.y0])
         self.angle = angle
         if not self.empty:
-            part = canvas[self.y0:self.y1, self.x0:self.x1]
+            part = canvas[self.y0 : self.y1, self.x0 : self.x1]
             self.part = cv2.resize(
-                part, None, fx=supersample, fy=supersample,
-                interpolation=cv2.INTER_NEAREST)
+                part,
+                None,
+                fx=supersample,
+                fy=supersample,
+                interpolation=cv2.INTER_NEAREST,
+            )
 
     def _fixed(self, points):
         points = rotate(points, self.angle) + self.center
@@ -90,8 +93,9 @@ class Brush:
     def fill(self, points, color):
         """Fill a polygon ``(N, 2)``."""
         if not self.empty:
-            cv2.fillPoly(self.part, [self._fixed(points)], _rgb(color),
-                         cv2.LINE_8, _SHIFT)
+            cv2.fillPoly(
+                self.part, [self._fixed(points)], _rgb(color), cv2.LINE_8, _SHIFT
+            )
 
     def blend(self, points, color, opacity):
         """Fill a polygon so that what lies below shines through."""
@@ -103,8 +107,15 @@ class Brush:
         """Draw a polyline ``width`` pixels wide."""
         if not self.empty:
             thickness = max(1, int(round(width * self.scale)))
-            cv2.polylines(self.part, [self._fixed(points)], closed,
-                          _rgb(color), thickness, cv2.LINE_8, _SHIFT)
+            cv2.polylines(
+                self.part,
+                [self._fixed(points)],
+                closed,
+                _rgb(color),
+                thickness,
+                cv2.LINE_8,
+                _SHIFT,
+            )
 
     def shade(self, points, factor):
         """Multiply what lies inside a polygon by ``factor``."""
@@ -118,19 +129,19 @@ class Brush:
         points = self._fixed(points)
         corner = np.maximum(points.min(axis=0) >> _SHIFT, 0)
         end = np.maximum((points.max(axis=0) >> _SHIFT) + 2, corner)
-        part = self.part[corner[1]:end[1], corner[0]:end[0]]
+        part = self.part[corner[1] : end[1], corner[0] : end[0]]
         mask = np.zeros(part.shape[:2], np.uint8)
         if mask.size:
-            cv2.fillPoly(mask, [points - (corner << _SHIFT)], 1, cv2.LINE_8,
-                         _SHIFT)
+            cv2.fillPoly(mask, [points - (corner << _SHIFT)], 1, cv2.LINE_8, _SHIFT)
         return part, mask.astype(bool)
 
     def commit(self):
         """Average the drawing back onto the canvas."""
         if not self.empty:
             size = (self.x1 - self.x0, self.y1 - self.y0)
-            self.canvas[self.y0:self.y1, self.x0:self.x1] = cv2.resize(
-                self.part, size, interpolation=cv2.INTER_AREA)
+            self.canvas[self.y0 : self.y1, self.x0 : self.x1] = cv2.resize(
+                self.part, size, interpolation=cv2.INTER_AREA
+            )
 
 
 def _rgb(color):

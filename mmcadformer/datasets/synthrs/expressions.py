@@ -1,16 +1,18 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """English expressions for the programs of :mod:`.semantics`."""
+
 import re
 
 from .objects import CATEGORIES, OBJECT_COLORS
 from .semantics import POSITIONS, SIDES
 
-EXPRESSION_TYPES = ('category', 'position', 'size', 'color', 'relation',
-                    'combination')
+EXPRESSION_TYPES = ('category', 'position', 'size', 'color', 'relation', 'combination')
 """tuple[str]: How an expression tells its object from the others."""
 
 _REGION_WORDS = {
-    'left': ('left',), 'right': ('right',), 'top': ('top', 'upper'),
+    'left': ('left',),
+    'right': ('right',),
+    'top': ('top', 'upper'),
     'bottom': ('bottom', 'lower'),
     'upper left': ('upper left', 'top left'),
     'upper right': ('upper right', 'top right'),
@@ -18,23 +20,49 @@ _REGION_WORDS = {
     'lower right': ('lower right', 'bottom right'),
 }
 _HALF_PHRASES = {
-    'left': ('on the left', 'on the left side', 'in the left part',
-             'on the left side of the image'),
-    'right': ('on the right', 'on the right side', 'in the right part',
-              'on the right side of the image'),
-    'top': ('at the top', 'in the upper part', 'at the top of the image',
-            'in the top part of the image'),
-    'bottom': ('at the bottom', 'in the lower part',
-               'at the bottom of the image',
-               'in the bottom part of the image'),
+    'left': (
+        'on the left',
+        'on the left side',
+        'in the left part',
+        'on the left side of the image',
+    ),
+    'right': (
+        'on the right',
+        'on the right side',
+        'in the right part',
+        'on the right side of the image',
+    ),
+    'top': (
+        'at the top',
+        'in the upper part',
+        'at the top of the image',
+        'in the top part of the image',
+    ),
+    'bottom': (
+        'at the bottom',
+        'in the lower part',
+        'at the bottom of the image',
+        'in the bottom part of the image',
+    ),
 }
-_CORNER_PHRASES = ('in the {}', 'in the {} corner', 'at the {}',
-                   'in the {} part of the image')
-_CENTER_PHRASES = ('in the center', 'in the middle', 'at the center',
-                   'in the middle of the image', 'in the center of the image')
+_CORNER_PHRASES = (
+    'in the {}',
+    'in the {} corner',
+    'at the {}',
+    'in the {} part of the image',
+)
+_CENTER_PHRASES = (
+    'in the center',
+    'in the middle',
+    'at the center',
+    'in the middle of the image',
+    'in the center of the image',
+)
 _EXTREME_WORDS = {
-    'left': ('leftmost',), 'right': ('rightmost',),
-    'top': ('topmost', 'uppermost'), 'bottom': ('bottommost', 'lowermost'),
+    'left': ('leftmost',),
+    'right': ('rightmost',),
+    'top': ('topmost', 'uppermost'),
+    'bottom': ('bottommost', 'lowermost'),
 }
 _EXTREME_PHRASES = {
     'left': ('farthest to the left', 'nearest to the left edge'),
@@ -51,23 +79,48 @@ _RELATION_PHRASES = {
     'top': ('above', 'on the top side of'),
     'bottom': ('below', 'on the bottom side of'),
 }
-_DISTANCE_PHRASES = {'nearest': ('nearest to', 'closest to'),
-                     'farthest': ('farthest from', 'farthest away from')}
+_DISTANCE_PHRASES = {
+    'nearest': ('nearest to', 'closest to'),
+    'farthest': ('farthest from', 'farthest away from'),
+}
 _JOIN = ' and '
 _LINKS = ('', '', '', 'located ', 'that is ')
 _PAIRS = {
-    ('color', 'position'), ('color', 'relation'), ('color', 'extreme'),
-    ('color', 'size'), ('color', 'distance'), ('position', 'size'),
-    ('position', 'extreme'), ('relation', 'size'), ('relation', 'relation')}
+    ('color', 'position'),
+    ('color', 'relation'),
+    ('color', 'extreme'),
+    ('color', 'size'),
+    ('color', 'distance'),
+    ('position', 'size'),
+    ('position', 'extreme'),
+    ('relation', 'size'),
+    ('relation', 'relation'),
+}
 _ARTICLES = ('the ', 'the ', 'the ', '')
 
 
 def _vocabulary():
-    texts = [*CATEGORIES, *_CORNER_PHRASES, *_CENTER_PHRASES, *_LINKS, _JOIN,
-             *_ARTICLES, *_ORDINAL_WORDS.values(), _ORDINAL_PHRASE, *SIDES]
-    for table in (OBJECT_COLORS, _REGION_WORDS, _HALF_PHRASES, _EXTREME_WORDS,
-                  _EXTREME_PHRASES, _SIZE_WORDS, _RELATION_PHRASES,
-                  _DISTANCE_PHRASES):
+    texts = [
+        *CATEGORIES,
+        *_CORNER_PHRASES,
+        *_CENTER_PHRASES,
+        *_LINKS,
+        _JOIN,
+        *_ARTICLES,
+        *_ORDINAL_WORDS.values(),
+        _ORDINAL_PHRASE,
+        *SIDES,
+    ]
+    for table in (
+        OBJECT_COLORS,
+        _REGION_WORDS,
+        _HALF_PHRASES,
+        _EXTREME_WORDS,
+        _EXTREME_PHRASES,
+        _SIZE_WORDS,
+        _RELATION_PHRASES,
+        _DISTANCE_PHRASES,
+    ):
         for entries in table.values():
             texts.extend(entries)
     words = re.findall(r'[a-z]+', ' '.join(texts))
@@ -170,8 +223,10 @@ def describe(semantics, index, complexity=1):
         found[kind].append(noun + [step])
     if complexity >= 2:
         found['combination'] = [
-            noun + pair for pair in _pairs([step for _, step in weak])
-            if semantics.resolve(noun + pair) == index]
+            noun + pair
+            for pair in _pairs([step for _, step in weak])
+            if semantics.resolve(noun + pair) == index
+        ]
     return found
 
 
@@ -183,17 +238,24 @@ def _steps(semantics, index, complexity):
     steps += [('position', ['extreme', side]) for side in SIDES]
     steps += [('size', ['size', which]) for which in _SIZE_WORDS]
     if complexity >= 3:
-        steps += [('position', ['ordinal', number, side])
-                  for number in _ORDINAL_WORDS for side in SIDES]
+        steps += [
+            ('position', ['ordinal', number, side])
+            for number in _ORDINAL_WORDS
+            for side in SIDES
+        ]
     for anchor, program in _anchors(semantics, complexity):
         if anchor != index:
-            steps += [('relation', ['relation', side, program])
-                      for side in SIDES]
-            steps += [('relation', ['distance', which, program])
-                      for which in _DISTANCE_PHRASES]
+            steps += [('relation', ['relation', side, program]) for side in SIDES]
+            steps += [
+                ('relation', ['distance', which, program])
+                for which in _DISTANCE_PHRASES
+            ]
     filters = 'color', 'position', 'relation'
-    return [(kind, step) for kind, step in steps if step[0] not in filters
-            or semantics.select(step)[0] >> index & 1]
+    return [
+        (kind, step)
+        for kind, step in steps
+        if step[0] not in filters or semantics.select(step)[0] >> index & 1
+    ]
 
 
 def _anchors(semantics, complexity):

@@ -1,5 +1,6 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """Ground, roads and clutter of the SynthRS scenes."""
+
 import cv2
 import numpy as np
 
@@ -14,12 +15,24 @@ _GROUNDS = {  # two colours that low-frequency noise mixes
     'concrete': ((150, 148, 142), (180, 176, 168)),
     'forest': ((40, 66, 38), (70, 96, 52)),
 }
-_ROUGHNESS = {'grass': 0.7, 'dry grass': 0.8, 'soil': 0.7, 'sand': 0.5,
-              'asphalt': 0.35, 'concrete': 0.35, 'forest': 1.3}
-_ROOFS = ((156, 84, 62), (120, 72, 60), (104, 104, 110), (172, 166, 158),
-          (84, 78, 80), (190, 150, 120))
-_CARS = ((220, 220, 222), (40, 42, 46), (150, 40, 36), (44, 66, 120),
-         (130, 132, 134))
+_ROUGHNESS = {
+    'grass': 0.7,
+    'dry grass': 0.8,
+    'soil': 0.7,
+    'sand': 0.5,
+    'asphalt': 0.35,
+    'concrete': 0.35,
+    'forest': 1.3,
+}
+_ROOFS = (
+    (156, 84, 62),
+    (120, 72, 60),
+    (104, 104, 110),
+    (172, 166, 158),
+    (84, 78, 80),
+    (190, 150, 120),
+)
+_CARS = ((220, 220, 222), (40, 42, 46), (150, 40, 36), (44, 66, 120), (130, 132, 134))
 
 
 def smooth_noise(rng, height, width, cells, octaves=3):
@@ -29,8 +42,9 @@ def smooth_noise(rng, height, width, cells, octaves=3):
     for octave in range(octaves):
         side = cells * 2**octave + 2
         grid = rng.random((side, side), dtype=np.float32)
-        total += weight * cv2.resize(grid, (width, height),
-                                     interpolation=cv2.INTER_CUBIC)
+        total += weight * cv2.resize(
+            grid, (width, height), interpolation=cv2.INTER_CUBIC
+        )
         weight *= 0.5
     low, high = float(total.min()), float(total.max())
     return (total - low) / max(high - low, 1e-6)
@@ -114,8 +128,7 @@ def draw_road(rng, canvas, width):
     brush.line(local, (gray + 40, gray + 38, gray + 30), width * 1.2)
     brush.line(local, (gray, gray, gray + 3), width)
     for start in range(0, 23, 2):
-        brush.line(local[start:start + 2], (226, 222, 200),
-                   max(width * 0.07, 0.5))
+        brush.line(local[start : start + 2], (226, 222, 200), max(width * 0.07, 0.5))
     brush.commit()
     return rotate(local, angle) + middle
 
@@ -129,8 +142,7 @@ def draw_house(rng, canvas, center, size, angle, light):
     roof = np.array(_ROOFS[rng.integers(len(_ROOFS))]) * rng.uniform(0.85, 1.1)
     brush.fill(body, roof)
     brush.fill(rectangle(size, width / 2, y=width / 4), roof * 0.78)
-    brush.line([(-size / 2, 0), (size / 2, 0)], roof * 1.15,
-               max(size * 0.04, 0.4))
+    brush.line([(-size / 2, 0), (size / 2, 0)], roof * 1.15, max(size * 0.04, 0.4))
     brush.commit()
 
 

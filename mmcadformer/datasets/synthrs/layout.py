@@ -1,5 +1,6 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """Where the objects of a SynthRS scene stand."""
+
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -11,8 +12,12 @@ from .objects import CATEGORIES, OBJECT_COLORS, random_object
 _GRID = 160  # side of the map of taken ground
 
 _SIZE_FACTORS = {
-    'baseball field': 1.1, 'basketball field': 1.0, 'ground track field': 1.3,
-    'roundabout': 0.85, 'swimming pool': 0.8, 'storage tank': 0.75,
+    'baseball field': 1.1,
+    'basketball field': 1.0,
+    'ground track field': 1.3,
+    'roundabout': 0.85,
+    'swimming pool': 0.8,
+    'storage tank': 0.75,
     'tennis court': 1.0,
 }
 
@@ -44,20 +49,38 @@ class Difficulty:
 
 DIFFICULTIES = {
     'easy': Difficulty(
-        main=(3, 5), others=(1, 2), other_categories=2, size=(0.18, 0.3),
-        clutter=(0, 8), complexity=2,
-        weights=dict(category=1, position=4, size=3, color=3, relation=0.6,
-                     combination=0.8)),
+        main=(3, 5),
+        others=(1, 2),
+        other_categories=2,
+        size=(0.18, 0.3),
+        clutter=(0, 8),
+        complexity=2,
+        weights=dict(
+            category=1, position=4, size=3, color=3, relation=0.6, combination=0.8
+        ),
+    ),
     'normal': Difficulty(
-        main=(3, 5), others=(2, 4), other_categories=2, size=(0.12, 0.24),
-        clutter=(4, 20), complexity=2,
-        weights=dict(category=1, position=3, size=3, color=3, relation=3,
-                     combination=2)),
+        main=(3, 5),
+        others=(2, 4),
+        other_categories=2,
+        size=(0.12, 0.24),
+        clutter=(4, 20),
+        complexity=2,
+        weights=dict(
+            category=1, position=3, size=3, color=3, relation=3, combination=2
+        ),
+    ),
     'hard': Difficulty(
-        main=(4, 7), others=(4, 8), other_categories=3, size=(0.07, 0.19),
-        clutter=(12, 48), complexity=3,
-        weights=dict(category=1, position=2, size=2, color=2, relation=4,
-                     combination=5)),
+        main=(4, 7),
+        others=(4, 8),
+        other_categories=3,
+        size=(0.07, 0.19),
+        clutter=(12, 48),
+        complexity=3,
+        weights=dict(
+            category=1, position=2, size=2, color=2, relation=4, combination=5
+        ),
+    ),
 }
 """dict[str, Difficulty]: Presets."""
 
@@ -88,7 +111,7 @@ class TakenGround:
         low, high, mask = self._part(points)
         if low.min() < 0 or high.max() > _GRID:
             return False
-        return not (self.map[low[1]:high[1], low[0]:high[0]] & mask).any()
+        return not (self.map[low[1] : high[1], low[0] : high[0]] & mask).any()
 
     def take(self, points):
         """Mark a polygon and a margin around it as taken."""
@@ -99,8 +122,7 @@ class TakenGround:
     def take_line(self, points, width):
         """Mark a polyline ``width`` pixels wide as taken."""
         points = np.round(np.asarray(points) * self.scale).astype(np.int32)
-        cv2.polylines(self.map, [points], False, 1,
-                      max(1, int(width * self.scale)))
+        cv2.polylines(self.map, [points], False, 1, max(1, int(width * self.scale)))
 
 
 def choose_objects(rng, difficulty):
@@ -111,8 +133,7 @@ def choose_objects(rng, difficulty):
     order = [str(c) for c in rng.permutation(CATEGORIES)]
     count = rng.integers(difficulty.main[0], difficulty.main[1] + 1)
     chosen = [order[0]] * int(count)
-    for _ in range(rng.integers(difficulty.others[0],
-                                difficulty.others[1] + 1)):
+    for _ in range(rng.integers(difficulty.others[0], difficulty.others[1] + 1)):
         chosen.append(order[1 + rng.integers(difficulty.other_categories)])
     return [str(c) for c in rng.permutation(chosen)]
 

@@ -1,13 +1,21 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """The seven kinds of objects of SynthRS: outlines and how they are drawn."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .brush import Brush, arc, rectangle, rotate, stadium
 
-CATEGORIES = ('baseball field', 'basketball field', 'ground track field',
-              'roundabout', 'swimming pool', 'storage tank', 'tennis court')
+CATEGORIES = (
+    'baseball field',
+    'basketball field',
+    'ground track field',
+    'roundabout',
+    'swimming pool',
+    'storage tank',
+    'tennis court',
+)
 """tuple[str]: Category names as RRSIS-HR spells them."""
 
 OBJECT_COLORS = {
@@ -20,9 +28,13 @@ OBJECT_COLORS = {
 one usual colour that expressions don't use."""
 
 _PAINT = {
-    'red': (176, 62, 52), 'blue': (48, 92, 168), 'green': (62, 132, 74),
-    'orange': (216, 130, 50), 'white': (236, 236, 232),
-    'gray': (128, 132, 136), 'brown': (132, 84, 54),
+    'red': (176, 62, 52),
+    'blue': (48, 92, 168),
+    'green': (62, 132, 74),
+    'orange': (216, 130, 50),
+    'white': (236, 236, 232),
+    'gray': (128, 132, 136),
+    'brown': (132, 84, 54),
 }
 _WHITE = (240, 240, 236)
 _ASPHALT = (98, 98, 102)
@@ -52,8 +64,10 @@ class SceneObject:
 
     def __post_init__(self):
         if self.category not in CATEGORIES:
-            raise ValueError(f'unknown category {self.category!r}; choose one '
-                             f'of {", ".join(CATEGORIES)}')
+            raise ValueError(
+                f'unknown category {self.category!r}; choose one '
+                f'of {", ".join(CATEGORIES)}'
+            )
 
     def polygon(self):
         """Outline in pixels, shape ``(N, 2)``, what the mask covers."""
@@ -84,8 +98,7 @@ class SceneObject:
         cross = points[:, 0] * after[:, 1] - after[:, 0] * points[:, 1]
         offset = ((points + after) * cross[:, None]).sum(axis=0)
         offset = offset / (3 * cross.sum())
-        return (float(self.center[0] + offset[0]),
-                float(self.center[1] + offset[1]))
+        return (float(self.center[0] + offset[0]), float(self.center[1] + offset[1]))
 
 
 def random_object(rng, category, center, size, angle=None, color=None):
@@ -111,9 +124,16 @@ def random_object(rng, category, center, size, angle=None, color=None):
         variant=int(rng.integers(4)),
         tone=float(rng.uniform(0.9, 1.08)),
         aspect=float(rng.uniform(-1, 1)),
-        arms=[float(a) for a in rng.uniform(-14, 14, 4)])
-    return SceneObject(category, (float(center[0]), float(center[1])),
-                       float(size), float(angle), color, style)
+        arms=[float(a) for a in rng.uniform(-14, 14, 4)],
+    )
+    return SceneObject(
+        category,
+        (float(center[0]), float(center[1])),
+        float(size),
+        float(angle),
+        color,
+        style,
+    )
 
 
 def draw_objects(canvas, objects, light=225.0):
@@ -172,8 +192,9 @@ def _draw_basketball(brush, obj, light):
         brush.fill(box, key)
         brush.line(box, _WHITE, pen, closed=True)
         start = 90 if side > 0 else -90
-        brush.line(arc(width * 0.43, start, start + 180,
-                       x=side * length * 0.45), _WHITE, pen)
+        brush.line(
+            arc(width * 0.43, start, start + 180, x=side * length * 0.45), _WHITE, pen
+        )
     brush.fill(arc(width * 0.17), key)
     brush.line(arc(width * 0.17), _WHITE, pen, closed=True)
     brush.line([(0, -width / 2), (0, width / 2)], _WHITE, pen)
@@ -181,8 +202,7 @@ def _draw_basketball(brush, obj, light):
 
 
 def _sector(radius, home, points=20):
-    return np.concatenate([[(home, 0.0)],
-                           arc(radius, -45, 45, x=home, points=points)])
+    return np.concatenate([[(home, 0.0)], arc(radius, -45, 45, x=home, points=points)])
 
 
 def _baseball_outline(obj):
@@ -197,21 +217,19 @@ def _draw_baseball(brush, obj, light):
     brush.fill(_baseball_outline(obj), dirt)
     brush.fill(_sector(radius * 0.93, home + radius * 0.02), lawn)
     for ring in (0.84, 0.66):
-        brush.line(arc(radius * ring, -42, 42, x=home), lawn * 1.1,
-                   radius * 0.08)
+        brush.line(arc(radius * ring, -42, 42, x=home), lawn * 1.1, radius * 0.08)
     brush.fill(_sector(radius * 0.52, home), dirt)
     base = radius * 0.3
     diamond = np.array([(0, 0), (1, -1), (2, 0), (1, 1)]) * base / np.sqrt(2)
     inner = diamond * 0.84 + (home + radius * 0.075, 0)
     brush.fill(inner, lawn)
     brush.fill(arc(radius * 0.045, x=home + base * 0.72, points=12), dirt)
-    brush.fill(arc(radius * 0.07, x=home + radius * 0.08, points=12), dirt)
+    brush.fill(arc(radius * 0.05, x=home + radius * 0.085, points=12), dirt)
     pen = max(radius * 0.014, 0.35)
+    start, far = home + radius * 0.04, radius * 0.9 / np.sqrt(2)
     for side in (-1, 1):
-        far = radius * 0.93 / np.sqrt(2)
-        brush.line([(home + radius * 0.03, 0), (home + far, side * far)],
-                   _WHITE, pen)
-    for x, y in diamond[1:] + (home + radius * 0.03, 0):
+        brush.line([(start, 0), (start + far, side * far)], _WHITE, pen)
+    for x, y in diamond[1:] + (start, 0):
         brush.fill(rectangle(pen * 2.5, pen * 2.5, x, y), _WHITE)
 
 
@@ -231,8 +249,9 @@ def _draw_track(brush, obj, light):
     length, breadth = size * 0.52, width * 0.56
     for stripe in range(6):
         x = (stripe - 2.5) * length / 6
-        brush.fill(rectangle(length / 6, breadth, x), lawn * (
-            1.1 if stripe % 2 else 0.95))
+        brush.fill(
+            rectangle(length / 6, breadth, x), lawn * (1.1 if stripe % 2 else 0.95)
+        )
     pen = max(size * 0.01, 0.4)
     brush.line(rectangle(length, breadth), _WHITE, pen, closed=True)
     brush.line([(0, -breadth / 2), (0, breadth / 2)], _WHITE, pen)
@@ -251,19 +270,17 @@ def _draw_roundabout(brush, obj, light):
     count = 3 if obj.style.get('variant', 0) == 0 else 4
     for index in range(count):
         angle = index * 360 / count + turns[index]
-        brush.fill(rotate(rectangle(radius * 0.5, radius * 0.56, radius),
-                          angle), road)
-        brush.line(rotate([(radius * 1.02, 0), (radius * 1.25, 0)], angle),
-                   _WHITE, pen)
+        brush.fill(rotate(rectangle(radius * 0.5, radius * 0.56, radius), angle), road)
+        brush.line(rotate([(radius * 1.02, 0), (radius * 1.25, 0)], angle), _WHITE, pen)
         for step in range(8):  # the road fades into the ground
-            piece = rectangle(radius * 0.08, radius * 0.56,
-                              radius * (1.29 + 0.08 * step))
+            piece = rectangle(
+                radius * 0.08, radius * 0.56, radius * (1.29 + 0.08 * step)
+            )
             brush.blend(rotate(piece, angle), road, 0.9 - 0.11 * step)
     brush.fill(_round_outline(obj), road)
     brush.line(arc(radius * 0.95, points=40), road * 1.5, pen, closed=True)
     for start in range(0, 360, 30):
-        brush.line(arc(radius * 0.76, start, start + 15, points=5), _WHITE,
-                   pen * 0.8)
+        brush.line(arc(radius * 0.76, start, start + 15, points=5), _WHITE, pen * 0.8)
     brush.fill(arc(radius * 0.56, points=40), (206, 204, 196))
     brush.fill(arc(radius * 0.5, points=40), _tone(obj, _LAWN))
     center = ((58, 104, 50), (196, 182, 150), (70, 128, 60), (120, 160, 84))
@@ -280,9 +297,10 @@ def _pool_outline(obj):
     if variant == 2:
         return arc(size / 2, points=40)
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    dent = 1 - 0.34 * np.exp(-((angles - np.pi / 2) / 0.5)**2)
-    return np.stack([np.cos(angles) * size / 2,
-                     np.sin(angles) * size * 0.36 * dent], axis=1)
+    dent = 1 - 0.34 * np.exp(-(((angles - np.pi / 2) / 0.5) ** 2))
+    return np.stack(
+        [np.cos(angles) * size / 2, np.sin(angles) * size * 0.36 * dent], axis=1
+    )
 
 
 def _draw_pool(brush, obj, light):
@@ -296,9 +314,11 @@ def _draw_pool(brush, obj, light):
     if obj.style.get('variant', 0) == 0:
         length, width = np.ptp(outline, axis=0)
         for lane in (-0.25, 0, 0.25):
-            brush.line([(-length * 0.44, lane * width),
-                        (length * 0.44, lane * width)], water * 1.3,
-                       max(obj.size * 0.012, 0.3))
+            brush.line(
+                [(-length * 0.44, lane * width), (length * 0.44, lane * width)],
+                water * 1.3,
+                max(obj.size * 0.012, 0.3),
+            )
 
 
 def _draw_tank(brush, obj, light):
@@ -314,25 +334,33 @@ def _draw_tank(brush, obj, light):
     pen = max(radius * 0.035, 0.3)
     variant = obj.style.get('variant', 0)
     if variant in (0, 1):
-        brush.line(arc(radius * 0.6, points=32), color * 0.74, pen,
-                   closed=True)
+        brush.line(arc(radius * 0.6, points=32), color * 0.74, pen, closed=True)
     if variant in (1, 2):
         for angle in range(0, 180, 45):
-            brush.line(rotate([(-radius * 0.88, 0), (radius * 0.88, 0)],
-                              angle), color * 0.8, pen * 0.7)
+            brush.line(
+                rotate([(-radius * 0.88, 0), (radius * 0.88, 0)], angle),
+                color * 0.8,
+                pen * 0.7,
+            )
     brush.fill(arc(radius * 0.13, points=12), color * 0.66)
     brush.line([(radius * 0.2, 0), (radius * 0.95, 0)], color * 0.6, pen)
 
 
 _OUTLINES = {
-    'baseball field': _baseball_outline, 'basketball field': _court_outline,
-    'ground track field': _track_outline, 'roundabout': _round_outline,
-    'swimming pool': _pool_outline, 'storage tank': _round_outline,
+    'baseball field': _baseball_outline,
+    'basketball field': _court_outline,
+    'ground track field': _track_outline,
+    'roundabout': _round_outline,
+    'swimming pool': _pool_outline,
+    'storage tank': _round_outline,
     'tennis court': _court_outline,
 }
 _PAINTERS = {
-    'baseball field': _draw_baseball, 'basketball field': _draw_basketball,
-    'ground track field': _draw_track, 'roundabout': _draw_roundabout,
-    'swimming pool': _draw_pool, 'storage tank': _draw_tank,
+    'baseball field': _draw_baseball,
+    'basketball field': _draw_basketball,
+    'ground track field': _draw_track,
+    'roundabout': _draw_roundabout,
+    'swimming pool': _draw_pool,
+    'storage tank': _draw_tank,
     'tennis court': _draw_tennis,
 }

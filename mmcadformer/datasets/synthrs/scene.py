@@ -1,5 +1,6 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """One SynthRS scene: image, objects and expressions."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +32,12 @@ class Scene:
 def object_facts(obj, image_size):
     """What programs may ask about an object (:class:`ObjectFacts`)."""
     x, y = obj.centroid()
-    return ObjectFacts(obj.category, obj.color, x / image_size,
-                       y / image_size, obj.area())
+    return ObjectFacts(
+        obj.category, obj.color, x / image_size, y / image_size, obj.area()
+    )
 
 
-def make_scene(rng, image_size=128, difficulty='easy', max_refs=4,
-               max_sentences=3):
+def make_scene(rng, image_size=128, difficulty='easy', max_refs=4, max_sentences=3):
     """Draw a scene and describe its objects.
 
     Args:
@@ -101,8 +102,9 @@ def _draw_cars(rng, image, road, width):
         step = road[index + 1] - road[index]
         side = np.array([-step[1], step[0]]) / np.hypot(*step)
         center = road[index] + side * width * 0.22 * rng.choice([-1, 1])
-        paint.draw_car(rng, image, center, width * 0.6,
-                       np.degrees(np.arctan2(step[1], step[0])))
+        paint.draw_car(
+            rng, image, center, width * 0.6, np.degrees(np.arctan2(step[1], step[0]))
+        )
 
 
 def _describe_all(rng, facts, level, max_refs, max_sentences):

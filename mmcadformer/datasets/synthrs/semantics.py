@@ -1,4 +1,4 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """What expressions mean: a small predicate language over a scene.
 
 A program is a list of steps; each keeps some of the objects that the steps
@@ -20,11 +20,12 @@ see either way (an object a little left of the middle is neither clearly on
 the left nor clearly not). A program *resolves* if exactly one object is a yes
 and no object is unclear.
 """
+
 from dataclasses import dataclass
+from functools import partial
 
 SIDES = ('left', 'right', 'top', 'bottom')
-POSITIONS = SIDES + ('upper left', 'upper right', 'lower left', 'lower right',
-                     'center')
+POSITIONS = SIDES + ('upper left', 'upper right', 'lower left', 'lower right', 'center')
 _SUPERLATIVES = ('extreme', 'size', 'ordinal', 'distance')
 
 HALF_YES, HALF_NO = 0.42, 0.54
@@ -71,6 +72,11 @@ def _toward(fact, side):
     return 1 - value if side in ('left', 'top') else value
 
 
+def _beyond(fact, side, limit):
+    """Whether an object is less than a distance away from a side."""
+    return 1 - _toward(fact, side) < limit
+
+
 class SceneSemantics:
     """Runs programs on one scene.
 
@@ -97,15 +103,19 @@ class SceneSemantics:
 
     def _position(self, region):
         if region == 'center':
+
             def off(f):
                 return max(abs(f.x - 0.5), abs(f.y - 0.5))
-            return (self._bits(lambda f: off(f) <= CENTER_YES),
-                    self._bits(lambda f: off(f) < CENTER_NO))
+
+            return (
+                self._bits(lambda f: off(f) <= CENTER_YES),
+                self._bits(lambda f: off(f) < CENTER_NO),
+            )
         yes = possible = self.everything
         words = region.replace('upper', 'top').replace('lower', 'bottom')
         for side in words.split():
-            yes &= self._bits(lambda f: _toward(f, side) >= 1 - HALF_YES)
-            possible &= self._bits(lambda f: _toward(f, side) > 1 - HALF_NO)
+            yes &= self._bits(partial(_beyond, side=side, limit=HALF_YES))
+            possible &= self._bits(partial(_beyond, side=side, limit=HALF_NO))
         return yes, possible
 
     def _relation(self, side, anchor):
@@ -137,12 +147,16 @@ class SceneSemantics:
     def _superlative(self, step, bits):
         facts = self.facts
         if step[0] == 'extreme':
-            return self._first(bits, lambda i: _toward(facts[i], step[1]),
-                               lambda a, b: a - b >= EXTREME_GAP)
+            return self._first(
+                bits,
+                lambda i: _toward(facts[i], step[1]),
+                lambda a, b: a - b >= EXTREME_GAP,
+            )
         if step[0] == 'size':
             power = 1 if step[1] == 'largest' else -1
-            return self._first(bits, lambda i: facts[i].area**power,
-                               lambda a, b: a >= AREA_RATIO * b)
+            return self._first(
+                bits, lambda i: facts[i].area ** power, lambda a, b: a >= AREA_RATIO * b
+            )
         if step[0] == 'ordinal':
             return self._ordinal(step[1], step[2], bits)
         anchor = self.resolve(step[2])
@@ -152,21 +166,20 @@ class SceneSemantics:
         sign = -1 if step[1] == 'nearest' else 1
 
         def far(i):
-            return sign * ((facts[i].x - here.x)**2 +
-                           (facts[i].y - here.y)**2)**0.5
+            return (
+                sign * ((facts[i].x - here.x) ** 2 + (facts[i].y - here.y) ** 2) ** 0.5
+            )
 
         def clear(a, b):
             small, big = sorted((abs(a), abs(b)))
-            return (big >= DISTANCE_RATIO * small
-                    and big - small >= DISTANCE_GAP)
+            return big >= DISTANCE_RATIO * small and big - small >= DISTANCE_GAP
 
         return self._first(bits & ~(1 << anchor), far, clear)
 
     def _ordinal(self, number, side, bits):
-        order = sorted(self._indices(bits),
-                       key=lambda i: -_toward(self.facts[i], side))
+        order = sorted(self._indices(bits), key=lambda i: -_toward(self.facts[i], side))
         values = [_toward(self.facts[i], side) for i in order]
-        gaps = [a - b for a, b in zip(values, values[1:])]
+        gaps = [a - b for a, b in zip(values[:-1], values[1:], strict=True)]
         if len(order) < number or any(g < EXTREME_GAP for g in gaps[:number]):
             return 0, bits
         return 1 << order[number - 1], 1 << order[number - 1]
@@ -207,7 +220,8 @@ class SceneSemantics:
             key = (kind, step[1])
             if key not in self._attributes:
                 self._attributes[key] = self._bits(
-                    lambda fact: getattr(fact, kind) == step[1])
+                    lambda fact: getattr(fact, kind) == step[1]
+                )
             return self._attributes[key], self._attributes[key]
         if kind == 'position':
             return self._positions[step[1]]

@@ -1,5 +1,6 @@
-# Copyright (c) mmcadformer contributors. All rights reserved.
+# SPDX-License-Identifier: Apache-2.0
 """Writes SynthRS to disk in the layout of RefCOCO."""
+
 import json
 import multiprocessing
 import pickle
@@ -20,16 +21,18 @@ SPLITS = ('train', 'val', 'test')
 FORMAT_VERSION = 1  # raise it when the same arguments give other files
 
 
-def generate_synthrs(out_dir,
-                     num_scenes=None,
-                     image_size=128,
-                     seed=0,
-                     difficulty='easy',
-                     num_workers=0,
-                     progress=True,
-                     max_refs=4,
-                     max_sentences=3,
-                     overwrite=False):
+def generate_synthrs(
+    out_dir,
+    num_scenes=None,
+    image_size=128,
+    seed=0,
+    difficulty='easy',
+    num_workers=0,
+    progress=True,
+    max_refs=4,
+    max_sentences=3,
+    overwrite=False,
+):
     """Generate SynthRS, the procedural referring segmentation dataset.
 
     The same arguments give the same files, whatever ``num_workers`` is; where
@@ -69,17 +72,24 @@ def generate_synthrs(out_dir,
     if num_scenes is None:
         num_scenes = dict(train=1200, val=100, test=150)
     arguments = dict(
-        version=FORMAT_VERSION, num_scenes=_all_splits(num_scenes),
-        image_size=image_size, seed=seed, difficulty=_plain(difficulty),
-        max_refs=max_refs, max_sentences=max_sentences)
+        version=FORMAT_VERSION,
+        num_scenes=_all_splits(num_scenes),
+        image_size=image_size,
+        seed=seed,
+        difficulty=_plain(difficulty),
+        max_refs=max_refs,
+        max_sentences=max_sentences,
+    )
     _check_arguments(arguments)
     root = Path(out_dir)
     if not _prepare(root, arguments, overwrite):
         return root / 'synthrs'
-    jobs = [(split, number) for split in SPLITS
-            for number in range(arguments['num_scenes'][split])]
-    make = partial(_make_and_save, str(_image_folder(root)), arguments,
-                   difficulty)
+    jobs = [
+        (split, number)
+        for split in SPLITS
+        for number in range(arguments['num_scenes'][split])
+    ]
+    make = partial(_make_and_save, str(_image_folder(root)), arguments, difficulty)
     scenes = _run(make, jobs, num_workers, progress)
     _write_annotations(root / 'synthrs', arguments, jobs, scenes)
     return root / 'synthrs'
@@ -89,12 +99,15 @@ def _all_splits(num_scenes):
     """Scenes by split in a fixed order, none left out."""
     unknown = set(num_scenes) - set(SPLITS)
     if unknown:
-        raise ValueError(f'num_scenes has unknown splits {sorted(unknown)}; '
-                         f'use {", ".join(SPLITS)}')
+        raise ValueError(
+            f'num_scenes has unknown splits {sorted(unknown)}; use {", ".join(SPLITS)}'
+        )
     for split, count in num_scenes.items():
         if not isinstance(count, int) or count < 0:
-            raise ValueError(f'num_scenes[{split!r}] is {count!r}; it must be '
-                             'an integer of at least 0')
+            raise ValueError(
+                f'num_scenes[{split!r}] is {count!r}; it must be '
+                'an integer of at least 0'
+            )
     return {split: num_scenes.get(split, 0) for split in SPLITS}
 
 
@@ -103,18 +116,25 @@ def _plain(difficulty):
     if isinstance(difficulty, Difficulty):
         return json.loads(json.dumps(asdict(difficulty)))
     if not isinstance(difficulty, str) or difficulty not in DIFFICULTIES:
-        raise ValueError(f'unknown difficulty {difficulty!r}; choose one of '
-                         f'{", ".join(DIFFICULTIES)}')
+        raise ValueError(
+            f'unknown difficulty {difficulty!r}; choose one of '
+            f'{", ".join(DIFFICULTIES)}'
+        )
     return difficulty
 
 
 def _check_arguments(arguments):
-    for name, least in (('image_size', 64), ('seed', 0), ('max_refs', 1),
-                        ('max_sentences', 1)):
+    for name, least in (
+        ('image_size', 64),
+        ('seed', 0),
+        ('max_refs', 1),
+        ('max_sentences', 1),
+    ):
         value = arguments[name]
         if not isinstance(value, int) or value < least:
-            raise ValueError(f'{name} is {value!r}; it must be an integer of '
-                             f'at least {least}')
+            raise ValueError(
+                f'{name} is {value!r}; it must be an integer of at least {least}'
+            )
 
 
 def _image_folder(root):
@@ -124,9 +144,11 @@ def _image_folder(root):
 def _complete(root, arguments):
     """Whether no file of a finished dataset has been lost since."""
     count = sum(1 for _ in _image_folder(root).glob('*.jpg'))
-    return (count == sum(arguments['num_scenes'].values())
-            and (root / 'synthrs' / 'instances.json').is_file()
-            and (root / 'synthrs' / 'refs(unc).p').is_file())
+    return (
+        count == sum(arguments['num_scenes'].values())
+        and (root / 'synthrs' / 'instances.json').is_file()
+        and (root / 'synthrs' / 'refs(unc).p').is_file()
+    )
 
 
 def _prepare(root, arguments, overwrite):
@@ -141,13 +163,15 @@ def _prepare(root, arguments, overwrite):
         if there != arguments and not overwrite:
             raise FileExistsError(
                 f'{record} was generated with other arguments ({there}); '
-                'choose another folder or allow to overwrite it')
+                'choose another folder or allow to overwrite it'
+            )
     elif not marker.is_file():
         for folder in folders:
             if folder.exists() and any(folder.iterdir()):
                 raise FileExistsError(
                     f'{folder} is not empty and was not made by the SynthRS '
-                    'generator; choose another folder')
+                    'generator; choose another folder'
+                )
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     folders[0].mkdir(parents=True)
@@ -165,8 +189,7 @@ def _run(make, jobs, num_workers, progress):
         if num_workers <= 0:
             return list(_tracked(map(make, jobs), len(jobs), progress))
         methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context(
-            'fork' if 'fork' in methods else None)
+        context = multiprocessing.get_context('fork' if 'fork' in methods else None)
         with context.Pool(num_workers) as pool:
             results = pool.imap(make, jobs, chunksize=8)
             return list(_tracked(results, len(jobs), progress))
@@ -179,6 +202,7 @@ def _tracked(results, total, progress):
         yield from results
         return
     from mmengine.utils import ProgressBar
+
     bar = ProgressBar(total)
     for result in results:
         yield result
@@ -193,18 +217,24 @@ def _file_name(split, number):
 def _make_and_save(folder, arguments, difficulty, job):
     """Make one scene, save its image, return plain annotations."""
     split, number = job
-    rng = np.random.default_rng(
-        [arguments['seed'], SPLITS.index(split), number])
-    scene = make_scene(rng, arguments['image_size'], difficulty,
-                       arguments['max_refs'], arguments['max_sentences'])
+    rng = np.random.default_rng([arguments['seed'], SPLITS.index(split), number])
+    scene = make_scene(
+        rng,
+        arguments['image_size'],
+        difficulty,
+        arguments['max_refs'],
+        arguments['max_sentences'],
+    )
     path = Path(folder) / _file_name(split, number)
-    done = cv2.imwrite(str(path), scene.image[..., ::-1],
-                       [cv2.IMWRITE_JPEG_QUALITY, 95])
+    done = cv2.imwrite(
+        str(path), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
+    )
     if not done:
         raise OSError(f'cannot write {path}')
     shape = scene.image.shape[:2]
-    annotations = [annotate(obj, *shape, as_polygon=rng.random() < 0.5)
-                   for obj in scene.objects]
+    annotations = [
+        annotate(obj, *shape, as_polygon=rng.random() < 0.5) for obj in scene.objects
+    ]
     return annotations, scene.refs
 
 
@@ -229,59 +259,81 @@ def annotate(obj, height, width, as_polygon=True):
     if as_polygon:
         segmentation = [polygon]
     else:
-        segmentation = dict(size=[height, width],
-                            counts=rle['counts'].decode('ascii'))
-    attributes = dict(color=obj.color, angle=round(obj.angle % 360, 2),
-                      centroid=[round(v, 2) for v in obj.centroid()])
-    return dict(category_id=CATEGORIES.index(obj.category) + 1,
-                segmentation=segmentation, bbox=bbox, area=area, iscrowd=0,
-                attributes=attributes)
+        segmentation = dict(size=[height, width], counts=rle['counts'].decode('ascii'))
+    attributes = dict(
+        color=obj.color,
+        angle=round(obj.angle % 360, 2),
+        centroid=[round(v, 2) for v in obj.centroid()],
+    )
+    return dict(
+        category_id=CATEGORIES.index(obj.category) + 1,
+        segmentation=segmentation,
+        bbox=bbox,
+        area=area,
+        iscrowd=0,
+        attributes=attributes,
+    )
 
 
 def _write_annotations(folder, arguments, jobs, scenes):
     size = arguments['image_size']
     images, annotations, refs, sentences = [], [], [], {}
-    for image_id, (job, scene) in enumerate(zip(jobs, scenes), 1):
+    for image_id, (job, scene) in enumerate(zip(jobs, scenes, strict=True), 1):
         split, number = job
-        images.append(dict(id=image_id, file_name=_file_name(split, number),
-                           height=size, width=size))
+        images.append(
+            dict(
+                id=image_id,
+                file_name=_file_name(split, number),
+                height=size,
+                width=size,
+            )
+        )
         first = len(annotations) + 1
         for index, annotation in enumerate(scene[0]):
-            annotations.append(
-                dict(id=first + index, image_id=image_id, **annotation))
+            annotations.append(dict(id=first + index, image_id=image_id, **annotation))
         for index, said in scene[1]:
             annotation = annotations[first + index - 1]
-            refs.append(_make_ref(len(refs) + 1, annotation, split, said,
-                                  len(sentences) + 1))
-            for sent_id, sentence in zip(refs[-1]['sent_ids'], said):
+            refs.append(
+                _make_ref(len(refs) + 1, annotation, split, said, len(sentences) + 1)
+            )
+            for sent_id, sentence in zip(refs[-1]['sent_ids'], said, strict=True):
                 sentences[str(sent_id)] = dict(
-                    type=sentence['type'], program=sentence['program'])
-    categories = [dict(id=i, name=name)
-                  for i, name in enumerate(CATEGORIES, 1)]
-    info = dict(description='SynthRS: procedurally drawn overhead scenes',
-                version=str(FORMAT_VERSION))
-    _dump(folder / 'instances.json', dict(
-        info=info, images=images, annotations=annotations,
-        categories=categories))
+                    type=sentence['type'], program=sentence['program']
+                )
+    categories = [dict(id=i, name=name) for i, name in enumerate(CATEGORIES, 1)]
+    info = dict(
+        description='SynthRS: procedurally drawn overhead scenes',
+        version=str(FORMAT_VERSION),
+    )
+    _dump(
+        folder / 'instances.json',
+        dict(info=info, images=images, annotations=annotations, categories=categories),
+    )
     # a round trip through JSON makes the pickle independent of which strings
     # happen to be shared in memory
     refs = json.loads(json.dumps(refs))
     with open(folder / 'refs(unc).p', 'wb') as file:
         pickle.dump(refs, file, protocol=2)
-    _dump(folder / 'synthrs.json', dict(arguments=arguments,
-                                        sentences=sentences))
+    _dump(folder / 'synthrs.json', dict(arguments=arguments, sentences=sentences))
     (folder / 'incomplete.json').unlink()
 
 
 def _make_ref(ref_id, annotation, split, said, first_sentence):
     sent_ids = list(range(first_sentence, first_sentence + len(said)))
     return dict(
-        ref_id=ref_id, ann_id=annotation['id'],
+        ref_id=ref_id,
+        ann_id=annotation['id'],
         category_id=annotation['category_id'],
-        image_id=annotation['image_id'], split=split, sent_ids=sent_ids,
-        sentences=[dict(sent_id=sent_id, sent=s['text'], raw=s['text'],
-                        tokens=s['text'].split())
-                   for sent_id, s in zip(sent_ids, said)])
+        image_id=annotation['image_id'],
+        split=split,
+        sent_ids=sent_ids,
+        sentences=[
+            dict(
+                sent_id=sent_id, sent=s['text'], raw=s['text'], tokens=s['text'].split()
+            )
+            for sent_id, s in zip(sent_ids, said, strict=True)
+        ],
+    )
 
 
 def _dump(path, content):
