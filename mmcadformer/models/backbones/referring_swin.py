@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import ModuleList
 from mmseg.models.backbones import SwinTransformer
@@ -54,6 +55,11 @@ class ReferringSwin(SwinTransformer):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        # As the host computes it: one size for both sides, or (height, width).
+        size = kwargs.get('pretrain_img_size', 224)
+        height, width = (size, size) if isinstance(size, int) else (size * 2)[:2]
+        patch = kwargs.get('patch_size', 4)
+        self._position_grid = (height // patch, width // patch)
         num_stages = len(self.stages)
         if tuple(self.out_indices) != tuple(range(num_stages)):
             raise ValueError(
@@ -79,6 +85,11 @@ class ReferringSwin(SwinTransformer):
                     )
                 )
             )
+
+    def train(self, mode: bool = True) -> ReferringSwin:
+        """Switch mode and return the module, which the host's version doesn't."""
+        super().train(mode)
+        return self
 
     def init_weights(self) -> None:
         """Initialise or load the Swin part, then initialise the fusions.
@@ -157,7 +168,7 @@ class ReferringSwin(SwinTransformer):
         """
         x, hw_shape = self.patch_embed(x)
         if self.use_abs_pos_embed:
-            x = x + self.absolute_pos_embed
+            x = x + self._position_embedding(hw_shape)
         x = self.drop_after_pos(x)
         return FirstStage(self._run_blocks(0, x, hw_shape), hw_shape)
 
@@ -186,6 +197,17 @@ class ReferringSwin(SwinTransformer):
             if downsample is not None:
                 visual, hw_shape = downsample(fused.to_next_stage, hw_shape)
         return tuple(maps), text
+
+    def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
+        """The absolute position embedding, resized to the patches there are."""
+        embedding = self.absolute_pos_embed
+        if tuple(hw_shape) == self._position_grid:
+            return embedding
+        embedding = embedding.transpose(1, 2).unflatten(2, self._position_grid)
+        embedding = F.interpolate(
+            embedding, size=hw_shape, mode='bicubic', align_corners=False
+        )
+        return embedding.flatten(2).transpose(1, 2)
 
     def _run_blocks(self, stage: int, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
         for block in self.stages[stage].blocks:

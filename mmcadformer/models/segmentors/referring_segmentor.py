@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -26,7 +27,8 @@ class ReferringSegmentor(EncoderDecoder):
     """
 
     def __init__(self, text_encoder: ConfigType, **kwargs) -> None:
-        kwargs['test_cfg'] = kwargs.get('test_cfg') or dict(mode='whole')
+        # The host reads `test_cfg.mode` as an attribute.
+        kwargs['test_cfg'] = ConfigDict(kwargs.get('test_cfg') or dict(mode='whole'))
         super().__init__(**kwargs)
         self.text_encoder = MODELS.build(text_encoder)
         self._check_parts()

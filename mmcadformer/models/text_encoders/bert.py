@@ -97,7 +97,7 @@ class BertTextEncoder(BaseModule):
         try:
             source = AutoModel.from_pretrained(self.pretrained, add_pooling_layer=False)
             self.bert.load_state_dict(source.state_dict())
-        except (OSError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeError(self._unavailable('weights', error)) from error
         self._set_tokenizer(self._load_tokenizer())
 
@@ -178,7 +178,7 @@ class BertTextEncoder(BaseModule):
             return BertTokenizerFast(vocab_file=str(file)).backend_tokenizer
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.pretrained, use_fast=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise RuntimeError(self._unavailable('tokenizer', error)) from error
         return tokenizer.backend_tokenizer
 
