@@ -2,6 +2,8 @@
 """Settings shared by all tests: offline, one thread, GPU tests only with a GPU."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,63 @@ def imagery() -> Path:
     if not folder:
         pytest.skip(f'needs real imagery: {IMAGERY_VARIABLE} is not set')
     return Path(folder)
+
+
+@pytest.fixture(scope='session')
+def tiny_data(tmp_path_factory) -> Path:
+    """Root of a SynthRS with a few scenes of 72 x 72 px."""
+    from mmcadformer.datasets.synthrs import generate_synthrs
+
+    root = tmp_path_factory.mktemp('tiny_data')
+    scenes = dict(train=4, val=2, test=2)
+    generate_synthrs(
+        root, scenes, image_size=72, max_refs=2, max_sentences=2, progress=False
+    )
+    return root
+
+
+@pytest.fixture(scope='session')
+def tiny_config(tiny_data, repo_root, tmp_path_factory) -> Path:
+    """Config of a model that trains in seconds, on :func:`tiny_data`."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(repo_root / 'tests/data/tiny.py')
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = str(tiny_data)
+    path = tmp_path_factory.mktemp('tiny_config') / 'tiny.py'
+    cfg.dump(path)
+    return path
+
+
+@pytest.fixture(scope='session')
+def tiny_checkpoint(tiny_config, tmp_path_factory) -> Path:
+    """Checkpoint of a short training, as MMEngine writes it."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    cfg = Config.fromfile(tiny_config)
+    cfg.work_dir = str(tmp_path_factory.mktemp('tiny_run'))
+    cfg.train_cfg.max_epochs = 1
+    cfg.experiment_name = 'tiny_checkpoint'
+    Runner.from_cfg(cfg).train()
+    return Path(cfg.work_dir) / 'epoch_1.pth'
+
+
+@pytest.fixture(scope='session')
+def run_tool(repo_root):
+    """Runs one of the repository's tools from a given folder, on the CPU."""
+    bin_dir = Path(sys.executable).parent
+    path = os.pathsep.join([str(bin_dir), os.environ['PATH']])
+    environment = {**os.environ, 'PATH': path, 'CUDA_VISIBLE_DEVICES': ''}
+
+    def run(tool: str, *args, cwd: Path, check: bool = True):
+        program = 'bash' if tool.endswith('.sh') else sys.executable
+        command = [program, str(repo_root / 'tools' / tool), *map(str, args)]
+        result = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True
+        )
+        if check and result.returncode:
+            raise AssertionError(f'{command}\n{result.stdout}\n{result.stderr}')
+        return result
+
+    return run

@@ -7,9 +7,7 @@ env_cfg = dict(
 )
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=False)
 vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(
-    type='ReferringVisualizer', vis_backends=vis_backends, name='visualizer'
-)
+visualizer = dict(type='ReferringVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 load_from = None
@@ -19,8 +17,17 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='oIoU'
+        type='CheckpointHook',
+        interval=1,
+        # Two, so that a run killed while it saves has one to resume from.
+        max_keep_ckpts=2,
+        save_best='oIoU',
+        rule='greater',
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='ReferringVisualizationHook', draw=True, interval=50),
+    visualization=dict(type='ReferringVisualizationHook', draw=True, val_samples=8),
 )
+custom_hooks = [
+    dict(type='EpochSeedHook'),  # a resumed run ends like an uninterrupted one
+    dict(type='TruncationReportHook'),  # says how many expressions were cut
+]

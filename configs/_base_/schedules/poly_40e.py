@@ -6,6 +6,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
         bias_decay_mult=0.0,
+        flat_decay_mult=0.0,  # biases by other names, as in nn.MultiheadAttention
         custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)},
     ),
 )

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run needs beyond MMEngine: hooks, an optimizer wrapper, its setup."""
+
+from .hooks import (
+    EpochSeedHook,
+    ReferringVisualizationHook,
+    SeededDataset,
+    TruncationReportHook,
+)
+from .optimizers import BFloat16OptimWrapper
+from .run_setup import (
+    add_tensorboard,
+    check_data_roots,
+    enable_amp,
+    find_resume_checkpoint,
+    prepare_cpu_processes,
+)
+
+__all__ = [
+    'BFloat16OptimWrapper',
+    'EpochSeedHook',
+    'ReferringVisualizationHook',
+    'SeededDataset',
+    'TruncationReportHook',
+    'add_tensorboard',
+    'check_data_roots',
+    'enable_amp',
+    'find_resume_checkpoint',
+    'prepare_cpu_processes',
+]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Randomness that depends on seed, epoch and sample, and on nothing else.
+
+MMEngine seeds each data worker once, and stores no random state in checkpoints. A
+resumed run therefore draws other expressions, augmentations and dropout masks than
+one that was never interrupted. Workers that aren't persistent are worse: they start
+every epoch from the same seed and repeat the draws of the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmseg.registry import HOOKS
+from torch.utils.data import Dataset, get_worker_info
+
+# Keeps the streams of samples and of the training process apart.
+_SAMPLES, _PROCESS = 0, 1
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Makes an epoch's random numbers a function of the run's seed and the epoch.
+
+    A run that is killed and resumes from the last epoch's checkpoint ends with the
+    same weights as an uninterrupted one (on CPU bit for bit; on CUDA as far as the
+    kernels are deterministic). Samples are seeded one by one, so that neither the
+    number of workers nor their persistence changes what is drawn.
+
+    Only for epoch-based training; otherwise a warning is logged and nothing done.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._epoch: torch.Tensor | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Take over the seed, which a resumed run reads from its checkpoint."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            print_log(
+                'EpochSeedHook does nothing in a run that does not count epochs: '
+                'it will not repeat exactly when it is resumed',
+                logger='current',
+                level=logging.WARNING,
+            )
+            return
+        # In shared memory, because persistent workers outlive the epoch.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        loader = runner.train_dataloader
+        if not runner._randomness_cfg.get('diff_rank_seed', False):
+            # The sampler was built before the checkpoint's seed was known.
+            loader.sampler.seed = runner.seed
+        dataset = loader.dataset
+        if isinstance(dataset, SeededDataset):  # train() was called before
+            dataset = dataset.dataset
+        seeded = SeededDataset(dataset, _common_seed(runner), self._epoch)
+        # DataLoader refuses a new dataset because its samplers hold the old one.
+        # They read no more than its length, which stays.
+        object.__setattr__(loader, 'dataset', seeded)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start the epoch from a state that depends on seed, epoch and rank."""
+        if self._epoch is None:
+            return
+        self._epoch.fill_(runner.epoch)
+        key = (_common_seed(runner), runner.epoch, _PROCESS, runner.rank)
+        state = np.random.SeedSequence(key).generate_state(3)
+        random.seed(int(state[0]))
+        np.random.seed(int(state[1]))
+        torch.manual_seed(int(state[2]))  # every device's generator
+
+
+class SeededDataset(Dataset):
+    """A dataset whose samples draw from generators seeded per epoch and index.
+
+    All else is the wrapped dataset's.
+
+    Args:
+        dataset: Any map-style dataset that uses the global generators of
+            ``random``, ``numpy`` and ``torch``.
+        seed: The run's seed.
+        epoch: Integer tensor () in shared memory, set by the training process.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, epoch: torch.Tensor) -> None:
+        self.dataset = dataset
+        self._seed = seed
+        self._epoch = epoch
+
+    def __getattr__(self, name: str):
+        if name.startswith('__') or name == 'dataset':  # asked while unpickling
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int):
+        key = (self._seed, int(self._epoch), _SAMPLES, index)
+        if get_worker_info() is not None:
+            _seed_cpu(key)
+            return self.dataset[index]
+        with _unchanged_generators():
+            _seed_cpu(key)
+            return self.dataset[index]
+
+
+def _common_seed(runner: Runner) -> int:
+    """The seed that all processes share."""
+    if runner._randomness_cfg.get('diff_rank_seed', False):
+        return runner.seed - runner.rank
+    return runner.seed
+
+
+def _seed_cpu(key: tuple[int, ...]) -> None:
+    state = np.random.SeedSequence(key).generate_state(3)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[1]))
+    # Not torch.manual_seed, which queues work for CUDA at every call.
+    torch.default_generator.manual_seed(int(state[2]))
+
+
+@contextmanager
+def _unchanged_generators() -> Iterator[None]:
+    """Keeps the training process's own random numbers from those of its samples."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of validation and test samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.fileio import get
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+
+
+@HOOKS.register_module()
+class ReferringVisualizationHook(Hook):
+    """Draws image, prediction, truth and expression of some samples.
+
+    While training, the same validation samples, spread over the set, go to the
+    visualizer's backends after each validation, so that progress can be seen. In
+    testing, pictures are files in ``show_dir``, written by every process.
+
+    MMSegmentation's hook would draw the first sample of a batch only, others at
+    each validation, and in distributed testing just those of the first process.
+
+    Args:
+        draw: Whether to draw at all. Default: True.
+        val_samples: Number of validation samples to draw. Default: 8.
+        interval: Draw every n-th test sample. Default: 1.
+        show_dir: Folder for pictures of test samples; None draws none.
+        backend_args: Where images are read from, see :func:`mmengine.fileio.get`.
+            Default: None, the local disk.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        draw: bool = True,
+        val_samples: int = 8,
+        interval: int = 1,
+        show_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        if interval < 1 or val_samples < 1:
+            raise ValueError(
+                'ReferringVisualizationHook: interval and val_samples must be 1 or '
+                f'more, not {interval} and {val_samples}'
+            )
+        self.draw = draw
+        self.val_samples = val_samples
+        self.interval = interval
+        self.show_dir = None if show_dir is None else Path(show_dir)
+        self.backend_args = backend_args
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Draw those of the batch's samples that belong to the chosen ones."""
+        if not self.draw:
+            return
+        total = len(runner.val_dataloader.dataset)
+        step = max(1, total // self.val_samples)
+        for index, sample in _with_index(runner.val_dataloader, batch_idx, outputs):
+            if index % step == 0 and index // step < self.val_samples:
+                runner.visualizer.add_datasample(
+                    f'val_{index:06d}',
+                    self._image(sample),
+                    data_sample=sample,
+                    step=runner.iter,
+                )
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Write pictures of every n-th sample."""
+        if not self.draw or self.show_dir is None:
+            return
+        for index, sample in _with_index(runner.test_dataloader, batch_idx, outputs):
+            if index % self.interval == 0:
+                drawn = runner.visualizer.draw_datasample(self._image(sample), sample)
+                file = self.show_dir / f'{index:06d}_{Path(sample.img_path).stem}.png'
+                mmcv.imwrite(mmcv.rgb2bgr(drawn), str(file))
+
+    def _image(self, sample: SegDataSample) -> np.ndarray:
+        data = get(sample.img_path, backend_args=self.backend_args)
+        return mmcv.imfrombytes(data, channel_order='rgb')
+
+
+def _with_index(loader, batch_idx: int, outputs: Sequence[SegDataSample]):
+    """Pairs samples with their index in the dataset.
+
+    MMEngine's sampler deals indices to the processes one by one, and may deal the
+    first ones again at the end so that all have the same number.
+    """
+    sampler = loader.sampler
+    first = batch_idx * loader.batch_size
+    for position, sample in enumerate(outputs, start=first):
+        index = position * sampler.world_size + sampler.rank
+        if index < len(loader.dataset):
+            yield index, sample

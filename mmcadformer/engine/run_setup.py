@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes to a config, and checks of it, that the command line tools share."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+
+def enable_amp(cfg: Config) -> None:
+    """Switches a config to mixed precision training.
+
+    bfloat16 where the device has it (any CPU, NVIDIA since Ampere), which needs no
+    loss scaling; float16 with dynamic loss scaling on older GPUs.
+
+    Args:
+        cfg: Changed in place.
+
+    Raises:
+        ValueError: If the config has an optimizer wrapper of its own kind.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'BFloat16OptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise ValueError(
+            f"--amp replaces optim_wrapper.type='OptimWrapper', but the config has "
+            f'{kind!r}: leave --amp out or change the type'
+        )
+    if not torch.cuda.is_available() or torch.cuda.is_bf16_supported():
+        cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+
+
+def add_tensorboard(cfg: Config) -> None:
+    """Sends scalars and pictures to TensorBoard too.
+
+    Args:
+        cfg: Changed in place.
+
+    Raises:
+        ModuleNotFoundError: If TensorBoard isn't installed.
+    """
+    if importlib.util.find_spec('tensorboard') is None:
+        raise ModuleNotFoundError(
+            '--tensorboard needs the package: pip install tensorboard'
+        )
+    backends = list(cfg.visualizer.get('vis_backends') or [])
+    if all(backend['type'] != 'TensorboardVisBackend' for backend in backends):
+        backends.append(dict(type='TensorboardVisBackend'))
+    cfg.visualizer.vis_backends = backends
+
+
+def check_data_roots(cfg: Config, splits: Iterable[str]) -> None:
+    """Checks that the data folders exist, before a model is built.
+
+    Args:
+        cfg: The config.
+        splits: Of 'train', 'val', 'test'; those without a loader are skipped.
+
+    Raises:
+        FileNotFoundError: Names the folder and the config key.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        for key, dataset in _leaf_datasets(
+            loader['dataset'], f'{split}_dataloader.dataset'
+        ):
+            root = dataset.get('data_root')
+            if root and '://' not in root and not Path(root).is_dir():
+                raise FileNotFoundError(
+                    f'{key}.data_root: there is no folder {root!r} (seen from '
+                    f'{Path.cwd()}). Make it, or give another one by '
+                    f'--cfg-options {key}.data_root=FOLDER'
+                )
+
+
+def find_resume_checkpoint(work_dir: str | Path) -> Path | None:
+    """Finds the newest checkpoint that was written to its end.
+
+    A process killed while it saves leaves a torso, and MMEngine's own pointer to
+    the last checkpoint may name it.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Returns:
+        The file, or None if there is none to resume from.
+    """
+    numbered = []
+    for path in Path(work_dir).glob('*_*.pth'):
+        match = re.fullmatch(r'(epoch|iter)_(\d+)\.pth', path.name)
+        if match:
+            numbered.append((path.stat().st_mtime, int(match[2]), path))
+    for _, _, path in sorted(numbered, reverse=True):
+        # The directory of a zip archive is its last part.
+        if zipfile.is_zipfile(path):
+            return path
+        print_log(
+            f'{path} is incomplete, an older checkpoint is tried',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return None
+
+
+def prepare_cpu_processes(cfg: Config) -> None:
+    """Lets several processes train or test without a GPU.
+
+    MMEngine would choose a CUDA device, NCCL and GPU-only layers. Does nothing
+    where there is a GPU or a single process.
+
+    Args:
+        cfg: Changed in place; ``cfg.launcher`` is set.
+
+    Raises:
+        ValueError: If the launcher can't start processes without GPUs.
+    """
+    if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+        return
+    if cfg.launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher {cfg.launcher} needs GPUs, but PyTorch sees none; '
+            'tools/dist_train.sh and tools/dist_test.sh run without'
+        )
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.env_cfg.dist_cfg = dict(backend='gloo')
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel',
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+        broadcast_buffers=False,
+    )
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    _replace_sync_batch_norm(cfg.model)
+
+
+def _leaf_datasets(dataset: dict, key: str) -> Iterator[tuple[str, dict]]:
+    """Walks through wrappers such as ConcatDataset, with the config keys."""
+    if 'datasets' in dataset:
+        for index, part in enumerate(dataset['datasets']):
+            yield from _leaf_datasets(part, f'{key}.datasets.{index}')
+    elif 'dataset' in dataset:
+        yield from _leaf_datasets(dataset['dataset'], f'{key}.dataset')
+    else:
+        yield key, dataset
+
+
+def _replace_sync_batch_norm(config: object) -> None:
+    if isinstance(config, dict):
+        if config.get('type') == 'SyncBN':
+            config['type'] = 'BN'
+        config = list(config.values())
+    if isinstance(config, (list, tuple)):
+        for part in config:
+            _replace_sync_batch_norm(part)

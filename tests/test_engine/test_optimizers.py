@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weight decay as in Sec. V-A, and bfloat16 training."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from torch import nn
+
+from mmcadformer.engine import BFloat16OptimWrapper, enable_amp
+
+NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+)
+
+
+@pytest.fixture(scope='module')
+def grouped(tiny_config):
+    """Model with a half frozen BERT, and its optimizer."""
+    cfg = Config.fromfile(tiny_config)
+    init_default_scope('mmseg')
+    cfg.model.text_encoder.config.num_hidden_layers = 2
+    cfg.model.text_encoder.trainable = 1
+    model = MODELS.build(cfg.model)
+    return model, build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+
+
+def owners(model):
+    """Name -> (module that holds the parameter, parameter)."""
+    return {
+        f'{prefix}.{name}': (module, parameter)
+        for prefix, module in model.named_modules()
+        for name, parameter in module.named_parameters(recurse=False)
+    }
+
+
+def test_norms_biases_and_position_tables_do_not_decay(grouped):
+    model, optimizer = grouped
+    decay = {
+        id(parameter): group['weight_decay']
+        for group in optimizer.param_groups
+        for parameter in group['params']
+    }
+    kinds = set()
+    for name, (module, parameter) in owners(model).items():
+        if not parameter.requires_grad:
+            continue
+        kind = 'weight'
+        if isinstance(module, NORMS) or 'norm' in type(module).__name__.lower():
+            kind = 'norm'
+        elif name.endswith('bias'):
+            kind = 'bias'
+        elif name.endswith('relative_position_bias_table'):
+            kind = 'table'
+        kinds.add(kind)
+        expected = 0.01 if kind == 'weight' else 0.0
+        assert decay[id(parameter)] == expected, f'{name} is a {kind}'
+    assert kinds == {'weight', 'norm', 'bias', 'table'}
+
+
+def test_each_trained_parameter_is_in_the_optimizer_once(grouped):
+    model, optimizer = grouped
+    inside = [id(p) for group in optimizer.param_groups for p in group['params']]
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    assert len(inside) == len(set(inside)) and set(inside) == trained
+    assert len(trained) < len(list(model.parameters()))
+    assert {group['lr'] for group in optimizer.param_groups} == {5e-5}
+
+
+def test_bfloat16_trains_float32_weights_on_a_cpu(tiny_config, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip('MMEngine trains on the GPU that is here')
+    cfg = Config.fromfile(tiny_config)
+    enable_amp(cfg)
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = 'bfloat16'
+    cfg.train_cfg.max_epochs = 1
+    runner = Runner.from_cfg(cfg)
+    seen = set()
+    runner.model.decode_head.conv_seg.register_forward_hook(
+        lambda module, inputs, output: seen.add((module.training, output.dtype))
+    )
+    before = runner.model.decode_head.conv_seg.weight.detach().clone()
+    runner.train()
+    assert isinstance(runner.optim_wrapper, BFloat16OptimWrapper)
+    # Training alone is in bfloat16, validation stays exact.
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
+    after = runner.model.decode_head.conv_seg.weight
+    assert after.dtype == torch.float32 and after.isfinite().all()
+    assert not torch.equal(before, after)
+
+
+def test_amp_keeps_what_the_config_chose(tiny_config):
+    cfg = Config.fromfile(tiny_config)
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    cfg.optim_wrapper.type = 'MyOptimWrapper'
+    with pytest.raises(ValueError, match="'MyOptimWrapper'"):
+        enable_amp(cfg)
+    assert issubclass(BFloat16OptimWrapper, OptimWrapper)
