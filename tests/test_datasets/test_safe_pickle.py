@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import pickle
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from mmcadformer.datasets import UnsafePickleError, load_plain_pickle
+
+PLAIN = [
+    {'ref_id': 3, 'box': (1.5, -2.0), 'split': 'tëst', 'big': 2**70},
+    {'flag': None, 'ok': True, 'raw': b'\x00\xff', 'ids': {1, 2}},
+]
+
+
+class _Writes:
+    """Would create a file while it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize('protocol', [3, 4, 5])
+def test_plain_data_is_read(protocol):
+    data = pickle.dumps(PLAIN, protocol=protocol)
+    content = PLAIN if protocol > 3 else PLAIN[:1]
+    if protocol == 3:  # sets are built by a call there, which plain data isn't
+        data = pickle.dumps(content, protocol=3)
+    assert load_plain_pickle(data) == content
+
+
+@pytest.mark.parametrize('protocol', range(6))
+def test_lists_of_dicts_are_read_in_every_protocol(protocol):
+    content = [{'ref_id': 3, 'sentences': [{'raw': 'the dam'}], 'x': 0.5}]
+    assert load_plain_pickle(pickle.dumps(content, protocol)) == content
+
+
+def test_python2_strings_are_text():
+    # what Python 2 writes for [{'raw': 'caf\xc3\xa9'}]
+    data = b"(lp0\n(dp1\nS'raw'\np2\nS'caf\\xc3\\xa9'\np3\nsa."
+    assert load_plain_pickle(data) == [{'raw': 'café'}]
+
+
+def test_ordered_dicts_and_numpy_numbers_become_plain():
+    data = pickle.dumps(
+        [
+            OrderedDict(id=np.int64(-5)),
+            {'area': np.float32(2.5), 'ok': np.bool_(True), 'n': np.uint8(200)},
+            np.dtype('>i4').type(7),
+        ]
+    )
+    content = load_plain_pickle(data)
+    assert content[:2] == [{'id': -5}, {'area': 2.5, 'ok': True, 'n': 200}]
+    assert [type(v) for v in content[1].values()] == [float, bool, int]
+
+
+@pytest.mark.parametrize('protocol', range(6))
+def test_nothing_in_a_malicious_pickle_runs(tmp_path, protocol):
+    target = tmp_path / 'made-by-the-pickle'
+    data = pickle.dumps([{'ref_id': 0}, _Writes(target)], protocol)
+    with pytest.raises(UnsafePickleError, match=r'refs\(unc\)\.p: .*\.mkdir'):
+        load_plain_pickle(data, 'refs(unc).p')
+    assert not target.exists()
+    pickle.loads(data)  # the danger was real
+    assert target.exists()
+
+
+@pytest.mark.parametrize(
+    'data, name',
+    [
+        (b'cbuiltins\neval\n(V1+1\ntR.', 'builtins.eval'),
+        (b'cnumpy\nload\n(Vx\ntR.', 'numpy.load'),
+        (b'(V1\nios\nsystem\n.', 'os.system'),
+        (pickle.dumps(np.zeros(3)), 'numpy.*'),
+        (pickle.dumps(np.array([None], object)), 'numpy.*'),
+    ],
+)
+def test_other_globals_are_named(data, name):
+    with pytest.raises(UnsafePickleError, match=name):
+        load_plain_pickle(data)
+
+
+def test_numpy_values_that_are_no_numbers_are_refused():
+    with pytest.raises(UnsafePickleError, match='not a plain number'):
+        load_plain_pickle(pickle.dumps(np.datetime64('2020-01-01')))
+
+
+def test_damaged_pickles_are_value_errors_with_the_file():
+    data = pickle.dumps(PLAIN)
+    for cut in range(len(data)):
+        with pytest.raises(ValueError, match='some file'):
+            load_plain_pickle(data[:cut], 'some file')
