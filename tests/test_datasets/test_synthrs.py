@@ -34,6 +34,7 @@ from mmcadformer.datasets.synthrs import (
     make_scene,
     random_object,
 )
+from mmcadformer.datasets.transforms import rewrite_directions
 
 ROOT = Path(__file__).parents[2]
 COUNTS = dict(train=40, val=6, test=8)
@@ -162,6 +163,12 @@ def along(thing, side):
     return 1 - value if side in ('left', 'top') else value
 
 
+def edge(thing, side):
+    """How far a thing's edge lies to a side, from 0 to 1."""
+    value = thing['edges'][side]
+    return 1 - value if side in ('left', 'top') else value
+
+
 def clearly(things, key, pick, lead):
     """The thing with the largest or smallest key, with a lead on others."""
     assert things
@@ -224,9 +231,13 @@ def superlative(things, condition, scene):
     """What stands out of things, clearly."""
     kind = condition[0]
     if kind == 'most':
-        return clearly(
-            things, lambda t: along(t, condition[1]), max, lambda a, b: a - b > 0.07
+        side = condition[1]
+        outer = clearly(things, lambda t: edge(t, side), max, lambda a, b: a > b)
+        first = clearly(
+            things, lambda t: along(t, side), max, lambda a, b: a - b > 0.07
         )
+        assert first[0] is outer[0]
+        return first
     if kind == 'size':
         return clearly(
             things,
@@ -246,6 +257,8 @@ def superlative(things, condition, scene):
     things = sorted(things, key=lambda t: -along(t, side))
     gaps = -np.diff([along(t, side) for t in things])
     assert min(gaps[: number + 1]) > 0.07
+    edges = [edge(t, side) for t in things]
+    assert edges[number] > max(edges[number + 1 :], default=0)
     return [things[number]]
 
 
@@ -266,15 +279,16 @@ def kind_of(text):
     return names[conditions[0][0]] if conditions else 'category'
 
 
-def things_by_image(instances):
-    """Scenes measured from their masks."""
+def things_by_image(instances, turn=lambda mask: mask):
+    """Scenes measured from their masks, which ``turn`` may mirror."""
     names = {c['id']: c['name'] for c in instances['categories']}
     sizes = {i['id']: (i['height'], i['width']) for i in instances['images']}
     scenes = defaultdict(list)
     for ann in instances['annotations']:
         height, width = sizes[ann['image_id']]
-        mask = decode(ann['segmentation'], height, width)
+        mask = turn(decode(ann['segmentation'], height, width))
         y, x = np.nonzero(mask)
+        height, width = mask.shape
         scenes[ann['image_id']].append(
             dict(
                 id=ann['id'],
@@ -283,6 +297,12 @@ def things_by_image(instances):
                 area=int(mask.sum()),
                 x=(x.mean() + 0.5) / width,
                 y=(y.mean() + 0.5) / height,
+                edges=dict(
+                    left=x.min() / width,
+                    right=x.max() / width,
+                    top=y.min() / height,
+                    bottom=y.max() / height,
+                ),
             )
         )
     return scenes
@@ -321,9 +341,8 @@ def test_every_expression_means_exactly_its_object(dataset):
 
 def test_the_check_itself_sees_doubtful_expressions():
     def tank(number, x, y, area=100.0, color='white'):
-        return dict(
-            id=number, category='storage tank', color=color, x=x, y=y, area=area
-        )
+        thing = dict(id=number, category='storage tank', color=color, x=x, y=y)
+        return thing | dict(area=area, edges=dict(left=x, right=x, top=y, bottom=y))
 
     scene = [tank(1, 0.2, 0.2), tank(2, 0.49, 0.6, 130.0), tank(3, 0.8, 0.25)]
     assert only(scene, 'the upper left storage tank')['id'] == 1
@@ -338,6 +357,30 @@ def test_the_check_itself_sees_doubtful_expressions():
     ):
         with pytest.raises(AssertionError):
             only(scene, text)
+
+
+@pytest.mark.parametrize(
+    'name, turn',
+    [
+        ('horizontal', np.fliplr),
+        ('vertical', np.flipud),
+        ('rotate90', np.rot90),
+        ('rotate180', lambda mask: np.rot90(mask, 2)),
+        ('rotate270', lambda mask: np.rot90(mask, 3)),
+    ],
+)
+def test_expressions_stay_true_when_image_and_words_are_turned(dataset, name, turn):
+    instances, refs, _ = read(dataset[1])
+    scenes = things_by_image(instances, turn)
+    texts = kept = 0
+    for ref in refs:
+        for sentence in ref['sentences']:
+            text = rewrite_directions(sentence['sent'], name)
+            texts += 1
+            if text is not None:
+                kept += 1
+                assert only(scenes[ref['image_id']], text)['id'] == ref['ann_id']
+    assert kept > 0.95 * texts
 
 
 def test_vocabulary_covers_every_expression(dataset):

@@ -31,10 +31,10 @@ class Scene:
 
 def object_facts(obj, image_size):
     """What programs may ask about an object (:class:`ObjectFacts`)."""
-    x, y = obj.centroid()
-    return ObjectFacts(
-        obj.category, obj.color, x / image_size, y / image_size, obj.area()
-    )
+    x, y = np.asarray(obj.centroid()) / image_size
+    left, top, width, height = np.asarray(obj.bbox()) / image_size
+    box = (left, top, left + width, top + height)
+    return ObjectFacts(obj.category, obj.color, x, y, obj.area(), box)
 
 
 def make_scene(rng, image_size=128, difficulty='easy', max_refs=4, max_sentences=3):

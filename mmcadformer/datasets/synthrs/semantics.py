@@ -33,8 +33,9 @@ HALF_YES, HALF_NO = 0.42, 0.54
 not on the left if above 0.54, unclear in between; other sides alike."""
 CENTER_YES, CENTER_NO = 0.13, 0.24
 """In the center: x and y within 0.13 of the middle; not: one beyond 0.24."""
-EXTREME_GAP = 0.08
-"""Lead, in image sizes, that the leftmost object has on the next one."""
+EXTREME_GAP, EDGE_GAP = 0.08, 0.02
+"""Lead, in image sizes, that the centroid of the leftmost object has on the
+next one's, and that its left edge has on all others."""
 AREA_RATIO = 1.5
 """How many times the next one's area the largest object has."""
 DISTANCE_RATIO, DISTANCE_GAP = 1.35, 0.06
@@ -57,6 +58,8 @@ class ObjectFacts:
         x (float): Centroid, in image widths.
         y (float): Centroid, in image heights.
         area (float): Area of the mask in any unit.
+        box (tuple[float]): Bounding box: left, top, right, bottom in image
+            sizes; the centroid by default.
     """
 
     category: str
@@ -64,12 +67,23 @@ class ObjectFacts:
     x: float
     y: float
     area: float
+    box: tuple = None
+
+    def __post_init__(self):
+        if self.box is None:
+            object.__setattr__(self, 'box', (self.x, self.y, self.x, self.y))
 
 
 def _toward(fact, side):
     """Coordinate in [0, 1] that grows towards a side."""
     value = fact.x if side in ('left', 'right') else fact.y
     return 1 - value if side in ('left', 'top') else value
+
+
+def _edge(fact, side):
+    """Coordinate in [0, 1] of an object's edge on a side, growing towards it."""
+    index = ('left', 'top', 'right', 'bottom').index(side)
+    return fact.box[index] if index > 1 else 1 - fact.box[index]
 
 
 def _beyond(fact, side, limit):
@@ -147,18 +161,14 @@ class SceneSemantics:
     def _superlative(self, step, bits):
         facts = self.facts
         if step[0] == 'extreme':
-            return self._first(
-                bits,
-                lambda i: _toward(facts[i], step[1]),
-                lambda a, b: a - b >= EXTREME_GAP,
-            )
+            return self._counted(1, step[1], bits)
         if step[0] == 'size':
             power = 1 if step[1] == 'largest' else -1
             return self._first(
                 bits, lambda i: facts[i].area ** power, lambda a, b: a >= AREA_RATIO * b
             )
         if step[0] == 'ordinal':
-            return self._ordinal(step[1], step[2], bits)
+            return self._counted(step[1], step[2], bits)
         anchor = self.resolve(step[2])
         if anchor is None:
             return 0, bits
@@ -176,12 +186,17 @@ class SceneSemantics:
 
         return self._first(bits & ~(1 << anchor), far, clear)
 
-    def _ordinal(self, number, side, bits):
+    def _counted(self, number, side, bits):
+        """The object with a number, counted from a side."""
         order = sorted(self._indices(bits), key=lambda i: -_toward(self.facts[i], side))
-        values = [_toward(self.facts[i], side) for i in order]
-        gaps = [a - b for a, b in zip(values[:-1], values[1:], strict=True)]
-        if len(order) < number or any(g < EXTREME_GAP for g in gaps[:number]):
+        if len(order) < number:
             return 0, bits
+        centers = [_toward(self.facts[i], side) for i in order]
+        edges = [_edge(self.facts[i], side) for i in order]
+        for i in range(min(number, len(order) - 1)):
+            doubtful = centers[i] - centers[i + 1] < EXTREME_GAP
+            if doubtful or edges[i] - max(edges[i + 1 :]) < EDGE_GAP:
+                return 0, bits
         return 1 << order[number - 1], 1 << order[number - 1]
 
     def run(self, program):
