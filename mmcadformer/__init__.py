@@ -12,4 +12,20 @@ from .version import __version__
 check_stack()
 check_opencv()
 
-__all__ = ['__version__']
+# After the check: with a broken stack these imports fail in less helpful ways.
+from . import (  # noqa: E402
+    datasets,
+    engine,
+    evaluation,
+    models,
+    visualization,
+)
+
+__all__ = [
+    '__version__',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'visualization',
+]

@@ -115,7 +115,9 @@ class IntraScaleFeedForward(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Apply to a map (B, sum(parts), H, W), giving the same shape."""
         parts = x.split(self.parts, dim=1)
-        outs = [part + ff(part) for part, ff in zip(parts, self.feed_forwards)]
+        outs = [
+            part + ff(part) for part, ff in zip(parts, self.feed_forwards, strict=True)
+        ]
         return torch.cat(outs, dim=1)
 
 
@@ -225,5 +227,6 @@ class CrossScaleInteractionNeck(BaseModule):
         x = x + self.feed_forward(x)
         mixed = self.expand(x).split(self.in_channels, dim=1)
         return tuple(
-            gate(local, part) for gate, local, part in zip(self.gates, inputs, mixed)
+            gate(local, part)
+            for gate, local, part in zip(self.gates, inputs, mixed, strict=True)
         )

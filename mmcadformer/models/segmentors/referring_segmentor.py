@@ -171,7 +171,7 @@ class ReferringSegmentor(EncoderDecoder):
         """
         input_masks = seg_logits.argmax(dim=1, keepdim=True).to(torch.uint8)
         results = super().postprocess_result(seg_logits, data_samples)
-        for sample, mask in zip(results, input_masks):
+        for sample, mask in zip(results, input_masks, strict=True):
             sample.set_data({'pred_input_seg': PixelData(data=mask)})
         return results
 
