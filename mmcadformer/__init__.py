@@ -6,20 +6,16 @@ in MMSegmentation's registries, so that a config needs only
 ``custom_imports = dict(imports=['mmcadformer'])``.
 """
 
+from .utils.quiet import quiet_import
 from .utils.stack import check_opencv, check_stack
 from .version import __version__
 
+# First: with a broken stack the imports below fail in less helpful ways.
 check_stack()
 check_opencv()
 
-# After the check: with a broken stack these imports fail in less helpful ways.
-from . import (  # noqa: E402
-    datasets,
-    engine,
-    evaluation,
-    models,
-    visualization,
-)
+with quiet_import():
+    from . import datasets, engine, evaluation, models, visualization
 
 __all__ = [
     '__version__',

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mmcadformer.utils.quiet import quiet_import
 from mmcadformer.utils.stack import (
     LINES,
     check_opencv,
@@ -220,3 +221,25 @@ def test_requirements_have_the_bounds_of_the_check(repo_root):
             assert re.search(rf'^{name}>={oldest},<{below}\b', text, re.MULTILINE), (
                 f'{name} in requirements/{extra}.txt'
             )
+
+
+def test_import_prints_nothing(repo_root):
+    """A tool's output can be piped: no message of the stack is mixed into it."""
+    result = subprocess.run(
+        [sys.executable, '-c', 'import mmcadformer'],
+        cwd=repo_root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ''
+    assert 'Fail to import' not in result.stderr
+
+
+def test_only_the_known_messages_are_dropped(capsys):
+    with pytest.raises(RuntimeError), quiet_import():
+        print('Could not import OneDL')
+        print('something else')
+        raise RuntimeError
+    assert capsys.readouterr().out == 'something else\n'
