@@ -22,6 +22,10 @@ class CADFormerSwin(ReferringSwin):
         fusion_norm (bool): Keep the family's instance norms over pixels and the
             extra 1x1 convolution, see :class:`~mmcadformer.models.layers.LGVLA`.
             Default: True.
+        fusion_gate (bool): Gate the refined features, Eqs. (4) and (8).
+            Default: True.
+        gated_to_decoder (bool): Give the decoder V_i' after the gate, as the paper
+            has it. Default: True.
         **kwargs: Keys of :class:`ReferringSwin` and of mmseg's ``SwinTransformer``.
 
     Raises:
@@ -34,6 +38,8 @@ class CADFormerSwin(ReferringSwin):
         vglva: bool = True,
         num_heads_fusion: int = 1,
         fusion_norm: bool = True,
+        fusion_gate: bool = True,
+        gated_to_decoder: bool = True,
         text_output: bool = True,
         **kwargs,
     ) -> None:
@@ -50,6 +56,8 @@ class CADFormerSwin(ReferringSwin):
                 vglva=vglva,
                 num_heads=num_heads_fusion,
                 norm=fusion_norm,
+                gate=fusion_gate,
+                gated_to_decoder=gated_to_decoder,
             ),
             text_output=text_output,
             **kwargs,

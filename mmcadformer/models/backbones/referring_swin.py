@@ -20,14 +20,21 @@ class FirstStage(NamedTuple):
     Attributes:
         visual (Tensor): (B, H_1*W_1, C_1).
         hw_shape (tuple[int, int]): H_1 and W_1.
+        stage_input (Tensor, optional): What entered the blocks (B, H_1*W_1, C_1),
+            for fusions that need it.
     """
 
     visual: Tensor
     hw_shape: tuple[int, int]
+    stage_input: Tensor | None = None
 
     def repeat(self, times: int) -> FirstStage:
         """Repeat each image for ``times`` expressions, images adjacent."""
-        return FirstStage(self.visual.repeat_interleave(times, dim=0), self.hw_shape)
+        stage_input = self.stage_input
+        if stage_input is not None:
+            stage_input = stage_input.repeat_interleave(times, dim=0)
+        visual = self.visual.repeat_interleave(times, dim=0)
+        return FirstStage(visual, self.hw_shape, stage_input)
 
 
 @MODELS.register_module()
@@ -170,7 +177,8 @@ class ReferringSwin(SwinTransformer):
         if self.use_abs_pos_embed:
             x = x + self._position_embedding(hw_shape)
         x = self.drop_after_pos(x)
-        return FirstStage(self._run_blocks(0, x, hw_shape), hw_shape)
+        stage_input = x if self.fusions[0].needs_stage_input else None
+        return FirstStage(self._run_blocks(0, x, hw_shape), hw_shape, stage_input)
 
     def forward_stages(
         self, first: FirstStage, text: Tensor, text_mask: Tensor
@@ -185,12 +193,14 @@ class ReferringSwin(SwinTransformer):
         Returns:
             tuple: As in :meth:`forward`.
         """
-        visual, hw_shape = first
+        visual, hw_shape, stage_input = first
         maps = []
         for i, fusion in enumerate(self.fusions):
             if i > 0:
+                stage_input = visual
                 visual = self._run_blocks(i, visual, hw_shape)
-            fused = fusion(visual, hw_shape, text, text_mask)
+            extra = {'stage_input': stage_input} if fusion.needs_stage_input else {}
+            fused = fusion(visual, hw_shape, text, text_mask, **extra)
             maps.append(self._to_map(i, fused.to_decoder, hw_shape))
             text = fused.text
             downsample = self.stages[i].downsample

@@ -57,6 +57,10 @@ class ReferringDecodeHead(BaseDecodeHead):
         text_levels (Sequence[int]): Levels (1 is the finest) that attend to the
             text. Default: ().
         text_channels (int): C_t of the token features. Default: 768.
+        project_text (bool): Project the text to ``channels`` first; without it
+            both widths must agree. Default: True.
+        attend_to_padding (bool): Let pixels attend to padding tokens, as CADFormer's
+            released code does. Default: False.
         num_heads (int): Heads of the Transformer layers. Default: 8.
         feedforward_channels (int): Hidden width of their feed-forward part.
             Default: 2048.
@@ -73,6 +77,8 @@ class ReferringDecodeHead(BaseDecodeHead):
         rotated: bool = False,
         text_levels: Sequence[int] = (),
         text_channels: int = 768,
+        project_text: bool = True,
+        attend_to_padding: bool = False,
         num_heads: int = 8,
         feedforward_channels: int = 2048,
         dropout: float = 0.1,
@@ -115,7 +121,13 @@ class ReferringDecodeHead(BaseDecodeHead):
                 for level in text_levels
             }
         )
-        if text_levels:
+        self.attend_to_padding = attend_to_padding
+        if text_levels and not project_text and text_channels != channels:
+            raise ValueError(
+                f'decode_head.project_text=False needs text_channels={text_channels} '
+                f'to equal channels={channels}'
+            )
+        if text_levels and project_text:
             self.text_proj = nn.Linear(text_channels, channels)
 
     @property
@@ -141,7 +153,7 @@ class ReferringDecodeHead(BaseDecodeHead):
             Tensor: Logits (B, num_classes, H_1, W_1).
         """
         levels = self._transform_inputs(inputs)
-        if self.uses_text:
+        if hasattr(self, 'text_proj'):
             text = self.text_proj(text)
         y = levels[-1]
         for level in range(len(levels) - 1, 0, -1):
@@ -162,7 +174,9 @@ class ReferringDecodeHead(BaseDecodeHead):
         self, level: str, y: Tensor, text: Tensor, text_mask: Tensor | None
     ) -> Tensor:
         """One Transformer decoder layer: pixels are queries, words the memory."""
-        padding = None if text_mask is None else ~text_mask.bool()
+        padding = None
+        if text_mask is not None and not self.attend_to_padding:
+            padding = ~text_mask.bool()
         sequence = y.flatten(2).transpose(1, 2)  # (B, H*W, C)
         sequence = self.text_layers[level](
             sequence, text, memory_key_padding_mask=padding

@@ -31,7 +31,13 @@ class StageFusion(BaseModule):
     ``text_used_later`` and ``visual_used_later`` (False on the last stage, whose
     ``to_next_stage`` nobody reads: build no parameters that only feed it) plus its
     own keys from the config.
+
+    Attributes:
+        needs_stage_input (bool): Whether :meth:`forward` takes the features that
+            entered the stage's blocks, too, as ``stage_input`` (B, H*W, C).
     """
+
+    needs_stage_input = False
 
     def init_weights(self) -> None:
         """Give every layer PyTorch's default start.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from .attention import CrossModalAttention
 from .fusion import FusionOutput, StageFusion
@@ -21,6 +21,7 @@ class LGVLA(BaseModule):
         norm (bool): Keep the instance norms over pixels (query, output) and the
             1x1 convolution after the weighted sum that the LAVT family has and the
             equations leave out. False is the equations to the letter. Default: True.
+        gate (bool): Build the gate of Eq. (4). Default: True.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class LGVLA(BaseModule):
         text_channels: int,
         num_heads: int = 1,
         norm: bool = True,
+        gate: bool = True,
     ) -> None:
         super().__init__()
         self.visual_proj = Projection(visual_channels, visual_channels)
@@ -43,7 +45,7 @@ class LGVLA(BaseModule):
             project_out=norm,
         )
         self.out_proj = Projection(visual_channels, visual_channels)
-        self.gate = LanguageGate(visual_channels)
+        self.gate = LanguageGate(visual_channels) if gate else nn.Identity()
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
         """Refine the visual features by the expression.
@@ -56,9 +58,13 @@ class LGVLA(BaseModule):
         Returns:
             Tensor: V_i' (B, H_i*W_i, C_i).
         """
+        return self.gate(self.align(visual, text, text_mask))
+
+    def align(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """What :meth:`forward` returns, before the gate."""
         projected = self.visual_proj(visual)
         aligned = self.attention(projected, text, context_mask=text_mask) * projected
-        return self.gate(self.out_proj(aligned))
+        return self.out_proj(aligned)
 
 
 class VGLVA(BaseModule):
@@ -74,6 +80,7 @@ class VGLVA(BaseModule):
         norm (bool): Keep the instance norms over pixels (keys, values) and the 1x1
             convolution after the weighted sum. There is no norm over tokens: it
             would let padding influence the result. Default: True.
+        gate (bool): Build the gate of Eq. (8). Default: True.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class VGLVA(BaseModule):
         text_channels: int,
         num_heads: int = 1,
         norm: bool = True,
+        gate: bool = True,
     ) -> None:
         super().__init__()
         self.text_proj = Projection(text_channels, text_channels)
@@ -95,7 +103,7 @@ class VGLVA(BaseModule):
             project_out=norm,
         )
         self.out_proj = Projection(text_channels, text_channels)
-        self.gate = LanguageGate(text_channels)
+        self.gate = LanguageGate(text_channels) if gate else nn.Identity()
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
         """Refine the language features by the image.
@@ -130,11 +138,16 @@ class SMGAM(StageFusion):
         vglva (bool): Use VGLVA; without it L_i goes on unchanged. Default: True.
         num_heads (int): Attention heads in both. Default: 1.
         norm (bool): See :class:`LGVLA` and :class:`VGLVA`. Default: True.
+        gate (bool): Gate both refined features, Eqs. (4) and (8). Default: True.
+        gated_to_decoder (bool): Give the decoder V_i' after the gate, as the paper
+            has it; False is before the gate, as in the LAVT family's code.
+            Default: True.
         text_used_later (bool): Whether a later part reads the language features
             this stage returns. If not, VGLVA would never get a gradient and is
             left out. The backbone sets it. Default: True.
-        visual_used_later (bool): Accepted for the interface; V_i' always reaches
-            the decoder.
+        visual_used_later (bool): Whether a later stage reads the visual features.
+            If not, and the decoder takes them before the gate, the gate is left
+            out. The backbone sets it. Default: True.
     """
 
     def __init__(
@@ -145,13 +158,20 @@ class SMGAM(StageFusion):
         vglva: bool = True,
         num_heads: int = 1,
         norm: bool = True,
+        gate: bool = True,
+        gated_to_decoder: bool = True,
         text_used_later: bool = True,
         visual_used_later: bool = True,
     ) -> None:
         super().__init__()
+        self.gated_to_decoder = gated_to_decoder
+        self.lgvla, self.vglva = None, None
         args = (visual_channels, text_channels, num_heads, norm)
-        self.lgvla = LGVLA(*args) if lgvla else None
-        self.vglva = VGLVA(*args) if vglva and text_used_later else None
+        if lgvla:
+            gate_used = gated_to_decoder or visual_used_later
+            self.lgvla = LGVLA(*args, gate=gate and gate_used)
+        if vglva and text_used_later:
+            self.vglva = VGLVA(*args, gate=gate)
 
     def forward(
         self,
@@ -163,8 +183,10 @@ class SMGAM(StageFusion):
         """See :meth:`StageFusion.forward`."""
         to_decoder, to_next_stage = visual, visual
         if self.lgvla is not None:
-            to_decoder = self.lgvla(visual, text, text_mask)
-            to_next_stage = visual + to_decoder
+            aligned = self.lgvla.align(visual, text, text_mask)
+            gated = self.lgvla.gate(aligned)
+            to_decoder = gated if self.gated_to_decoder else aligned
+            to_next_stage = visual + gated
         if self.vglva is not None:
             text = text + self.vglva(visual, text, text_mask)
         return FusionOutput(to_decoder, to_next_stage, text)

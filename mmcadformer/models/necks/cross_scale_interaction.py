@@ -8,6 +8,8 @@ from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .pooled_interaction import PooledInteractionNeck
+
 _HEADS = 8
 _KEY_DIM = 32  # per head, for queries and keys
 _VALUE_DIM = 64  # per head
@@ -20,10 +22,17 @@ class CrossScaleAttention(BaseModule):
         channels (int): Channels of the map.
         grid_size (int): Height and width of the map. The token mixing is a linear
             layer over tokens, so the size is fixed; the neck pools to it.
+        released_layout (bool): Mix up tokens and channels as the released code does:
+            it reads the attention result (B, T, 512) as if it were (B, 512, T), and
+            the values (B, 8, tokens, 64) as a map (B, 512, height, width). Weights
+            trained with it need it; it has no other merit. Default: False.
     """
 
-    def __init__(self, channels: int, grid_size: int) -> None:
+    def __init__(
+        self, channels: int, grid_size: int, released_layout: bool = False
+    ) -> None:
         super().__init__()
+        self.released_layout = released_layout
         self.norm = nn.BatchNorm2d(channels)
         self.subsample2 = self._depthwise(channels, kernel=3, stride=2)
         self.subsample3 = self._depthwise(channels, kernel=5, stride=3)
@@ -65,11 +74,14 @@ class CrossScaleAttention(BaseModule):
         qkv = self.qkv_norm(self.qkv(tokens).transpose(1, 2)).transpose(1, 2)
         qkv = qkv.unflatten(2, (_HEADS, -1)).transpose(1, 2)  # (B, heads, T, 128)
         q, k, v = qkv.split((_KEY_DIM, _KEY_DIM, _VALUE_DIM), dim=-1)
-        attended = F.scaled_dot_product_attention(q, k, v)
-        # (B, heads * 64, T): here the released code reshapes without transposing,
-        # which shuffles tokens and channels.
-        attended = attended.transpose(2, 3).flatten(1, 2)
-        values = v[:, :, : size.numel()].transpose(2, 3).flatten(1, 2)
+        attended = F.scaled_dot_product_attention(q, k, v)  # (B, heads, T, 64)
+        values = v[:, :, : size.numel()]
+        if self.released_layout:
+            attended = attended.transpose(1, 2).reshape(len(x), -1, attended.shape[2])
+            values = values.reshape(len(x), -1, size.numel())
+        else:
+            attended = attended.transpose(2, 3).flatten(1, 2)  # (B, heads * 64, T)
+            values = values.transpose(2, 3).flatten(1, 2)
         local = self.local(values.unflatten(2, size)).flatten(2)
         mixed = (self.mix_tokens(attended) + local).transpose(1, 2)
         return self.out(self.project(mixed).transpose(1, 2).unflatten(2, size))
@@ -121,49 +133,8 @@ class IntraScaleFeedForward(BaseModule):
         return torch.cat(outs, dim=1)
 
 
-class ScaleAwareGate(BaseModule):
-    """Injects the mixed global features into one level.
-
-    ``BN(conv(local)) * up(hardsigmoid(BN(conv(mixed)))) + up(BN(conv(mixed)))`` with
-    three separate 1x1 convolutions, bilinear upsampling without aligned corners.
-
-    Args:
-        channels (int): Channels of the level.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-
-        def conv_bn() -> nn.Sequential:
-            return nn.Sequential(
-                nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels)
-            )
-
-        self.local = conv_bn()
-        self.gate = conv_bn()
-        self.inject = conv_bn()
-
-    def forward(self, local: Tensor, mixed: Tensor) -> Tensor:
-        """Gate one level.
-
-        Args:
-            local (Tensor): The level's own map (B, C, H, W).
-            mixed (Tensor): Its share of the mixed map (B, C, g, g).
-
-        Returns:
-            Tensor: (B, C, H, W).
-        """
-        size = local.shape[2:]
-
-        def upsample(x: Tensor) -> Tensor:
-            return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-
-        gate = upsample(F.hardsigmoid(self.gate(mixed)))
-        return self.local(local) * gate + upsample(self.inject(mixed))
-
-
 @MODELS.register_module()
-class CrossScaleInteractionNeck(BaseModule):
+class CrossScaleInteractionNeck(PooledInteractionNeck):
     """Cross-scale interaction between backbone and decode head, for any input size.
 
     All levels are average-pooled to one grid, mixed there, split again and injected
@@ -177,6 +148,8 @@ class CrossScaleInteractionNeck(BaseModule):
         channels (int, optional): Hidden width; a quarter of the sum of
             ``in_channels`` if None (480 for Swin-B). Must be divisible by 15.
         grid_size (int): Height and width of the pooled maps. Default: 15.
+        released_layout (bool): See :class:`CrossScaleAttention`; weights that the
+            authors of RMSIN or CADFormer trained need True. Default: False.
     """
 
     def __init__(
@@ -184,22 +157,22 @@ class CrossScaleInteractionNeck(BaseModule):
         in_channels: tuple[int, ...] = (128, 256, 512, 1024),
         channels: int | None = None,
         grid_size: int = 15,
+        released_layout: bool = False,
     ) -> None:
-        super().__init__()
-        self.in_channels = tuple(in_channels)
-        self.grid_size = grid_size
-        total = sum(in_channels)
-        channels = channels or total // 4
-        parts = self._parts(channels)
-        self.reduce = nn.Conv2d(total, channels, 1)
-        self.attention1 = CrossScaleAttention(channels, grid_size)
-        self.intra_scale = IntraScaleFeedForward(parts)
-        self.attention2 = CrossScaleAttention(channels, grid_size)
-        self.feed_forward = ConvFeedForward(channels)
-        self.expand = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.Conv2d(channels, total, 1)
+        super().__init__(
+            in_channels, channels, grid_size, released_layout=released_layout
         )
-        self.gates = ModuleList(ScaleAwareGate(c) for c in in_channels)
+
+    def build_blocks(self, channels: int, released_layout: bool) -> None:
+        """See :meth:`PooledInteractionNeck.build_blocks`."""
+        parts = self._parts(channels)
+        self.attention1 = self._attention(channels, released_layout)
+        self.intra_scale = IntraScaleFeedForward(parts)
+        self.attention2 = self._attention(channels, released_layout)
+        self.feed_forward = ConvFeedForward(channels)
+
+    def _attention(self, channels: int, released_layout: bool) -> CrossScaleAttention:
+        return CrossScaleAttention(channels, self.grid_size, released_layout)
 
     @staticmethod
     def _parts(channels: int) -> tuple[int, ...]:
@@ -210,23 +183,9 @@ class CrossScaleInteractionNeck(BaseModule):
             )
         return tuple(channels // 15 * share for share in (1, 2, 4, 8))
 
-    def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Let the levels interact.
-
-        Args:
-            inputs (tuple[Tensor]): Levels (B, C_i, H_i, W_i).
-
-        Returns:
-            tuple[Tensor]: The same shapes.
-        """
-        pooled = [F.adaptive_avg_pool2d(x, self.grid_size) for x in inputs]
-        x = self.reduce(torch.cat(pooled, dim=1))
+    def mix(self, x: Tensor) -> Tensor:
+        """Mix a map (B, channels, grid_size, grid_size), returning the same shape."""
         x = x + self.attention1(x)
         x = x + self.intra_scale(x)
         x = x + self.attention2(x)
-        x = x + self.feed_forward(x)
-        mixed = self.expand(x).split(self.in_channels, dim=1)
-        return tuple(
-            gate(local, part)
-            for gate, local, part in zip(self.gates, inputs, mixed, strict=True)
-        )
+        return x + self.feed_forward(x)

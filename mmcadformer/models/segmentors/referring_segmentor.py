@@ -106,9 +106,13 @@ class ReferringSegmentor(EncoderDecoder):
     def _encode(
         self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor
     ) -> dict[str, Tensor]:
+        text_mask = self.text_encoder.complete_mask(input_ids, text_mask)
         text = self.text_encoder(input_ids, text_mask)
         levels, text = self.backbone(inputs, text, text_mask)
-        if self.with_neck:
+        text, text_mask = self.text_encoder.whole_text(text, text_mask)
+        if self.with_neck and getattr(self.neck, 'uses_text', False):
+            levels = self.neck(levels, text, text_mask)
+        elif self.with_neck:
             levels = self.neck(levels)
         return dict(inputs=levels, text=text, text_mask=text_mask)
 

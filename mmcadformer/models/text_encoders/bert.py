@@ -36,6 +36,13 @@ class BertTextEncoder(BaseModule):
             cut before [SEP] and counted in ``num_truncated``. Default: 20.
         trainable (str | int): 'all', 'none', or a number k: only encoder layers
             0..k-1 train, as the related methods do with k=10. Default: 'all'.
+        keep_end (bool): Keep [SEP] when a sequence is cut. The related methods'
+            released code cuts it off too. Default: True.
+        pad_to_max (bool): Pad every batch to ``max_tokens``. Only matters to models
+            whose result depends on the padding, as some released code's does.
+            Default: False.
+
+    ``config=dict(num_hidden_layers=0)`` leaves BERT's embedding layer alone.
     """
 
     def __init__(
@@ -45,6 +52,8 @@ class BertTextEncoder(BaseModule):
         vocab: str | None = None,
         max_tokens: int = 20,
         trainable: str | int = 'all',
+        keep_end: bool = True,
+        pad_to_max: bool = False,
     ) -> None:
         super().__init__()
         if max_tokens < 3:
@@ -60,6 +69,8 @@ class BertTextEncoder(BaseModule):
         self.pretrained = pretrained
         self.vocab = vocab
         self.max_tokens = max_tokens
+        self.keep_end = keep_end
+        self.pad_to_max = pad_to_max
         self.num_truncated = 0
         self.num_expressions = 0
         self._tokenizer: Tokenizer | None = None
@@ -96,6 +107,8 @@ class BertTextEncoder(BaseModule):
             return
         try:
             source = AutoModel.from_pretrained(self.pretrained, add_pooling_layer=False)
+            depth = self.bert.config.num_hidden_layers
+            source.encoder.layer = source.encoder.layer[:depth]
             self.bert.load_state_dict(source.state_dict())
         except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeError(self._unavailable('weights', error)) from error
@@ -109,7 +122,8 @@ class BertTextEncoder(BaseModule):
 
         Returns:
             dict[str, Tensor]: ``input_ids`` int64 (B, N) and ``text_mask`` bool
-            (B, N), True on real tokens; on the encoder's device.
+            (B, N), True on real tokens, as :meth:`complete_mask` returns it; on the
+            encoder's device.
 
         Raises:
             ValueError: If a sentence is empty.
@@ -121,14 +135,43 @@ class BertTextEncoder(BaseModule):
         sequences = [self._truncate(ids) for ids in sequences]
         self.num_expressions += len(sequences)
         length = max(len(ids) for ids in sequences)
+        if self.pad_to_max:
+            length = self.max_tokens
         padding = self.bert.config.pad_token_id or 0
         ids = torch.full((len(sequences), length), padding)
         mask = torch.zeros(len(sequences), length, dtype=torch.bool)
         for i, sequence in enumerate(sequences):
             ids[i, : len(sequence)] = torch.tensor(sequence)
             mask[i, : len(sequence)] = True
+        mask = self.complete_mask(ids, mask)
         device = self.tokenizer_state.device
         return dict(input_ids=ids.to(device), text_mask=mask.to(device))
+
+    def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """The mask that the model works with; here the one of the real tokens.
+
+        Encoders that tell parts of the expression apart add one mask per part.
+
+        Args:
+            input_ids (Tensor): int64 (B, N).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            Tensor: Bool (B, N) here.
+        """
+        return text_mask
+
+    def whole_text(self, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and mask of the whole expression, as neck and head read them.
+
+        Args:
+            text (Tensor): Language features as the backbone returns them.
+            text_mask (Tensor): From :meth:`complete_mask`.
+
+        Returns:
+            tuple[Tensor, Tensor]: (B, N, C_t) and bool (B, N); here the arguments.
+        """
+        return text, text_mask
 
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Encode token ids.
@@ -165,6 +208,8 @@ class BertTextEncoder(BaseModule):
         if len(ids) <= self.max_tokens:
             return ids
         self.num_truncated += 1
+        if not self.keep_end:
+            return ids[: self.max_tokens]
         return ids[: self.max_tokens - 1] + ids[-1:]
 
     def _load_tokenizer(self) -> Tokenizer:
