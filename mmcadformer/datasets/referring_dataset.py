@@ -10,6 +10,8 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
+from .shuffling import shuffle_expressions
+
 _LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
 
 
@@ -65,6 +67,11 @@ class BaseReferringDataset(BaseSegDataset):
         data_prefix (dict): ``img_path`` is the image folder, absolute or below
             ``data_root``. Defaults to the layout's own.
         test_mode (bool): One record per sentence. Defaults to False.
+        shuffle_expressions (bool): Test with the expression of another object
+            of the same image instead of the right one, which a model that is
+            blind to language doesn't notice (see
+            :func:`~mmcadformer.datasets.shuffling.shuffle_expressions`).
+            Images with one object are left out. Defaults to False.
         lazy_init (bool): Don't read annotations yet. Defaults to False.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
 
@@ -81,12 +88,19 @@ class BaseReferringDataset(BaseSegDataset):
         exclude_file=None,
         data_prefix=None,
         test_mode=False,
+        shuffle_expressions=False,
         lazy_init=False,
         **kwargs,
     ):
+        if shuffle_expressions and not test_mode:
+            raise ValueError(
+                f'{name}/{split}: shuffle_expressions is a control for testing; '
+                'it needs test_mode=True'
+            )
         self.name = name
         self.split = split
         self.exclude_file = exclude_file
+        self.shuffle_expressions = shuffle_expressions
         # The base class wants the classes of a test set before annotations
         # are read, which is where they may come from: hence both flags later.
         super().__init__(
@@ -128,12 +142,30 @@ class BaseReferringDataset(BaseSegDataset):
         objects = self.load_objects()
         self.check_images(objects)
         self._set_classes(objects)
-        common = dict(dataset_name=self.name, label_map=None, reduce_zero_label=False)
-        return [
-            dict(record, **common, seg_fields=[])
+        records = [
+            record
             for obj in objects
             for record in (self._per_sentence(obj) if self.test_mode else (obj,))
         ]
+        if self.shuffle_expressions:
+            records = self._shuffle(records)
+        common = dict(dataset_name=self.name, label_map=None, reduce_zero_label=False)
+        return [dict(record, **common, seg_fields=[]) for record in records]
+
+    def _shuffle(self, records):
+        shuffled = shuffle_expressions(records)
+        print_log(
+            f'{self.name}/{self.split}: expressions shuffled within images; '
+            f'{len(records) - len(shuffled)} of {len(records)} left out, whose '
+            'image has no other object',
+            logger='current',
+        )
+        if not shuffled:
+            raise ValueError(
+                f'{self.name}/{self.split}: shuffle_expressions leaves nothing: no '
+                'image has two objects with different expressions'
+            )
+        return shuffled
 
     @staticmethod
     def _per_sentence(obj):
