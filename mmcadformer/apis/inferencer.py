@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From image and sentence to mask."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Union
+
+import cv2
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS, TRANSFORMS
+from torch import nn
+
+from ..visualization import draw_referring_overlay
+from .checkpoint import load_checkpoint
+
+# Transforms of a test pipeline that need annotations.
+_NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
+
+ImageInput = Union[str, os.PathLike, np.ndarray]  # noqa: UP007  (Python 3.10)
+Pair = tuple[ImageInput, str]
+OnBad = Callable[[ImageInput, str, Exception], None]
+
+
+@dataclass
+class ReferringResult:
+    """What the model found for one expression on one image.
+
+    Attributes:
+        expression: The sentence.
+        mask: Bool (H, W), True on the object, at the image's own size.
+        probability: Float32 (H, W), the model's confidence per pixel, 0...1.
+        score: Mean probability inside the mask, 0 if the mask is empty. A measure
+            of confidence, not calibrated.
+        image: RGB uint8 (H, W, 3).
+        image_path: Where the image came from; None for arrays.
+    """
+
+    expression: str
+    mask: np.ndarray
+    probability: np.ndarray
+    score: float
+    image: np.ndarray
+    image_path: str | None = None
+
+    def overlay(self) -> np.ndarray:
+        """Draws the mask and the sentence, as RGB uint8."""
+        return draw_referring_overlay(
+            self.image, self.expression, self.mask, score=self.score
+        )
+
+    def record(self) -> dict:
+        """Facts for JSON: image, expression, score, area and box in pixels.
+
+        The box is [left, top, right, bottom] with right and bottom exclusive, or
+        None for an empty mask.
+        """
+        rows, columns = np.nonzero(self.mask.any(1))[0], np.nonzero(self.mask.any(0))[0]
+        box = None
+        if len(rows):
+            box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            box = [int(value) for value in box]
+        return dict(
+            image=self.image_path,
+            expression=self.expression,
+            score=round(self.score, 6),
+            area=int(self.mask.sum()),
+            box=box,
+            height=self.mask.shape[0],
+            width=self.mask.shape[1],
+        )
+
+    def save(self, out_dir: str | os.PathLike, name: str) -> dict:
+        """Writes ``<name>_overlay.png``, ``<name>_mask.png`` and ``<name>.json``.
+
+        The mask is 8 bit with 255 on the object.
+
+        Args:
+            out_dir: Folder, made if needed.
+            name: Start of the file names.
+
+        Returns:
+            The record, with the names of both pictures.
+        """
+        folder = Path(out_dir)
+        record = self.record()
+        pictures = dict(
+            overlay=self.overlay(), mask=self.mask.astype(np.uint8) * np.uint8(255)
+        )
+        for kind, picture in pictures.items():
+            record[kind] = f'{name}_{kind}.png'
+            if picture.ndim == 3:
+                picture = mmcv.rgb2bgr(picture)
+            mmcv.imwrite(picture, str(folder / record[kind]))
+        text = json.dumps(record, indent=2, ensure_ascii=False)
+        (folder / f'{name}.json').write_text(text + '\n', encoding='utf-8')
+        return record
+
+
+def init_model(
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    cfg_options: dict | None = None,
+) -> nn.Module:
+    """Builds a model for inference.
+
+    Args:
+        config: Config or its file.
+        checkpoint: Weights, see :func:`load_checkpoint`. Without, the weights are
+            random: pretrained parts that the config names aren't loaded.
+        device: 'cpu', 'cuda', 'cuda:1'...; by default CUDA where there is one.
+        cfg_options: Config keys to override, dotted.
+
+    Returns:
+        The model in evaluation mode, with the config as ``model.cfg``.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint don't exist.
+        ValueError: If the checkpoint doesn't fit, or the device isn't there.
+    """
+    cfg = _read_config(config, cfg_options)
+    device = _check_device(device)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    model = MODELS.build(cfg.model)
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    model.cfg = cfg
+    return model.to(device).eval()
+
+
+class ReferringInferencer:
+    """Finds what sentences name in images.
+
+    Example::
+
+        inferencer = ReferringInferencer(CONFIG, CHECKPOINT)
+        result, = inferencer('scene.png', 'the pool left of the tennis court')
+        result.save('out', 'pool')
+
+    Args:
+        config: Config or its file.
+        checkpoint: Weights, see :func:`load_checkpoint`; None leaves them random.
+        device: 'cpu', 'cuda'...; by default CUDA where there is one.
+        batch_size: Pairs that go through the model at once.
+        cfg_options: Config keys to override, dotted.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint don't exist.
+        ValueError: If the checkpoint doesn't fit, the device isn't there, or the
+            config has no test pipeline.
+    """
+
+    def __init__(
+        self,
+        config: str | os.PathLike | Config,
+        checkpoint: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        batch_size: int = 1,
+        cfg_options: dict | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be 1 or more, not {batch_size}')
+        self.batch_size = batch_size
+        self.model = init_model(config, checkpoint, device, cfg_options)
+        load, *self._transforms = _inference_pipeline(self.model.cfg)
+        self._load_file = TRANSFORMS.build(load)
+        self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
+        self._prepare = Compose([TRANSFORMS.build(t) for t in self._transforms])
+
+    def __call__(
+        self,
+        images: ImageInput | Sequence[ImageInput] | Sequence[Pair],
+        expressions: str | Sequence[str] | None = None,
+    ) -> list[ReferringResult]:
+        """Segments each pair of an image and an expression.
+
+        Args:
+            images: Paths or RGB uint8 arrays (H, W, 3); or pairs of an image and
+                an expression.
+            expressions: One sentence for all images, many for one image, or one
+                per image; None if ``images`` are pairs.
+
+        Returns:
+            One result per pair, in the order given.
+
+        Raises:
+            FileNotFoundError: If an image doesn't exist.
+            ValueError: If an image can't be read, an expression is empty, or the
+                numbers don't match.
+        """
+        return list(self.predict(pair_inputs(images, expressions)))
+
+    def predict(
+        self, pairs: Iterable[Pair], on_bad: OnBad | None = None
+    ) -> Iterator[ReferringResult]:
+        """Segments pairs one batch after the other, for more than fit in memory.
+
+        Args:
+            pairs: Images and expressions.
+            on_bad: Called with image, expression and error instead of raising the
+                error, for an image or expression that can't be used.
+
+        Yields:
+            One result per usable pair, in the order given.
+        """
+        batch: list[dict] = []
+        for image, expression in pairs:
+            try:
+                item = self._read(image, expression)
+            except (FileNotFoundError, ValueError) as error:
+                if on_bad is None:
+                    raise
+                on_bad(image, expression, error)
+                continue
+            # Images of different sizes can't share a batch.
+            if batch and batch[0]['inputs'].shape != item['inputs'].shape:
+                yield from self._segment(batch)
+                batch = []
+            batch.append(item)
+            if len(batch) == self.batch_size:
+                yield from self._segment(batch)
+                batch = []
+        if batch:
+            yield from self._segment(batch)
+
+    def _read(self, image: ImageInput, expression: str) -> dict:
+        if not isinstance(expression, str) or not expression.strip():
+            raise ValueError(f'expression for {_name(image)} is empty: {expression!r}')
+        if isinstance(image, np.ndarray):
+            _check_array(image)
+            loaded = self._load_array(dict(img=mmcv.rgb2bgr(image), img_path=None))
+            loaded['img_path'] = ''
+        else:
+            loaded = self._read_file(os.fspath(image))
+        original = loaded['img']
+        if original.ndim != 3 or original.shape[2] != 3:
+            raise ValueError(
+                f'{_name(image)} must have three channels, its shape is '
+                f'{original.shape}'
+            )
+        prepared = self._prepare({**loaded, 'expression': expression.strip()})
+        prepared['image'] = mmcv.bgr2rgb(original.astype(np.uint8))
+        return prepared
+
+    def _read_file(self, path: str) -> dict:
+        if '://' not in path and not os.path.isfile(path):
+            raise FileNotFoundError(f'image {path} does not exist')
+        try:
+            # The decoder also answers with None, with which the loader stumbles.
+            loaded = self._load_file(dict(img_path=path))
+        except (cv2.error, AttributeError, OSError, ValueError, TypeError):
+            loaded = None
+        if loaded is None:
+            raise ValueError(f'{path} is no image that can be read, or it is damaged')
+        return loaded
+
+    @torch.no_grad()
+    def _segment(self, batch: list[dict]) -> Iterator[ReferringResult]:
+        samples = self.model.test_step(
+            dict(
+                inputs=[item['inputs'] for item in batch],
+                data_samples=[item['data_samples'] for item in batch],
+            )
+        )
+        for item, sample in zip(batch, samples, strict=True):
+            probability = sample.seg_logits.data.float().softmax(dim=0)[1]
+            mask = sample.pred_sem_seg.data[0] == 1
+            score = float(probability[mask].mean()) if mask.any() else 0.0
+            yield ReferringResult(
+                expression=sample.expression,
+                mask=mask.cpu().numpy(),
+                probability=probability.cpu().numpy(),
+                score=score,
+                image=item['image'],
+                image_path=sample.img_path or None,
+            )
+
+
+def pair_inputs(
+    images: ImageInput | Sequence[ImageInput] | Sequence[Pair],
+    expressions: str | Sequence[str] | None = None,
+) -> list[Pair]:
+    """Pairs images with expressions.
+
+    Args:
+        images, expressions: See :meth:`ReferringInferencer.__call__`.
+
+    Returns:
+        Pairs of an image and an expression.
+
+    Raises:
+        ValueError: If the numbers don't match or something is missing.
+    """
+    if isinstance(images, (str, os.PathLike, np.ndarray)):
+        images = [images]
+    images = list(images)
+    if not images:
+        raise ValueError('no image is given')
+    if expressions is None:
+        for pair in images:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ValueError(
+                    'no expression is given: pass them, or pairs of an image and an '
+                    'expression'
+                )
+        return [(image, expression) for image, expression in images]
+    if isinstance(expressions, str):
+        return [(image, expressions) for image in images]
+    expressions = list(expressions)
+    if not expressions:
+        raise ValueError('no expression is given')
+    if len(images) == 1:
+        images = images * len(expressions)
+    if len(images) != len(expressions):
+        raise ValueError(
+            f'{len(images)} images and {len(expressions)} expressions: give one '
+            'expression per image, one for all, or one image'
+        )
+    return list(zip(images, expressions, strict=True))
+
+
+def _inference_pipeline(cfg: Config) -> list[dict]:
+    """The config's test pipeline without what needs annotations."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):
+        dataset = dataset.get('dataset') or dataset['datasets'][0]
+    pipeline = dataset.get('pipeline') or cfg.get('test_pipeline')
+    if not pipeline:
+        raise ValueError(
+            'the config has neither test_dataloader.dataset.pipeline nor test_pipeline'
+        )
+    pipeline = [
+        deepcopy(transform)
+        for transform in pipeline
+        if transform['type'].split('.')[-1] not in _NEEDS_ANNOTATION
+    ]
+    if not pipeline[0]['type'].endswith('LoadImageFromFile'):
+        raise ValueError(
+            'the test pipeline must begin with LoadImageFromFile, not '
+            f'{pipeline[0]["type"]}'
+        )
+    return pipeline
+
+
+def _read_config(
+    config: str | os.PathLike | Config, cfg_options: dict | None
+) -> Config:
+    if isinstance(config, Config):
+        cfg = deepcopy(config)
+    else:
+        if not os.path.isfile(config):
+            raise FileNotFoundError(f'config {os.fspath(config)} does not exist')
+        cfg = Config.fromfile(config)
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    return cfg
+
+
+def _check_device(device: str | torch.device | None) -> torch.device:
+    available = torch.cuda.is_available()
+    if device is None:
+        return torch.device('cuda' if available else 'cpu')
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise ValueError(
+            f"device {device!r} is unknown; use 'cpu', 'cuda' or 'cuda:1'"
+        ) from None
+    if device.type == 'cuda' and (
+        not available or (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ValueError(
+            f'device {device} is not there: PyTorch sees '
+            f'{torch.cuda.device_count()} CUDA devices'
+        )
+    return device
+
+
+def _check_array(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f'an image array must be RGB uint8 (H, W, 3), not {image.dtype} '
+            f'{image.shape}'
+        )
+    if not image.size:
+        raise ValueError(f'an image array has no pixels, its shape is {image.shape}')
+
+
+def _name(image: ImageInput) -> str:
+    return 'an array' if isinstance(image, np.ndarray) else os.fspath(image)

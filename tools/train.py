@@ -1,0 +1,138 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a model."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmcadformer.apis.checkpoint import SAFE_PREFIX
+from mmcadformer.engine import (
+    add_tensorboard,
+    check_data_roots,
+    enable_amp,
+    find_resume_checkpoint,
+    prepare_cpu_processes,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description='Train a referring segmentor.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help="folder for logs and checkpoints; by default the config's, or "
+        'work_dirs/<name of the config>',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint, or from the newest complete one in the '
+        'work dir',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: bfloat16, or float16 on GPUs without it',
+    )
+    parser.add_argument('--seed', type=int, help='seed of every random number')
+    parser.add_argument(
+        '--tensorboard', action='store_true', help='write logs for TensorBoard too'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config keys, e.g. train_dataloader.batch_size=4 '
+        'model.backbone.depths="(2,2,6,2)"',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none'
+    )
+    # Old launchers pass it; newer ones set the environment variable.
+    parser.add_argument(
+        '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
+    )
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def build_config(args: argparse.Namespace) -> Config:
+    """Puts the command line into the config and checks what can be checked early.
+
+    Raises:
+        FileNotFoundError: If config, data or a checkpoint isn't there.
+        ValueError: If options contradict the config.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'config {args.config} does not exist')
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
+    if args.amp:
+        enable_amp(cfg)
+    if args.tensorboard:
+        add_tensorboard(cfg)
+    set_start(cfg, args.resume)
+    splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
+    check_data_roots(cfg, splits)
+    return cfg
+
+
+def set_start(cfg: Config, resume: str | None) -> None:
+    """Decides which checkpoint the run begins from.
+
+    Args:
+        cfg: Changed in place: ``load_from`` and ``resume``.
+        resume: None, 'auto', or a checkpoint.
+    """
+    if resume is None and cfg.get('resume') and not cfg.get('load_from'):
+        resume = 'auto'
+    if resume == 'auto':
+        resume = find_resume_checkpoint(cfg.work_dir)
+        if resume is None:
+            print(f'Nothing to resume in {cfg.work_dir}: training starts anew.')
+            cfg.resume = False
+    if resume is not None:
+        cfg.load_from, cfg.resume = str(resume), True
+    start = cfg.get('load_from')
+    if not start:
+        return
+    path = start.removeprefix(SAFE_PREFIX)
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(f'the checkpoint to begin from, {path}, does not exist')
+    # A run's own checkpoint holds Python objects that resuming needs. For weights
+    # from elsewhere the reader that runs no code is enough.
+    if not cfg.get('resume'):
+        cfg.load_from = SAFE_PREFIX + path
+
+
+def main() -> None:
+    """Trains."""
+    args = parse_args()
+    try:
+        cfg = build_config(args)
+        prepare_cpu_processes(cfg)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        sys.exit(f'train.py: {error}')
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
