@@ -71,18 +71,21 @@ def parse_args():
 
 def main():
     args = parse_args()
-    folder = generate_synthrs(
-        args.out_dir,
-        num_scenes=dict(train=args.train, val=args.val, test=args.test),
-        image_size=args.image_size,
-        seed=args.seed,
-        difficulty=args.difficulty,
-        num_workers=args.workers,
-        progress=not args.quiet,
-        max_refs=args.max_refs,
-        max_sentences=args.max_sentences,
-        overwrite=args.overwrite,
-    )
+    try:
+        folder = generate_synthrs(
+            args.out_dir,
+            num_scenes=dict(train=args.train, val=args.val, test=args.test),
+            image_size=args.image_size,
+            seed=args.seed,
+            difficulty=args.difficulty,
+            num_workers=args.workers,
+            progress=not args.quiet,
+            max_refs=args.max_refs,
+            max_sentences=args.max_sentences,
+            overwrite=args.overwrite,
+        )
+    except (ValueError, FileExistsError) as error:
+        raise SystemExit(f'synthrs.py: {error}') from None
     print(f'SynthRS is in {folder}')
 
 

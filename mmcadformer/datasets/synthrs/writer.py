@@ -163,7 +163,7 @@ def _prepare(root, arguments, overwrite):
         if there != arguments and not overwrite:
             raise FileExistsError(
                 f'{record} was generated with other arguments ({there}); '
-                'choose another folder or allow to overwrite it'
+                'choose another folder or overwrite it (overwrite=True, --overwrite)'
             )
     elif not marker.is_file():
         for folder in folders:
