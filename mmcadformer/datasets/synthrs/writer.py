@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import pickle
 import shutil
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -203,7 +204,7 @@ def _tracked(results, total, progress):
         return
     from mmengine.utils import ProgressBar
 
-    bar = ProgressBar(total)
+    bar = ProgressBar(total, file=sys.stdout)
     for result in results:
         yield result
         bar.update()
