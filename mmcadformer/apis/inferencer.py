@@ -173,7 +173,7 @@ class ReferringInferencer:
             raise ValueError(f'batch_size must be 1 or more, not {batch_size}')
         self.batch_size = batch_size
         self.model = init_model(config, checkpoint, device, cfg_options)
-        load, *self._transforms = _inference_pipeline(self.model.cfg)
+        load, *self._transforms = inference_pipeline(self.model.cfg)
         self._load_file = TRANSFORMS.build(load)
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
         self._prepare = Compose([TRANSFORMS.build(t) for t in self._transforms])
@@ -330,7 +330,7 @@ def pair_inputs(
     return list(zip(images, expressions, strict=True))
 
 
-def _inference_pipeline(cfg: Config) -> list[dict]:
+def inference_pipeline(cfg: Config) -> list[dict]:
     """The config's test pipeline without what needs annotations."""
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):

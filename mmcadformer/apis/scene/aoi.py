@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The area of interest: where in the scene to look."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from affine import Affine
+from mmengine.logging import print_log
+from rasterio.features import rasterize
+from shapely.affinity import affine_transform
+from shapely.geometry.base import BaseGeometry
+
+from .geometry import Georeference
+from .tiling import Tile
+
+
+class AreaOfInterest:
+    """Polygons in pixel coordinates of a scene.
+
+    Args:
+        polygons: Their union; x is the column and y the row.
+    """
+
+    def __init__(self, polygons: BaseGeometry) -> None:
+        self.polygons = polygons
+        shapely.prepare(self.polygons)
+
+    def touches(self, tile: Tile) -> bool:
+        """Whether a tile and the area share any ground."""
+        box = shapely.box(
+            tile.column, tile.row, tile.column + tile.size, tile.row + tile.size
+        )
+        return bool(self.polygons.intersects(box))
+
+    def mask(self, row: int, column: int, height: int, width: int) -> np.ndarray:
+        """Pixels of a window whose centre is inside: bool (height, width)."""
+        window = shapely.box(column, row, column + width, row + height)
+        part = self.polygons.intersection(window)
+        if part.area == 0:
+            return np.zeros((height, width), bool)
+        inside = rasterize(
+            [part],
+            out_shape=(height, width),
+            transform=Affine.translation(column, row),
+            dtype=np.uint8,
+        )
+        return inside.astype(bool)
+
+
+def read_aoi(
+    path: str | os.PathLike, place: Georeference, height: int, width: int
+) -> AreaOfInterest:
+    """Reads the polygons of a vector file and lays them over a scene.
+
+    Args:
+        path: GeoJSON, GeoPackage, Shapefile or whatever else GDAL reads; the first
+            layer counts.
+        place: Where the scene lies.
+        height, width: Of the scene in pixels.
+
+    Returns:
+        The area inside the scene.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it can't be read, has no area, or lies elsewhere.
+    """
+    polygons, crs = _read_polygons(os.fspath(path))
+    polygons = _to_scene(polygons, crs, place, os.fspath(path))
+    to_pixel = (~place.transform).to_shapely()
+    polygons = affine_transform(polygons, to_pixel)
+    inside = _only_areas(polygons.intersection(shapely.box(0, 0, width, height)))
+    if inside.area == 0:
+        left, top, right, bottom = (round(v) for v in polygons.bounds)
+        raise ValueError(
+            f'area of interest {path} lies outside the scene: in pixels it covers '
+            f'columns {left}...{right} and rows {top}...{bottom} of {width} x {height}'
+        )
+    return AreaOfInterest(inside)
+
+
+def _read_polygons(path: str) -> tuple[BaseGeometry, str | None]:
+    if not Path(path).exists():
+        raise FileNotFoundError(f'area of interest {path} does not exist')
+    try:
+        meta, _, geometries, _ = pyogrio.raw.read(path, columns=[], force_2d=True)
+        shapes = [] if geometries is None else shapely.from_wkb(geometries)
+    except (pyogrio.errors.DataSourceError, shapely.errors.GEOSException) as error:
+        raise ValueError(
+            f'area of interest {path} is no vector file that can be read: {error}'
+        ) from None
+    shapes = [shapely.make_valid(shape) for shape in shapes if shape is not None]
+    union = _only_areas(shapely.union_all(shapes))
+    if union.area == 0:
+        raise ValueError(
+            f'area of interest {path} has no area: {len(shapes)} features, none of '
+            'them a polygon with any extent'
+        )
+    return union, meta['crs']
+
+
+def _only_areas(geometry: BaseGeometry) -> BaseGeometry:
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.union_all([part for part in parts if part.area > 0])
+
+
+def _to_scene(
+    polygons: BaseGeometry, crs: str | None, place: Georeference, path: str
+) -> BaseGeometry:
+    if place.crs is None or crs is None:
+        if place.crs is not None or crs is not None:
+            whose = 'the scene' if place.crs is None else f'area of interest {path}'
+            print_log(
+                f'{whose} has no coordinate system: the coordinates of both are taken '
+                'to be of one system',
+                logger='current',
+                level=30,
+            )
+        return polygons
+    west, south, east, north = polygons.bounds
+    # Edges that are straight there are curves here.
+    piece = max(east - west, north - south) / 200
+    transformer = pyproj.Transformer.from_crs(crs, place.crs, always_xy=True)
+    moved = shapely.transform(
+        shapely.segmentize(polygons, piece), transformer.transform, interleaved=False
+    )
+    if not np.isfinite(moved.bounds).all():
+        raise ValueError(
+            f'area of interest {path} cannot be moved to the coordinate system of the '
+            f'scene, {place.crs.name}: it lies too far away'
+        )
+    return shapely.make_valid(moved)

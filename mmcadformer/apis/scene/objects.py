@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects as polygons, traced on the finished mask of the whole scene.
+
+No object is cut where tiles meet, because by then there are no tiles.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import shapely
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.features import rasterize, shapes
+from shapely.affinity import affine_transform
+
+from .blending import FULL
+from .geometry import Georeference
+
+# Rows of the scene that are looked at together when an object is measured.
+_ROWS = 512
+
+ReadValues = Callable[[int, int, int, int], np.ndarray]
+
+
+@dataclass
+class FoundObject:
+    """A connected part of the mask.
+
+    Attributes:
+        expression: The sentence.
+        score: Mean probability inside, 0...1.
+        pixels: Its size.
+        area: Its size in square metres, before simplification; None if the scene
+            has no place on the earth.
+        polygon: Its outline in the coordinates of the scene.
+    """
+
+    expression: str
+    score: float
+    pixels: int
+    area: float | None
+    polygon: shapely.Polygon
+
+
+@dataclass(frozen=True)
+class ObjectFilter:
+    """Which objects are kept, and how exact their outlines are.
+
+    Args:
+        min_area: The smallest area in square metres.
+        min_pixels: The smallest area in pixels.
+        simplify: How far an outline may leave the borders of the pixels, in units
+            of the scene's coordinates. 0 keeps every corner.
+
+    Raises:
+        ValueError: If a number is negative.
+    """
+
+    min_area: float = 0.0
+    min_pixels: int = 0
+    simplify: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ('min_area', 'min_pixels', 'simplify'):
+            value = getattr(self, name)
+            if not 0 <= value < float('inf'):
+                raise ValueError(f'{name} {value} must be 0 or more')
+
+
+def trace_objects(
+    mask_file: Path,
+    expression: str,
+    place: Georeference,
+    wanted: ObjectFilter,
+    read: ReadValues,
+) -> tuple[list[FoundObject], list[shapely.Polygon]]:
+    """Turns a mask into objects.
+
+    Args:
+        mask_file: Raster with 1 on objects.
+        expression: What they are.
+        place: Where the scene lies.
+        wanted: What to keep.
+        read: Gives the uint16 probabilities of a window (row, column, height,
+            width).
+
+    Returns:
+        The objects from top to bottom, and in pixel coordinates those that are too
+        small.
+    """
+    found, small = [], []
+    for outline in _outlines(mask_file):
+        pixels = round(outline.area)
+        if pixels < wanted.min_pixels:
+            small.append(outline)
+            continue
+        polygon = place.to_map(outline)
+        area = place.area(polygon)
+        if area is not None and area < wanted.min_area:
+            small.append(outline)
+            continue
+        if wanted.simplify:
+            polygon = polygon.simplify(wanted.simplify)
+        score = _mean_inside(outline, read)
+        found.append(FoundObject(expression, score, pixels, area, polygon))
+    return found, small
+
+
+def burn(polygons: Sequence[shapely.Polygon], row: int, mask: np.ndarray) -> None:
+    """Takes polygons out of some rows of a mask.
+
+    Args:
+        polygons: In pixel coordinates.
+        row: First row of the mask.
+        mask: uint8 (rows, width), changed in place.
+    """
+    height, width = mask.shape
+    here = [
+        polygon
+        for polygon in polygons
+        if polygon.bounds[1] < row + height and polygon.bounds[3] > row
+    ]
+    if here:
+        mask[_inside(here, row, 0, height, width)] = 0
+
+
+def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
+    """Outlines of the mask's connected parts in pixel coordinates.
+
+    The raster is read a line at a time, so the memory that is needed goes with the
+    outlines and not with the scene.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        raster = rasterio.open(mask_file)
+    with raster:
+        band = rasterio.band(raster, 1)
+        to_pixel = (~raster.transform).to_shapely()
+        for outline, value in shapes(band, mask=band, connectivity=4):
+            if value == 1:
+                polygon = affine_transform(shapely.geometry.shape(outline), to_pixel)
+                # Corners of pixels: whole numbers again, without rounding errors.
+                yield shapely.transform(polygon, np.rint)
+
+
+def _mean_inside(outline: shapely.Polygon, read: ReadValues) -> float:
+    """Mean probability of the pixels of an object."""
+    left, top, right, bottom = (round(value) for value in outline.bounds)
+    total = 0
+    for row in range(top, bottom, _ROWS):
+        height = min(_ROWS, bottom - row)
+        inside = _inside([outline], row, left, height, right - left)
+        values = read(row, left, height, right - left)
+        total += int(values[inside].sum(dtype=np.int64))
+    return total / (FULL * outline.area)
+
+
+def _inside(
+    polygons: list[shapely.Polygon], row: int, column: int, height: int, width: int
+) -> np.ndarray:
+    """Pixels of a window whose centre lies in one of the polygons."""
+    return rasterize(
+        polygons,
+        out_shape=(height, width),
+        transform=Affine.translation(column, row),
+        dtype=np.uint8,
+    ).astype(bool)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tiles cover a scene, and how much each counts where they overlap."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Weights are whole numbers, so that sums don't depend on the order of the tiles.
+MAX_WEIGHT = 63
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square part of the scene, in pixels; may stick out of a smaller scene."""
+
+    row: int
+    column: int
+    size: int
+
+    @property
+    def stop(self) -> int:
+        """First row below the tile."""
+        return self.row + self.size
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tiles of one size that go through the network together."""
+
+    index: int
+    tiles: tuple[Tile, ...]
+
+    @property
+    def start(self) -> int:
+        """First row that the tiles cover."""
+        return min(tile.row for tile in self.tiles)
+
+    @property
+    def stop(self) -> int:
+        """First row below all tiles."""
+        return max(tile.stop for tile in self.tiles)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a scene is cut.
+
+    Args:
+        sizes: Sides of the tiles in scene pixels. Each size covers the whole scene
+            and is a scale of its own, because the network resizes every tile to its
+            input size; several are averaged.
+        overlap: Part of a tile's side that it shares with the next one, 0...0.9.
+
+    Raises:
+        ValueError: If a size or the overlap is out of range.
+    """
+
+    sizes: tuple[int, ...] = (480,)
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not self.sizes:
+            raise ValueError('tile size: give one or more')
+        for size in self.sizes:
+            if not 16 <= size <= 8192:
+                raise ValueError(f'tile size {size} is out of range: 16...8192 px')
+        if len(set(self.sizes)) != len(self.sizes):
+            raise ValueError(f'tile sizes {list(self.sizes)} name one size twice')
+        if not 0 <= self.overlap <= 0.9:
+            raise ValueError(f'overlap {self.overlap} is out of range: 0...0.9')
+
+    def shared(self, size: int) -> int:
+        """Pixels that neighbours of this size share."""
+        return round(size * self.overlap)
+
+    def batches(
+        self,
+        height: int,
+        width: int,
+        tiles_per_batch: int,
+        wanted: Callable[[Tile], bool] | None = None,
+    ) -> list[Batch]:
+        """Tiles for a scene, in batches from top to bottom.
+
+        Args:
+            height, width: Of the scene in pixels.
+            tiles_per_batch: The most tiles of a batch.
+            wanted: Tells whether a tile has anything to look at.
+
+        Returns:
+            Batches, each with tiles of one size.
+        """
+        groups = []
+        for size in self.sizes:
+            step = size - self.shared(size)
+            tiles = [
+                Tile(row, column, size)
+                for row in tile_starts(height, size, step)
+                for column in tile_starts(width, size, step)
+            ]
+            if wanted is not None:
+                tiles = [tile for tile in tiles if wanted(tile)]
+            groups += [
+                tuple(tiles[i : i + tiles_per_batch])
+                for i in range(0, len(tiles), tiles_per_batch)
+            ]
+        groups.sort(key=lambda tiles: (tiles[0].row, tiles[0].size, tiles[0].column))
+        return [Batch(index, tiles) for index, tiles in enumerate(groups)]
+
+
+def tile_starts(length: int, size: int, step: int) -> Sequence[int]:
+    """Where tiles begin along one axis.
+
+    The last one is moved inwards to end with the scene, so that every tile is full
+    of scene unless the scene is smaller than a tile.
+    """
+    if length <= size:
+        return [0]
+    return [*range(0, length - size, step), length - size]
+
+
+@functools.lru_cache(maxsize=8)
+def tile_weights(size: int, shared: int) -> np.ndarray:
+    """How much each pixel of a tile counts: a smooth hill with a flat top.
+
+    Near its border a network sees less context, so the neighbour counts more there.
+
+    Args:
+        size: Side of the tile.
+        shared: Width of the slope, the pixels that neighbours share.
+
+    Returns:
+        uint32 (size, size), from 1 to ``MAX_WEIGHT ** 2``.
+    """
+    place = np.arange(size)
+    to_border = np.minimum(place, size - 1 - place) + 0.5
+    slope = np.clip(to_border / max(shared, 0.5), 0, 1)
+    weights = np.rint(MAX_WEIGHT * np.sin(np.pi / 2 * slope) ** 2)
+    weights = np.maximum(weights, 1).astype(np.uint32)
+    return np.outer(weights, weights)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results as vector files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import shapely
+from mmengine.logging import print_log
+
+from .geometry import DIGITS, Georeference
+from .objects import FoundObject
+
+# Formats by name: GDAL's driver (None is written here) and suffix.
+FORMATS = {
+    'geojson': (None, '.geojson'),
+    'gpkg': ('GPKG', '.gpkg'),
+    'shp': ('ESRI Shapefile', '.shp'),
+}
+# What a text field of a Shapefile holds, in bytes.
+_DBF_TEXT = 254
+
+
+def write_vectors(
+    file: Path,
+    objects: Sequence[FoundObject],
+    place: Georeference,
+    form: str,
+    moment: float,
+) -> None:
+    """Writes objects with expression, score and area.
+
+    Args:
+        file: To write; a Shapefile has others beside it.
+        objects: In the order in which they get their numbers.
+        place: Where the scene lies.
+        form: Key of ``FORMATS``. GeoJSON is in EPSG:4326, others have the
+            coordinates of the scene.
+        moment: Time to note where a format wants one, seconds since 1970. Not the
+            present one, so that equal results are equal files.
+    """
+    driver, _ = FORMATS[form]
+    if driver is None:
+        _write_geojson(file, objects, place)
+    else:
+        _write_layer(file, objects, place, driver, moment)
+
+
+def _write_geojson(
+    file: Path, objects: Sequence[FoundObject], place: Georeference
+) -> None:
+    with file.open('w', encoding='utf-8') as stream:
+        stream.write('{"type": "FeatureCollection", "features": [')
+        for number, found in enumerate(objects, start=1):
+            geometry = shapely.geometry.mapping(place.to_wgs84(found.polygon))
+            feature = dict(
+                type='Feature',
+                id=number,
+                properties=dict(
+                    expression=found.expression,
+                    score=round(found.score, 6),
+                    area_m2=_round(found.area),
+                    pixels=found.pixels,
+                ),
+                geometry=dict(
+                    type=geometry['type'],
+                    coordinates=_rounded(geometry['coordinates']),
+                ),
+            )
+            stream.write('\n' if number == 1 else ',\n')
+            json.dump(feature, stream, ensure_ascii=False)
+        stream.write('\n]}\n')
+
+
+def _rounded(coordinates):
+    if isinstance(coordinates, float):
+        return round(coordinates, DIGITS)
+    return [_rounded(item) for item in coordinates]
+
+
+def _round(area: float | None) -> float | None:
+    return None if area is None else round(area, 2)
+
+
+def _write_layer(
+    file: Path,
+    objects: Sequence[FoundObject],
+    place: Georeference,
+    driver: str,
+    moment: float,
+) -> None:
+    expressions = [found.expression for found in objects]
+    date = datetime.fromtimestamp(moment, tz=timezone.utc)
+    options = {}
+    if driver == 'ESRI Shapefile':
+        expressions = _fit_into_dbf(expressions)
+        options['DBF_DATE_LAST_UPDATE'] = date.strftime('%Y-%m-%d')
+    area = [np.nan if found.area is None else found.area for found in objects]
+    fields = dict(
+        id=np.arange(1, len(objects) + 1, dtype=np.int32),
+        expression=np.array(expressions, dtype=object),
+        score=np.array([round(found.score, 6) for found in objects], np.float64),
+        area_m2=np.round(np.array(area, np.float64), 2),
+        pixels=np.array([found.pixels for found in objects], np.int64),
+    )
+    if not place.on_earth:
+        del fields['area_m2']
+    with _gdal_option('OGR_CURRENT_DATE', date.strftime('%Y-%m-%dT%H:%M:%S.000Z')):
+        with warnings.catch_warnings():
+            # A scene without a coordinate system gives a layer without one.
+            warnings.filterwarnings('ignore', "'crs' was not provided")
+            pyogrio.raw.write(
+                str(file),
+                shapely.to_wkb(np.array([f.polygon for f in objects], dtype=object)),
+                list(fields.values()),
+                list(fields),
+                layer='objects' if driver == 'GPKG' else None,
+                driver=driver,
+                geometry_type='Polygon',
+                crs=None if place.crs is None else place.crs.to_wkt(),
+                encoding='UTF-8',
+                layer_options=options,
+            )
+
+
+def _fit_into_dbf(expressions: list[str]) -> list[str]:
+    short = [text.encode()[:_DBF_TEXT].decode(errors='ignore') for text in expressions]
+    if short != expressions:
+        print_log(
+            f'expressions of more than {_DBF_TEXT} bytes are cut in the Shapefile, '
+            'which cannot hold them',
+            logger='current',
+            level=30,
+        )
+    return short
+
+
+@contextlib.contextmanager
+def _gdal_option(name: str, value: str) -> Iterator[None]:
+    before = pyogrio.get_gdal_config_option(name)
+    pyogrio.set_gdal_config_options({name: value})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({name: before})
