@@ -59,6 +59,7 @@ def import_bare(repo_root: Path, folder: Path) -> subprocess.CompletedProcess:
     code = f'import sys; sys.path[:0] = {[str(repo_root), str(folder)]!r}\n'
     return subprocess.run(
         [sys.executable, '-I', '-S', '-c', code + 'import mmcadformer'],
+        env={},  # the variable that lifts the resume error may be set outside
         capture_output=True,
         text=True,
         timeout=60,
