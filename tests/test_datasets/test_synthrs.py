@@ -8,10 +8,9 @@ generator's programs nor its positions are used.
 
 import hashlib
 import json
-import os
 import pickle
 import re
-import subprocess
+import runpy
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -689,35 +688,16 @@ def test_own_difficulty(tmp_path):
     assert kinds == {'category', 'position'}
 
 
-def test_command(tmp_path):
-    command = [
-        sys.executable,
-        'tools/dataset_converters/synthrs.py',
-        str(tmp_path / 'cli'),
-        '--train',
-        '2',
-        '--val',
-        '1',
-        '--test',
-        '1',
-        '--image-size',
-        '96',
-        '--seed',
-        '4',
-        '--difficulty',
-        'normal',
-        '--workers',
-        '2',
-    ]
-    options = dict(
-        cwd=ROOT,
-        env=os.environ | dict(PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-    )
-    done = subprocess.run(command, **options)
-    assert done.returncode == 0, done.stderr
-    assert '4/4' in done.stdout  # the progress bar
+def test_command(tmp_path, monkeypatch, capsys):
+    def run(*options):
+        script = str(ROOT / 'tools' / 'dataset_converters' / 'synthrs.py')
+        sizes = '--train 2 --val 1 --test 1 --image-size 96 --difficulty normal'
+        arguments = [script, str(tmp_path / 'cli'), *sizes.split(), *options]
+        monkeypatch.setattr(sys, 'argv', arguments)
+        runpy.run_path(script, run_name='__main__')
+
+    run('--seed', '4', '--workers', '2')
+    assert '4/4' in capsys.readouterr().out  # the progress bar
     generate_synthrs(
         tmp_path / 'library',
         dict(train=2, val=1, test=1),
@@ -727,6 +707,7 @@ def test_command(tmp_path):
         progress=False,
     )
     assert digests(tmp_path / 'cli') == digests(tmp_path / 'library')
-    again = subprocess.run(command + ['--seed', '5'], **options)
-    assert again.returncode != 0
-    assert 'other arguments' in again.stderr
+    with pytest.raises(SystemExit, match='other arguments.*--overwrite'):
+        run('--seed', '5')
+    run('--seed', '5', '--overwrite')
+    assert read(tmp_path / 'cli')[2]['arguments']['seed'] == 5
