@@ -2,18 +2,31 @@
 
 from .backbones import CADFormerSwin, ReferringSwin
 from .decode_heads import ReferringDecodeHead, TCMDHead
-from .layers import SMGAM
-from .necks import CrossScaleInteractionNeck
+from .layers import FIAM, PWAM, SMGAM, ReleasedSMGAM, RMSINFusion
+from .losses import SummedDiceLoss
+from .necks import (
+    CrossScaleInteractionNeck,
+    GuidedMultiScaleNeck,
+    TextAwareMultiScaleNeck,
+)
 from .segmentors import ReferringSegmentor
-from .text_encoders import BertTextEncoder
+from .text_encoders import BertTextEncoder, PhraseBertTextEncoder
 
 __all__ = [
+    'FIAM',
+    'PWAM',
     'SMGAM',
     'BertTextEncoder',
     'CADFormerSwin',
     'CrossScaleInteractionNeck',
+    'GuidedMultiScaleNeck',
+    'PhraseBertTextEncoder',
+    'RMSINFusion',
     'ReferringDecodeHead',
     'ReferringSegmentor',
     'ReferringSwin',
+    'ReleasedSMGAM',
+    'SummedDiceLoss',
     'TCMDHead',
+    'TextAwareMultiScaleNeck',
 ]

@@ -1,5 +1,6 @@
 """Encoders of the referring expression."""
 
 from .bert import BertTextEncoder
+from .phrase_bert import PhraseBertTextEncoder
 
-__all__ = ['BertTextEncoder']
+__all__ = ['BertTextEncoder', 'PhraseBertTextEncoder']

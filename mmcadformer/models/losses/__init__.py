@@ -1,0 +1,5 @@
+"""Losses that MMSegmentation lacks."""
+
+from .summed_dice_loss import SummedDiceLoss
+
+__all__ = ['SummedDiceLoss']

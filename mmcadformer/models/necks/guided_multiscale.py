@@ -1,0 +1,159 @@
+"""Language-guided cross-scale enhancement (LGCE), a reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+class TokenExchange(BaseModule):
+    """Sends a guide token to the other scale, where it attends, and back.
+
+    LayerNorm, GELU and a linear layer change its width; in the other scale it
+    queries itself and the patches (pre-norm, residual); then the way back.
+
+    Args:
+        channels (int): Width of the token.
+        other_channels (int): Width of the other scale.
+        num_heads (int): Attention heads.
+    """
+
+    def __init__(self, channels: int, other_channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.outward = self._change_width(channels, other_channels)
+        self.norm = nn.LayerNorm(other_channels)
+        self.attention = nn.MultiheadAttention(
+            other_channels, num_heads, batch_first=True
+        )
+        self.homeward = self._change_width(other_channels, channels)
+
+    @staticmethod
+    def _change_width(channels: int, other_channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.LayerNorm(channels), nn.GELU(), nn.Linear(channels, other_channels)
+        )
+
+    def forward(self, token: Tensor, other_patches: Tensor) -> Tensor:
+        """Let the token see the other scale.
+
+        Args:
+            token (Tensor): (B, 1, channels).
+            other_patches (Tensor): (B, N', other_channels).
+
+        Returns:
+            Tensor: (B, 1, channels).
+        """
+        token = self.outward(token)
+        sequence = self.norm(torch.cat([token, other_patches], dim=1))
+        attended, _ = self.attention(
+            sequence[:, :1], sequence, sequence, need_weights=False
+        )
+        return self.homeward(token + attended)
+
+
+@MODELS.register_module()
+class GuidedMultiScaleNeck(BaseModule):
+    """Lets the two deepest levels exchange what the sentence asks for.
+
+    The mean of the token features becomes one guide token per level. Each token
+    first visits the other level (:class:`TokenExchange`) and then joins its own
+    level's patches in pre-norm self-attention blocks; the tokens are dropped and
+    the patches replace the two levels.
+
+    This is our reconstruction of LGCE: its authors' model code isn't public. What is
+    known is the pair of levels, the guide tokens from the mean of the BERT features
+    and the CrossViT type of block. CrossViT runs self-attention before the exchange,
+    whose result would end in the tokens that are dropped, so the order is reversed
+    here. Depth, heads and MLP ratio are free choices; the defaults put the number of
+    parameters near the published one.
+
+    Args:
+        in_channels (tuple[int]): Channels of all levels, fine to coarse.
+        text_channels (int): C_t. Default: 768.
+        depths (Sequence[int]): Self-attention blocks of the two levels, the finer
+            first; at least 1. Default: (3, 3).
+        num_heads (int): Heads of every attention. Default: 8.
+        mlp_ratio (float): Hidden width of the blocks' MLPs. Default: 3.0.
+        mean_over_padding (bool): Take the mean over all tokens, padding included,
+            as the authors are said to do. Then padding changes the result, so it
+            needs ``text_encoder.pad_to_max=True``. Default: False.
+
+    Raises:
+        ValueError: If a depth is 0: the exchange would reach nothing.
+    """
+
+    uses_text = True
+
+    def __init__(
+        self,
+        in_channels: tuple[int, ...] = (128, 256, 512, 1024),
+        text_channels: int = 768,
+        depths: Sequence[int] = (3, 3),
+        num_heads: int = 8,
+        mlp_ratio: float = 3.0,
+        mean_over_padding: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(depths) != 2 or min(depths) < 1:
+            raise ValueError(
+                f'neck.depths={tuple(depths)} must be two numbers of at least 1: '
+                'without self-attention the exchange between levels reaches nothing'
+            )
+        self.mean_over_padding = mean_over_padding
+        pair = tuple(in_channels[-2:])
+        self.guides = ModuleList(nn.Linear(text_channels, c) for c in pair)
+        self.exchanges = ModuleList(
+            TokenExchange(own, other, num_heads) for own, other in (pair, pair[::-1])
+        )
+        self.blocks = ModuleList(
+            nn.Sequential(*(self._block(c, num_heads, mlp_ratio) for _ in range(depth)))
+            for c, depth in zip(pair, depths, strict=True)
+        )
+
+    @staticmethod
+    def _block(channels: int, num_heads: int, mlp_ratio: float) -> nn.Module:
+        return nn.TransformerEncoderLayer(
+            channels,
+            num_heads,
+            int(channels * mlp_ratio),
+            dropout=0.0,
+            activation='gelu',
+            batch_first=True,
+            norm_first=True,
+        )
+
+    def forward(
+        self, inputs: tuple[Tensor, ...], text: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Enhance the two deepest levels.
+
+        Args:
+            inputs (tuple[Tensor]): Levels (B, C_i, H_i, W_i).
+            text (Tensor): Token features (B, N, C_t).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            tuple[Tensor]: The same shapes; only the last two levels change.
+        """
+        sentence = self._mean(text, text_mask)
+        patches = [level.flatten(2).transpose(1, 2) for level in inputs[-2:]]
+        enhanced = []
+        for i, level in enumerate(inputs[-2:]):
+            token = self.exchanges[i](self.guides[i](sentence), patches[1 - i])
+            sequence = self.blocks[i](torch.cat([token, patches[i]], dim=1))
+            out = sequence[:, 1:].transpose(1, 2).unflatten(2, level.shape[2:])
+            enhanced.append(out.contiguous())
+        return (*inputs[:-2], *enhanced)
+
+    def _mean(self, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Mean of the token features (B, 1, C_t)."""
+        if self.mean_over_padding:
+            return text.mean(dim=1, keepdim=True)
+        weight = text_mask.unsqueeze(-1).to(text.dtype)
+        return (text * weight).sum(dim=1, keepdim=True) / weight.sum(
+            dim=1, keepdim=True
+        )

@@ -1,0 +1,107 @@
+"""FIANet's text decoupling: the whole expression, its object, its position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from .bert import BertTextEncoder
+from .phrases import find_objects, find_positions, group_word_pieces
+
+_SPECIAL_TOKENS = ('[PAD]', '[CLS]', '[SEP]', '[MASK]')
+
+
+@MODELS.register_module()
+class PhraseBertTextEncoder(BertTextEncoder):
+    """BERT run three times on an expression, each time seeing other words of it.
+
+    The three masks are the whole expression, the words that name an object of a
+    known category, and the words of prepositional phrases about a position
+    (:mod:`.phrases`). An expression without a category has an empty object mask; one
+    without such a phrase has the whole expression as its position.
+
+    FIANet's masks come from NLTK's tagger and count words; these are found by rules
+    and count the tokenizer's word pieces, so they don't drift after a split word.
+
+    Args:
+        categories (Sequence[str]): Names of the dataset's categories.
+        **kwargs: Keys of :class:`BertTextEncoder`.
+
+    Raises:
+        ValueError: If there are no categories.
+    """
+
+    def __init__(self, categories: Sequence[str], **kwargs) -> None:
+        super().__init__(**kwargs)
+        if not categories:
+            raise ValueError(
+                "text_encoder.categories is empty: name the dataset's categories, "
+                'which the object words are looked up in'
+            )
+        self.categories = tuple(categories)
+
+    def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """Masks of the expression and its two kinds of phrases.
+
+        Args:
+            input_ids (Tensor): int64 (B, N).
+            text_mask (Tensor): Bool (B, N), True on real tokens; (B, 3, N) is
+                returned as it is.
+
+        Returns:
+            Tensor: Bool (B, 3, N): whole expression, object, position.
+
+        Raises:
+            RuntimeError: While tracing a mask (B, N): phrases are looked up outside
+                of the graph, so give a tracer the mask (B, 3, N).
+        """
+        if text_mask.dim() == 3:
+            return text_mask
+        if torch.jit.is_tracing():
+            raise RuntimeError(
+                'PhraseBertTextEncoder cannot be traced from a text_mask (B, N): give '
+                'the (B, 3, N) that complete_mask(input_ids, text_mask) returns'
+            )
+        rows = zip(input_ids.tolist(), text_mask.bool().cpu(), strict=True)
+        masks = [self._masks(ids, mask) for ids, mask in rows]
+        return torch.stack(masks).to(text_mask.device)
+
+    def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """Encode token ids under each mask.
+
+        Args:
+            input_ids (Tensor): int64 (B, N).
+            text_mask (Tensor): Bool (B, 3, N), or (B, N) to find the phrases first.
+
+        Returns:
+            Tensor: Token features (B, 3, N, C_t).
+        """
+        masks = self.complete_mask(input_ids, text_mask).bool()
+        # Attention to nothing is undefined; nobody reads what an empty mask gives.
+        attended = torch.where(masks.any(dim=2, keepdim=True), masks, masks[:, :1])
+        ids = input_ids.unsqueeze(1).expand(masks.shape)
+        text = super().forward(ids.flatten(0, 1), attended.flatten(0, 1))
+        return text.unflatten(0, tuple(masks.shape[:2]))
+
+    def whole_text(self, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, N, C_t) and mask (B, N) of the whole expression."""
+        return text[:, 0], text_mask[:, 0]
+
+    def _masks(self, ids: list[int], mask: Tensor) -> Tensor:
+        """The three masks (3, N) of one sequence."""
+        tokens = [self.tokenizer.id_to_token(i) for i in ids]
+        hidden = [not real for real in mask.tolist()]
+        tokens = ['[PAD]' if h else t for t, h in zip(tokens, hidden, strict=True)]
+        words, members = group_word_pieces(tokens, _SPECIAL_TOKENS)
+        parts = [mask]
+        for found in (find_objects(words, self.categories), find_positions(words)):
+            part = torch.zeros_like(mask)
+            for word in found:
+                part[members[word]] = True
+            parts.append(part)
+        if not parts[2].any():
+            parts[2] = mask
+        return torch.stack(parts)

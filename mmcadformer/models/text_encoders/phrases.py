@@ -1,0 +1,126 @@
+"""Finds the object words and the position words of a referring expression.
+
+Rules and word lists instead of a part-of-speech tagger: nothing to download, and the
+language of referring expressions is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+PREPOSITIONS = frozenset(
+    'above across adjacent against along alongside among around at before behind '
+    'below beneath beside besides between beyond by close down facing from in inside '
+    'into near nearby nearest next off on onto opposite outside over past through to '
+    'toward towards under underneath up upon within'.split()
+)
+"""Words that open a phrase about where something is."""
+
+DETERMINERS = frozenset(
+    'a an another each his its one other that the their these this those'.split()
+)
+
+BOUNDARIES = frozenset(
+    'and are as be been but for had has have having is it like located of or parked '
+    'placed situated than that there was were where which while who whose with'.split()
+) | frozenset('.,;:!?()"')
+"""Words that end a phrase without opening one about a position."""
+
+MAX_CONTENT_WORDS = 4
+"""Words after the determiner at which a phrase ends in any case."""
+
+
+def find_positions(words: Sequence[str]) -> list[int]:
+    """Words of the prepositional phrases that say where the target is.
+
+    A phrase is one or more prepositions, optional determiners and the words up to
+    the next preposition, verb, conjunction or punctuation mark. Phrases with 'of'
+    name parts and owners more often than places and don't count, as in FIANet.
+
+    Args:
+        words (Sequence[str]): Lower-case words, punctuation marks separate.
+
+    Returns:
+        list[int]: Indices, ascending; empty if there is no such phrase.
+    """
+    found: list[int] = []
+    i = 0
+    while i < len(words):
+        if words[i] not in PREPOSITIONS:
+            i += 1
+            continue
+        end = _phrase_end(words, i)
+        found.extend(range(i, end))
+        i = end
+    return found
+
+
+def _phrase_end(words: Sequence[str], start: int) -> int:
+    end = start
+    while end < len(words) and words[end] in PREPOSITIONS:
+        end += 1  # 'next to', 'close to'
+    while end < len(words) and words[end] in DETERMINERS:
+        end += 1
+    limit = min(len(words), end + MAX_CONTENT_WORDS)
+    while end < limit and words[end] not in PREPOSITIONS | DETERMINERS | BOUNDARIES:
+        end += 1
+    return end
+
+
+def find_objects(words: Sequence[str], categories: Iterable[str]) -> list[int]:
+    """Words that name a category: for each, its first occurrence, plurals too.
+
+    Args:
+        words (Sequence[str]): Lower-case words.
+        categories (Iterable[str]): Names, one or more words each.
+
+    Returns:
+        list[int]: Indices, ascending; empty if no category occurs.
+    """
+    found: set[int] = set()
+    for category in categories:
+        name = category.lower().replace('-', ' ').split()
+        for start in range(len(words) - len(name) + 1):
+            if _same_name(words[start : start + len(name)], name):
+                found.update(range(start, start + len(name)))
+                break
+    return sorted(found)
+
+
+def _same_name(words: Sequence[str], name: Sequence[str]) -> bool:
+    last = name[-1]
+    plurals = {last, f'{last}s', f'{last}es'}
+    if last.endswith('y'):
+        plurals.add(f'{last[:-1]}ies')
+    return list(words[:-1]) == list(name[:-1]) and words[-1] in plurals
+
+
+def group_word_pieces(
+    tokens: Sequence[str], special: Iterable[str] = (), prefix: str = '##'
+) -> tuple[list[str], list[list[int]]]:
+    """Put WordPiece tokens together to words.
+
+    Args:
+        tokens (Sequence[str]): Tokens in order.
+        special (Iterable[str]): Tokens that are no words, such as [CLS].
+        prefix (str): Mark of a piece that continues a word. Default: '##'.
+
+    Returns:
+        tuple: Words, and for each the indices of its tokens. A hyphen counts to the
+        word before it, so that 'ground-track-field' is three words.
+    """
+    special = set(special)
+    words: list[str] = []
+    members: list[list[int]] = []
+    for i, token in enumerate(tokens):
+        if token in special:
+            continue
+        if words and token.startswith(prefix):
+            words[-1] += token[len(prefix) :]
+            members[-1].append(i)
+        elif words and token == '-':
+            members[-1].append(i)
+        else:
+            words.append(token)
+            members.append([i])
+    return words, members
