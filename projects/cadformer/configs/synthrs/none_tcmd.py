@@ -1,0 +1,3 @@
+# No alignment, TCMD.
+_base_ = '../../../../configs/cadformer_tiny_synthrs.py'
+model = dict(backbone=dict(lgvla=False, vglva=False))

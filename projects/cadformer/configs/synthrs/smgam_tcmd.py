@@ -1,0 +1,2 @@
+# Full SMGAM, TCMD: CADFormer.
+_base_ = '../../../../configs/cadformer_tiny_synthrs.py'
