@@ -1,10 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks from the three forms that COCO annotations come in."""
+"""Masks from the three forms that COCO annotations come in, and from files."""
 
 from math import isfinite
 
+import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
+
+from .image_files import read_image
+
+
+def load_mask(segmentation, height=None, width=None, backend_args=None):
+    """Mask of an object from whatever its record holds.
+
+    Args:
+        segmentation: What :func:`decode_segmentation` takes; or a mask file,
+            ``dict(file=path, above=grey value)``, whose pixels above the value
+            are the target; or None where the expression refers to nothing.
+        height (int, optional): Height of the image in pixels; only a mask file
+            does without.
+        width (int, optional): Width of the image in pixels.
+        backend_args (dict, optional): Of MMEngine's file backend.
+
+    Returns:
+        np.ndarray: uint8 mask (H, W) of 0 and 1.
+
+    Raises:
+        FileNotFoundError: There is no such mask file.
+        ValueError: The mask is damaged, of another size, or empty without
+            being declared so.
+    """
+    if segmentation is None:
+        return np.zeros((height, width), np.uint8)
+    if isinstance(segmentation, dict) and 'file' in segmentation:
+        mask = _read_mask(segmentation, backend_args)
+        if None not in (height, width) and mask.shape != (height, width):
+            raise ValueError(
+                f'{segmentation["file"]} is {mask.shape[0]} x {mask.shape[1]} px '
+                f'(height x width), its image {height} x {width}'
+            )
+    else:
+        mask = decode_segmentation(segmentation, height, width)
+    if not mask.any():
+        raise ValueError('segmentation marks no pixel of the image')
+    return mask
+
+
+def _read_mask(segmentation, backend_args):
+    # Unchanged: reducing 16 bits to 8 would turn a mask of 0 and 1 to zeros.
+    grey = read_image(segmentation['file'], cv2.IMREAD_UNCHANGED, backend_args)
+    if grey.ndim == 3:
+        grey = grey[..., :3].max(axis=2)
+    return (grey > segmentation['above']).astype(np.uint8)
 
 
 def segments_of(segmentation):
@@ -40,18 +87,24 @@ def check_segmentation(segmentation, height, width):
         height (int): Image height in pixels.
         width (int): Image width in pixels.
 
+    Returns:
+        float: How many pixels polygons reach out of the image, at least 0.
+
     Raises:
         ValueError: A segment is malformed, has another size than the image,
             or lies outside of it.
     """
-    covered = False
+    covered, overhang = False, 0.0
     for segment in segments_of(segmentation):
         if isinstance(segment, dict):
             covered |= _check_rle(segment, height, width)
         else:
-            covered |= _check_polygon(segment, height, width)
+            meets, beyond = _check_polygon(segment, height, width)
+            covered |= meets
+            overhang = max(overhang, beyond)
     if not covered:
         raise ValueError('segmentation marks no pixel of the image')
+    return overhang
 
 
 def decode_segmentation(segmentation, height, width):
@@ -166,7 +219,10 @@ def _check_rle(rle, height, width):
 
 
 def _check_polygon(polygon, height, width):
-    """Raise for a malformed polygon; True if its box meets the image."""
+    """Raise for a malformed polygon.
+
+    Returns whether its box meets the image, and how far it reaches out.
+    """
     if not isinstance(polygon, (list, tuple)):
         raise ValueError(
             f'segment must be a polygon or an RLE dict, got {_shorten(polygon)}'
@@ -183,7 +239,16 @@ def _check_polygon(polygon, height, width):
     if not finite:
         raise ValueError('polygon has a coordinate that is not finite')
     xs, ys = polygon[::2], polygon[1::2]
-    return min(xs) < width and max(xs) > 0 and min(ys) < height and max(ys) > 0
+    left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+    meets = left < width and right > 0 and top < height and bottom > 0
+    beyond = max(-left, right - width, -top, bottom - height)
+    # Drawing takes memory by the length of the outline.
+    if meets and beyond > max(height, width):
+        raise ValueError(
+            f'polygon reaches {beyond:g} px out of its image of {width} x '
+            f'{height} px (width x height)'
+        )
+    return meets, beyond
 
 
 def _compressed(rle):

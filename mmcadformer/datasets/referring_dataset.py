@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every referring segmentation dataset has in common."""
 
-import json
+import logging
 import os
 from collections import Counter, defaultdict
 
@@ -10,48 +10,30 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
+from .errors import KINDS, AnnotationError
+from .readers.base import LEAVE_OUT, parse_json
 from .shuffling import shuffle_expressions
-
-_LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
-
-
-def parse_json(data, source):
-    """Parse JSON from a file.
-
-    Args:
-        data (str | bytes): The JSON.
-        source (str): File it is from.
-
-    Returns:
-        The parsed content.
-
-    Raises:
-        ValueError: It is no valid JSON; the file is named.
-    """
-    try:
-        return json.loads(data)
-    except ValueError as error:
-        raise ValueError(
-            f'{source}: not valid JSON ({error}); download it again'
-        ) from error
+from .suspicion import ambiguous_expressions, unusual_splits
 
 
 class BaseReferringDataset(BaseSegDataset):
     """Base of the datasets whose samples are (image, expression, mask).
 
-    A subclass reads its layout in :meth:`load_objects`. This class selects the
-    split, leaves out what ``exclude_file`` names, checks images and
-    expressions before any time is spent on training, and lays out the records:
+    A subclass says with :meth:`open_reader` how its layout is read. This class
+    selects the split, leaves out what ``exclude_file`` names, checks that the
+    images are there before any time is spent on training, logs what looks
+    wrong but can be used, and lays out the records:
 
     - training (``test_mode=False``): one record per object, with all its
       sentences (:class:`ChooseExpression` draws one);
     - testing (``test_mode=True``): one record per sentence.
 
     A record has the keys ``img_path``, ``image_id``, ``ref_id``, ``ann_id``,
-    ``category``, ``height``, ``width`` (pixels), ``segmentation`` (as stored,
-    decoded by :class:`LoadReferringMask`), ``expressions``, ``sent_ids``,
-    ``split``, ``dataset_name``, and MMSegmentation's ``seg_fields``,
-    ``label_map``, ``reduce_zero_label``.
+    ``category``, ``height``, ``width`` (pixels; None where the layout doesn't
+    tell), ``segmentation`` (as stored, decoded by :class:`LoadReferringMask`;
+    see :func:`~mmcadformer.datasets.masks.load_mask`), ``expressions``,
+    ``sent_ids``, ``split``, ``dataset_name``, and MMSegmentation's
+    ``seg_fields``, ``label_map``, ``reduce_zero_label``.
 
     ``metainfo['classes']`` are the categories of the objects. The mask label is
     binary in any case (1 = target), so classes never remap labels.
@@ -123,19 +105,46 @@ class BaseReferringDataset(BaseSegDataset):
         """str: Image folder below ``data_root`` in this layout."""
         raise NotImplementedError
 
+    def open_reader(self):
+        """Reader of the layout's files.
+
+        Returns:
+            LayoutReader: A new one; nothing has been read of the entries yet.
+        """
+        raise NotImplementedError
+
     def load_objects(self):
         """Read the objects of :attr:`split` from disk.
 
-        Called with everything set up. Implementations call
-        :meth:`select_refs` first, so that damage in entries that are not used
-        doesn't stop anyone.
+        Entries are selected before they are looked into, so that damage in
+        those that are not used doesn't stop anyone.
 
         Returns:
             list[dict]: Records without the keys that this class adds
             (``dataset_name``, ``seg_fields``, ``label_map``,
             ``reduce_zero_label``), in the order of the file.
         """
-        raise NotImplementedError
+        reader = self.open_reader()
+        try:
+            entries = reader.entries(self.split)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
+        chosen = self.select_refs(entries, reader.source)
+        objects = [reader.make_object(entry) for entry in chosen]
+        self._log_remarks([*reader.remarks, *ambiguous_expressions(objects)])
+        return objects
+
+    def _log_remarks(self, remarks):
+        """One line in the log per kind of remark."""
+        kinds = Counter(remark.kind for remark in remarks)
+        for kind, count in kinds.items():
+            example = next(remark for remark in remarks if remark.kind == kind)
+            print_log(
+                f'{self.name}/{self.split}: {KINDS[kind]} ({count} x), such as '
+                f'{example}',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def load_data_list(self):
         """Records of the split (see the class)."""
@@ -192,10 +201,12 @@ class BaseReferringDataset(BaseSegDataset):
         chosen = [ref for ref in refs if self._in_split(ref['split'])]
         if not chosen:
             available = sorted({str(ref['split']) for ref in refs})
-            raise ValueError(
+            raise AnnotationError(
+                'split',
                 f'{source}: no entry of the split {self.split!r}; available: '
-                f'{", ".join(available) or "none, the file is empty"}'
+                f'{", ".join(available) or "none, the file is empty"}',
             )
+        self._log_remarks(unusual_splits(refs, source))
         excluded = self._read_excluded()
         kept = [ref for ref in chosen if str(ref['ref_id']) not in excluded]
         if not kept:
@@ -241,34 +252,12 @@ class BaseReferringDataset(BaseSegDataset):
     def _check_unique(ids, used, source):
         repeated = [i for i, n in Counter(ids).items() if n > 1 and i in used]
         if repeated:
-            raise ValueError(
+            raise AnnotationError(
+                'id',
                 f'{source}: ref_id {repeated[0]!r} is used by more than one '
-                f'entry ({len(repeated)} such ids). {_LEAVE_OUT}'
+                f'entry ({len(repeated)} such ids). {LEAVE_OUT}',
+                repeated[0],
             )
-
-    @staticmethod
-    def check_expressions(expressions, where):
-        """Strip expressions and refuse empty ones.
-
-        Args:
-            expressions (list): Sentences of one object.
-            where (str): File and entry, for messages.
-
-        Returns:
-            list[str]: The sentences without white space around them.
-
-        Raises:
-            ValueError: There is none, or one is empty or no string.
-        """
-        if not expressions:
-            raise ValueError(f'{where} has no expression. {_LEAVE_OUT}')
-        for position, text in enumerate(expressions):
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(
-                    f'{where}: expression {position} is empty or not text '
-                    f'({text!r}). {_LEAVE_OUT}'
-                )
-        return [text.strip() for text in expressions]
 
     def check_images(self, objects):
         """Check by one listing per folder that all images are there.

@@ -5,7 +5,7 @@ from .direction_words import rewrite_directions
 from .erasing import RandomBoxErasing
 from .flipping import RandomReferringFlip, RandomReferringRotate90
 from .formatting import PackReferringInputs
-from .loading import ChooseExpression, LoadReferringMask
+from .loading import ChooseExpression, LoadReferringMask, WholeLoadImageFromFile
 
 __all__ = [
     'ChooseExpression',
@@ -14,5 +14,6 @@ __all__ = [
     'RandomBoxErasing',
     'RandomReferringFlip',
     'RandomReferringRotate90',
+    'WholeLoadImageFromFile',
     'rewrite_directions',
 ]

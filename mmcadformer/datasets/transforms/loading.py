@@ -1,12 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose a record's expression and load the mask it refers to."""
+"""Load a record's image, choose its expression, load the mask it refers to."""
 
 import numpy as np
-from mmcv.transforms import BaseTransform
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
+from mmengine.fileio import get
 from mmseg.registry import TRANSFORMS
 
-from ..masks import decode_segmentation
+from ..image_files import check_whole
+from ..masks import load_mask
+
+
+@TRANSFORMS.register_module()
+class WholeLoadImageFromFile(LoadImageFromFile):
+    """:class:`LoadImageFromFile` that refuses files that are cut off.
+
+    Some versions of OpenCV fill what is missing of a JPEG with grey without a
+    word, and errors of others don't name the file.
+
+    Args:
+        **kwargs: See :class:`LoadImageFromFile`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, cut off or no image; file and entry are named.
+    """
+
+    def transform(self, results):
+        """Set ``img``, ``img_shape`` and ``ori_shape``."""
+        path = results['img_path']
+        try:
+            check_whole(get(path, backend_args=self.backend_args), path)
+            return super().transform(results)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f'{path} (ref_id {results.get("ref_id")!r}) is no readable image '
+                f'({error})'
+            ) from error
 
 
 @TRANSFORMS.register_module()
@@ -52,16 +84,17 @@ class ChooseExpression(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadReferringMask(BaseTransform):
-    """Decode the mask of the referred object.
+    """Load the mask of the referred object.
 
     Put it before ``Resize`` to resize the mask with the image (training), and
     after it to keep the truth at the original resolution (testing).
 
     Required Keys:
 
-    - segmentation (list of polygons | list of RLE dicts | RLE dict)
-    - height (int)
-    - width (int)
+    - segmentation (list of polygons | list of RLE dicts | RLE dict | mask file
+      | None, see :func:`~mmcadformer.datasets.masks.load_mask`)
+    - height (int | None)
+    - width (int | None)
     - img_path (str)
     - ori_shape (optional): size of the image as loaded, compared with the size
       that the annotations state
@@ -74,23 +107,30 @@ class LoadReferringMask(BaseTransform):
 
     - gt_seg_map (np.ndarray): uint8 (H, W), 0 background, 1 target
 
+    Args:
+        backend_args (dict, optional): Of MMEngine's file backend, for mask
+            files.
+
     Raises:
         ValueError: The image has another size than the annotations say, or the
-            segmentation is damaged.
+            segmentation is damaged or empty.
     """
+
+    def __init__(self, backend_args=None):
+        self.backend_args = backend_args
 
     def transform(self, results):
         """Set ``gt_seg_map``."""
-        size = (results['height'], results['width'])
-        loaded = tuple(results.get('ori_shape', size)[:2])
-        if loaded != size:
+        stated = (results['height'], results['width'])
+        size = tuple(results.get('ori_shape', stated)[:2])
+        if None not in stated and size != stated:
             raise ValueError(
-                f'{results["img_path"]} is {loaded[0]} x {loaded[1]} px '
+                f'{results["img_path"]} is {size[0]} x {size[1]} px '
                 f'(height x width), but the annotations of ref_id '
-                f'{results.get("ref_id")!r} say {size[0]} x {size[1]}'
+                f'{results.get("ref_id")!r} say {stated[0]} x {stated[1]}'
             )
         try:
-            mask = decode_segmentation(results['segmentation'], *size)
+            mask = load_mask(results['segmentation'], *size, self.backend_args)
         except ValueError as error:
             raise ValueError(
                 f'{results["img_path"]}, ref_id {results.get("ref_id")!r}: {error}'

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Damage in annotations."""
+
+
+class AnnotationError(ValueError):
+    """Something is wrong with an annotation file or an entry of it.
+
+    Args:
+        kind (str): Sort of damage, a key of :data:`KINDS`.
+        message (str): What is wrong, with file and entry.
+        ref_id (int | str, optional): Object that can't be used because of it.
+    """
+
+    def __init__(self, kind, message, ref_id=None):
+        super().__init__(message)
+        if kind not in KINDS:
+            raise KeyError(f'unknown kind of damage {kind!r}')
+        self.kind = kind
+        self.ref_id = ref_id
+
+    def __reduce__(self):
+        return type(self), (self.kind, str(self), self.ref_id)
+
+
+KINDS = {
+    # What keeps an object from being used.
+    'file': 'annotation file missing or unreadable',
+    'entry': 'malformed entry',
+    'id': 'id dangling or used twice',
+    'split': 'no usable split',
+    'expression': 'expression missing, empty or not text',
+    'mask': 'mask malformed, of another size or empty',
+    'image': 'image missing, cut off, unreadable or of another size',
+    # What it can be used in spite of.
+    'unknown-split': 'split with an unusual name',
+    'category': 'category without a name',
+    'outside': 'polygon reaches out of its image',
+    'box': 'box and mask contradict each other',
+    'unused': 'damage in entries that no object uses',
+    'leakage': 'same image in two splits',
+    'ambiguous': 'same expression for different objects of one image',
+    'repeated': 'object listed twice with the same expression',
+}
+
+WARNINGS = frozenset(list(KINDS)[7:])
+
+
+def fail(error):
+    """Report of an error that stops everything: the default."""
+    raise error

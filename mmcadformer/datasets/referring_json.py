@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Referring data in one file of JSON lines."""
+
+import os.path as osp
+
+from mmseg.registry import DATASETS
+
+from .readers import JsonLinesReader
+from .referring_dataset import BaseReferringDataset
+
+
+@DATASETS.register_module()
+class ReferringJsonDataset(BaseReferringDataset):
+    """Referring data of one's own: a text file with one JSON object per line.
+
+    .. code-block:: json
+
+        {"image": "images/1.png", "expression": "the tank on the left",
+         "mask": "masks/1.png", "split": "train", "category": "storage tank"}
+
+    (on one line). Keys:
+
+    - ``image``: the image file, below ``data_root``;
+    - ``expression``, or ``expressions`` with a list of them;
+    - ``mask``: a file below ``data_root`` whose pixels above 0 are the target;
+      or polygons ``[[x1, y1, x2, y2, ...], ...]``; or COCO RLE
+      ``{"size": [height, width], "counts": ...}``, one or a list; or ``null``
+      if the expression refers to nothing in the image;
+    - ``split``: ``"train"``, ``"val"``, ``"test"``, ...;
+    - ``category`` (default ``"object"``): for reports;
+    - ``id`` (default ``"line-<number>"``): unique, the ``ref_id``;
+    - ``object_id`` (default: ``id``): the same for lines about one object;
+    - ``image_id`` (default: ``image``), ``sentence_ids`` (default: 0, 1, ...);
+    - ``height`` and ``width`` of the image in pixels, checked when it is read;
+    - ``attributes``: anything else.
+
+    Args:
+        data_root (str): Folder that the paths in the file start from.
+        ann_file (str): The file, absolute or below ``data_root``. Defaults to
+            ``'annotations.jsonl'``.
+        name (str, optional): Name in reports. Defaults to the name of the
+            folder ``data_root``.
+        data_prefix (dict, optional): ``img_path`` and ``mask_path``, where the
+            paths in the file start if not at ``data_root``.
+        **kwargs: See :class:`BaseReferringDataset`.
+    """
+
+    def __init__(
+        self,
+        data_root,
+        ann_file='annotations.jsonl',
+        name=None,
+        data_prefix=None,
+        **kwargs,
+    ):
+        if name is None:
+            name = osp.basename(osp.abspath(data_root))
+        data_prefix = dict(dict(img_path='', mask_path=''), **data_prefix or {})
+        super().__init__(
+            data_root, name, ann_file=ann_file, data_prefix=data_prefix, **kwargs
+        )
+
+    def open_reader(self):
+        """JsonLinesReader: Reader of the file."""
+        return JsonLinesReader(
+            self.ann_file,
+            self.data_prefix['img_path'],
+            self.data_prefix['mask_path'],
+            self.backend_args,
+        )
+
+    def expected_tree(self):
+        """str: The files that are needed."""
+        return (
+            f'Expected: {self.ann_file}, one JSON object per line with the keys '
+            f"'image', 'expression', 'mask' and 'split'; image paths start from "
+            f'{self.data_prefix["img_path"]}'
+        )

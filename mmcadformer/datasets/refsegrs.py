@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RefSegRS."""
+
+from mmseg.registry import DATASETS
+
+from .readers import RefSegRSReader
+from .readers.refsegrs import phrase_file
+from .referring_dataset import BaseReferringDataset
+
+
+@DATASETS.register_module()
+class RefSegRSDataset(BaseReferringDataset):
+    """RefSegRS: 4,420 triplets on 512 x 512 px images, from SkyScapes.
+
+    .. code-block:: none
+
+        <data_root>
+        ├── output_phrase_train.txt    (also _val, _test)
+        ├── images/<id>.tif
+        └── masks/<id>.tif
+
+    A line of a text file is an id, a space and the expression; lines with the
+    same id are expressions for the same mask. The target is what is brighter
+    than 50 in the mask.
+
+    The layout names no categories. For reports, the category of an object is
+    the first name of ``metainfo['classes']`` that its expressions contain
+    (``'other'`` if none). Those names are FIANet's list for this data set.
+
+    Args:
+        data_root (str): Folder of the text files.
+        name (str): Name in reports. Defaults to ``'refsegrs'``.
+        data_prefix (dict, optional): ``img_path`` and ``mask_path``, absolute
+            or below ``data_root``. Defaults to ``images`` and ``masks``.
+        suffix (str): Ending of images and masks. Defaults to ``'.tif'``.
+        mask_threshold (int): Mask pixels above this grey value are the target.
+            Defaults to 50.
+        **kwargs: See :class:`BaseReferringDataset`.
+    """
+
+    METAINFO = dict(
+        classes=(
+            'road',
+            'vehicle',
+            'car',
+            'van',
+            'building',
+            'truck',
+            'trailer',
+            'bus',
+            'road marking',
+            'bikeway',
+            'sidewalk',
+            'tree',
+            'low vegetation',
+            'impervious surface',
+            'other',
+        )
+    )
+
+    def __init__(
+        self,
+        data_root,
+        name='refsegrs',
+        data_prefix=None,
+        suffix='.tif',
+        mask_threshold=50,
+        **kwargs,
+    ):
+        self.suffix = suffix
+        self.mask_threshold = mask_threshold
+        data_prefix = dict(
+            dict(img_path='images', mask_path='masks'), **data_prefix or {}
+        )
+        super().__init__(data_root, name, data_prefix=data_prefix, **kwargs)
+
+    def open_reader(self):
+        """RefSegRSReader: Reader of the text files."""
+        return RefSegRSReader(
+            self.data_root,
+            self.data_prefix['img_path'],
+            self.data_prefix['mask_path'],
+            suffix=self.suffix,
+            threshold=self.mask_threshold,
+            categories=[name for name in self.metainfo['classes'] if name != 'other'],
+            backend_args=self.backend_args,
+        )
+
+    def expected_tree(self):
+        """str: The layout with this dataset's folders."""
+        return (
+            'Expected:\n'
+            f'  {self.data_root}/{phrase_file(self.split)}'
+            '  (each line: id, space, expression)\n'
+            f'  {self.data_prefix["img_path"]}/<id>{self.suffix}\n'
+            f'  {self.data_prefix["mask_path"]}/<id>{self.suffix}'
+        )
