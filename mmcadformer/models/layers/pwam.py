@@ -77,16 +77,17 @@ class PixelWordAlignment(BaseModule):
 
 
 class GatedFusion(StageFusion):
-    """A fusion whose gates start small, as in the family's released code."""
+    """A fusion that starts as the family's released code does."""
 
     def init_weights(self) -> None:
-        """PyTorch's start for 1x1 convolutions, truncated normal 0.02 for gates."""
-        super().init_weights()
+        """PyTorch's start for the 1x1 convolutions, truncated normal 0.02 for gates."""
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                module.reset_parameters()
         for module in self.modules():
             if isinstance(module, LanguageGate):
-                for layer in module.mlp:
-                    if isinstance(layer, nn.Linear):
-                        trunc_normal_(layer.weight, std=0.02)
+                for layer in module.mlp[::2]:
+                    trunc_normal_(layer.weight, std=0.02)
 
 
 @MODELS.register_module()
