@@ -2,6 +2,7 @@
 """Keeps two messages of the stack, which ask for nothing, off the screen."""
 
 import contextlib
+import importlib
 import io
 import sys
 import warnings
@@ -20,6 +21,8 @@ def quiet_import() -> Iterator[None]:
 
     Everything else that is printed meanwhile appears at the end of the block.
     """
+    # Its ProgressBar keeps the standard output it finds at import for good.
+    importlib.import_module('mmengine.utils.progressbar')
     warnings.filterwarnings('ignore', message=OPERATORS_WARNING)
     printed = io.StringIO()
     try:
