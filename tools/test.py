@@ -33,6 +33,11 @@ def parse_args() -> argparse.Namespace:
         help='write one line of JSON per expression here, and the metrics to '
         'FILE.metrics.json',
     )
+    parser.add_argument(
+        '--save-masks',
+        action='store_true',
+        help='add both masks (RLE) to the lines of --out, for compare_results.py',
+    )
     parser.add_argument('--show-dir', help='folder for pictures of the results')
     parser.add_argument(
         '--show-interval',
@@ -81,7 +86,9 @@ def build_config(args: argparse.Namespace) -> Config:
     # The checkpoint is loaded here, by a reader that runs no code from it.
     cfg.load_from, cfg.resume = None, False
     if args.out is not None:
-        write_expressions(cfg, args.out)
+        write_expressions(cfg, args.out, args.save_masks)
+    elif args.save_masks:
+        raise ValueError('--save-masks needs --out')
     if args.show_dir is not None:
         hook = cfg.default_hooks.get('visualization')
         if hook is None or hook['type'] != 'ReferringVisualizationHook':
@@ -94,12 +101,12 @@ def build_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def write_expressions(cfg: Config, out: str) -> None:
+def write_expressions(cfg: Config, out: str, save_masks: bool) -> None:
     """Has the metric write its lines."""
     evaluator = cfg.test_evaluator
     for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
         if metric['type'] == 'ReferringIoUMetric':
-            metric['output_file'] = out
+            metric.update(output_file=out, save_rle=save_masks)
             return
     raise ValueError(
         "--out needs a test_evaluator of type 'ReferringIoUMetric' in the config"

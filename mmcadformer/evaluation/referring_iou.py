@@ -6,11 +6,13 @@ import os
 from collections import defaultdict
 from typing import NamedTuple
 
+import numpy as np
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
+from pycocotools import mask as mask_utils
 
 
 class _Result(NamedTuple):
@@ -25,11 +27,28 @@ class _Result(NamedTuple):
     expression: str
     intersection: int
     union: int
+    truth_area: int
+    height: int
+    width: int
+    # Counts of compressed RLE; '' where masks aren't kept.
+    pred_counts: str = ''
+    truth_counts: str = ''
 
     @property
     def iou(self):
         """float: 1 where both prediction and truth are empty."""
         return self.intersection / self.union if self.union else 1.0
+
+    def to_line(self):
+        """dict: What the output file holds of it."""
+        line = dict(self._asdict(), iou=round(self.iou, 6))
+        for name in ('pred', 'truth'):
+            counts = line.pop(f'{name}_counts')
+            if counts:
+                line[f'{name}_rle'] = dict(
+                    size=[self.height, self.width], counts=counts
+                )
+        return line
 
 
 @METRICS.register_module()
@@ -58,8 +77,11 @@ class ReferringIoUMetric(BaseMetric):
             numbers under ``category/<category>/<metric>``. Defaults to False.
         output_file (str, optional): Write one line of JSON per expression, in
             the order of the data: dataset_name, image_id, ref_id, sent_id,
-            img_path, category, expression, intersection, union (pixels), iou
-            (0 to 1).
+            img_path, category, expression, intersection, union, truth_area,
+            height, width (pixels of the compared masks), iou (0 to 1).
+        save_rle (bool): Also write both masks, as ``pred_rle`` and
+            ``truth_rle`` (COCO's compressed RLE), so that they can be drawn
+            later. Defaults to False.
         ignore_index (int): Defaults to 255.
         collect_device (str): See :class:`BaseMetric`.
         prefix (str, optional): See :class:`BaseMetric`.
@@ -75,6 +97,7 @@ class ReferringIoUMetric(BaseMetric):
         thresholds=(0.5, 0.6, 0.7, 0.8, 0.9),
         per_category=False,
         output_file=None,
+        save_rle=False,
         ignore_index=255,
         collect_device='cpu',
         prefix=None,
@@ -90,10 +113,13 @@ class ReferringIoUMetric(BaseMetric):
             raise ValueError(
                 f'ReferringIoUMetric: thresholds must be in [0, 1), got {thresholds}'
             )
+        if save_rle and output_file is None:
+            raise ValueError('ReferringIoUMetric: save_rle needs an output_file')
         self.eval_size = eval_size
         self.thresholds = tuple(thresholds)
         self.per_category = per_category
         self.output_file = output_file
+        self.save_rle = save_rle
         self.ignore_index = ignore_index
 
     def process(self, data_batch, data_samples):
@@ -121,6 +147,9 @@ class ReferringIoUMetric(BaseMetric):
                     sample.get('expression', ''),
                     intersection,
                     union,
+                    int(truth.sum()),
+                    *truth.shape,
+                    *map(_rle_counts, (pred, truth) if self.save_rle else ()),
                 )
             )
 
@@ -229,8 +258,14 @@ class ReferringIoUMetric(BaseMetric):
             os.makedirs(folder, exist_ok=True)
         with open(self.output_file, 'w', encoding='utf-8') as file:
             for result in results:
-                line = dict(result._asdict(), iou=round(result.iou, 6))
-                file.write(json.dumps(line, ensure_ascii=False) + '\n')
+                line = json.dumps(result.to_line(), ensure_ascii=False)
+                file.write(line + '\n')
+
+
+def _rle_counts(mask):
+    """Compressed RLE counts of a boolean tensor (H, W)."""
+    mask = np.asfortranarray(mask.cpu().numpy().astype(np.uint8))
+    return mask_utils.encode(mask)['counts'].decode('ascii')
 
 
 def _group(results, key):

@@ -10,6 +10,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
+from pycocotools import mask as mask_utils
 from torch.nn.functional import interpolate
 
 from mmcadformer.evaluation import ReferringIoUMetric
@@ -174,10 +175,29 @@ def test_lines_of_json(tmp_path):
             {key: sample[key] for key in line if key in sample},
             intersection=intersection,
             union=union,
+            truth_area=int((sample['gt_sem_seg']['data'] == 1).sum()),
+            height=sample['gt_sem_seg']['data'].shape[1],
+            width=sample['gt_sem_seg']['data'].shape[2],
         )
-        assert len(line) == 9
+        assert len(line) == 12
     evaluate(samples[:2], output_file=str(path))
     assert len(path.read_text(encoding='utf-8').splitlines()) == 2
+
+
+def test_masks_in_the_lines(tmp_path):
+    path = tmp_path / 'lines.jsonl'
+    samples = [make_sample(i) for i in range(4)]
+    empty = binary([[0, 0, 1]], [[0, 0, 0]])
+    evaluate([*samples, empty], output_file=str(path), save_rle=True)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for sample, line in zip([*samples, empty], lines, strict=True):
+        truth = np.asarray(sample['gt_sem_seg']['data'][0])
+        pred = np.asarray(sample['pred_sem_seg']['data'][0])
+        drawn = mask_utils.decode(line['pred_rle'])
+        assert np.array_equal(drawn, (pred == 1) & (truth != 255))
+        assert np.array_equal(mask_utils.decode(line['truth_rle']), truth == 1)
+    with pytest.raises(ValueError, match='save_rle needs an output_file'):
+        ReferringIoUMetric(save_rle=True)
 
 
 def test_results_are_small():
