@@ -14,7 +14,7 @@ except ImportError as error:
 
 from .network import ModelNetwork, TileNetwork
 from .objects import FoundObject, ObjectFilter
-from .presence import presence_score, presence_threshold
+from .presence import presence_score, read_presence
 from .reader import Reading, SceneReader
 from .results import SceneResult, Writing
 from .segmentor import SceneSegmentor
@@ -32,5 +32,5 @@ __all__ = [
     'Tiling',
     'Writing',
     'presence_score',
-    'presence_threshold',
+    'read_presence',
 ]

@@ -7,7 +7,7 @@ No object is cut where tiles meet, because by then there are no tiles.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,7 @@ from shapely.affinity import affine_transform
 
 from .blending import FULL
 from .geometry import Georeference
-
-# Rows of the scene that are looked at together when an object is measured.
-_ROWS = 512
-
-ReadValues = Callable[[int, int, int, int], np.ndarray]
+from .rasters import Strips
 
 
 @dataclass
@@ -78,7 +74,7 @@ def trace_objects(
     expression: str,
     place: Georeference,
     wanted: ObjectFilter,
-    read: ReadValues,
+    strips: Strips,
 ) -> tuple[list[FoundObject], list[shapely.Polygon]]:
     """Turns a mask into objects.
 
@@ -87,14 +83,13 @@ def trace_objects(
         expression: What they are.
         place: Where the scene lies.
         wanted: What to keep.
-        read: Gives the uint16 probabilities of a window (row, column, height,
-            width).
+        strips: First row and uint16 probabilities (rows, width), top to bottom.
 
     Returns:
         The objects from top to bottom, and in pixel coordinates those that are too
         small.
     """
-    found, small = [], []
+    outlines, found, small = [], [], []
     for outline in _outlines(mask_file):
         pixels = round(outline.area)
         if pixels < wanted.min_pixels:
@@ -107,8 +102,10 @@ def trace_objects(
             continue
         if wanted.simplify:
             polygon = polygon.simplify(wanted.simplify)
-        score = _mean_inside(outline, read)
-        found.append(FoundObject(expression, score, pixels, area, polygon))
+        outlines.append(outline)
+        found.append(FoundObject(expression, 0.0, pixels, area, polygon))
+    for item, total in zip(found, _sums_inside(outlines, strips), strict=True):
+        item.score = float(total) / (FULL * item.pixels)
     return found, small
 
 
@@ -120,14 +117,7 @@ def burn(polygons: Sequence[shapely.Polygon], row: int, mask: np.ndarray) -> Non
         row: First row of the mask.
         mask: uint8 (rows, width), changed in place.
     """
-    height, width = mask.shape
-    here = [
-        polygon
-        for polygon in polygons
-        if polygon.bounds[1] < row + height and polygon.bounds[3] > row
-    ]
-    if here:
-        mask[_inside(here, row, 0, height, width)] = 0
+    mask[_labels(polygons, row, mask.shape) > 0] = 0
 
 
 def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
@@ -149,25 +139,28 @@ def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
                 yield shapely.transform(polygon, np.rint)
 
 
-def _mean_inside(outline: shapely.Polygon, read: ReadValues) -> float:
-    """Mean probability of the pixels of an object."""
-    left, top, right, bottom = (round(value) for value in outline.bounds)
-    total = 0
-    for row in range(top, bottom, _ROWS):
-        height = min(_ROWS, bottom - row)
-        inside = _inside([outline], row, left, height, right - left)
-        values = read(row, left, height, right - left)
-        total += int(values[inside].sum(dtype=np.int64))
-    return total / (FULL * outline.area)
+def _sums_inside(outlines: Sequence[shapely.Polygon], strips: Strips) -> np.ndarray:
+    """Sum of the probabilities of each object's pixels."""
+    sums = np.zeros(len(outlines) + 1)
+    if outlines:
+        for row, values in strips:
+            labels = _labels(outlines, row, values.shape)
+            inside = labels > 0
+            sums += np.bincount(labels[inside], values[inside], len(sums))
+    return sums[1:]
 
 
-def _inside(
-    polygons: list[shapely.Polygon], row: int, column: int, height: int, width: int
+def _labels(
+    polygons: Sequence[shapely.Polygon], row: int, shape: tuple[int, int]
 ) -> np.ndarray:
-    """Pixels of a window whose centre lies in one of the polygons."""
+    """Number, from 1, of the polygon that each pixel of some rows lies in."""
+    bounds = shapely.bounds(np.array(polygons, dtype=object)).reshape(-1, 4)
+    here = np.flatnonzero((bounds[:, 1] < row + shape[0]) & (bounds[:, 3] > row))
+    if not here.size:
+        return np.zeros(shape, np.int32)
     return rasterize(
-        polygons,
-        out_shape=(height, width),
-        transform=Affine.translation(column, row),
-        dtype=np.uint8,
-    ).astype(bool)
+        [(polygons[index], index + 1) for index in here],
+        out_shape=shape,
+        transform=Affine.translation(0, row),
+        dtype=np.int32,
+    )

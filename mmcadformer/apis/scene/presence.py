@@ -43,7 +43,7 @@ def presence_score(probabilities: np.ndarray, valid: np.ndarray) -> float:
     return float(top.mean(dtype=np.float64))
 
 
-def presence_threshold(source: float | str | os.PathLike | None) -> float:
+def read_presence(source: float | str | os.PathLike | None) -> tuple[float, dict]:
     """The threshold that a user names.
 
     Args:
@@ -51,17 +51,13 @@ def presence_threshold(source: float | str | os.PathLike | None) -> float:
             or None for no gate.
 
     Returns:
-        Tiles with a lower score are left out; 0 leaves none out.
+        Tiles with a lower score are left out, 0 leaves none out; and all that the
+        file says, or an empty dict.
 
     Raises:
         FileNotFoundError: If it is neither a number nor an existing file.
         ValueError: If the file has another content, or the number is out of range.
     """
-    return read_presence(source)[0]
-
-
-def read_presence(source: float | str | os.PathLike | None) -> tuple[float, dict]:
-    """As :func:`presence_threshold`, with all that the file says."""
     if source is None:
         return 0.0, {}
     content: dict = {}

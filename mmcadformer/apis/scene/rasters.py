@@ -49,7 +49,7 @@ def _to_float32(values: np.ndarray) -> np.ndarray:
 
 ENCODINGS = {
     'uint8': Encoding('uint8', 255, 1 / 254, _to_uint8),
-    'uint16': Encoding('uint16', NO_DATA, 1 / FULL, lambda values: values),
+    'uint16': Encoding('uint16', NO_DATA, 1 / FULL, np.ndarray.copy),
     'float32': Encoding('float32', float('nan'), 1.0, _to_float32),
 }
 

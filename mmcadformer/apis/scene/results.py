@@ -13,7 +13,6 @@ import numpy as np
 import shapely
 from mmengine.logging import print_log
 
-from .finished import FinishedScene
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, burn, trace_objects
 from .rasters import ENCODINGS, RasterWriter, mask_strip
@@ -132,32 +131,31 @@ class ResultWriter:
         self, folder: Path, number: int
     ) -> tuple[list[FoundObject], dict]:
         expression = self.run.expressions[number]
-        finished = FinishedScene(self.run.work, len(self.run.strips), number)
         name = f'{self.stem}_{number + 1:02d}'
         record = dict(expression=expression, mask=f'{name}_mask.tif')
         if self.writing.probability is not None:
             record['probability'] = f'{name}_probability.tif'
             self._rasters.write_probability(
                 folder / record['probability'],
-                finished.strips(),
+                self.run.rows(number),
                 expression,
                 self.writing.probability,
             )
         file = folder / record['mask']
-        self._rasters.write_mask(file, self._masks(finished), expression)
+        self._rasters.write_mask(file, self._masks(number), expression)
         found, small = trace_objects(
-            file, expression, self.place, self.writing.objects, finished.window
+            file, expression, self.place, self.writing.objects, self.run.rows(number)
         )
         if small:  # the mask shows what the polygons show
             file.unlink()
-            self._rasters.write_mask(file, self._masks(finished, small), expression)
+            self._rasters.write_mask(file, self._masks(number, small), expression)
         record.update(self._numbers(found, small), **self.run.tile_numbers(number))
         return found, record
 
     def _masks(
-        self, finished: FinishedScene, without: Sequence[shapely.Polygon] = ()
+        self, number: int, without: Sequence[shapely.Polygon] = ()
     ) -> Iterator[tuple[int, np.ndarray]]:
-        for row, values in finished.strips():
+        for row, values in self.run.rows(number):
             mask = mask_strip(values, self.writing.threshold)
             burn(without, row, mask)
             yield row, mask

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -74,6 +74,18 @@ class SceneRun:
                 if not self._is_open(batch):
                     self.work.drop_batch(batch.index)
         bar.close()
+
+    def rows(self, number: int) -> Iterator[tuple[int, np.ndarray]]:
+        """The finished probabilities of an expression, read from disk.
+
+        Args:
+            number: Of the expression, from 0.
+
+        Yields:
+            First row and uint16 (rows, width) of each strip, from top to bottom.
+        """
+        for strip in self.strips:
+            yield strip * BLOCK, self.work.load_strip(strip)[number]
 
     def tile_numbers(self, number: int) -> dict:
         """What the presence scores of an expression say, for the summary.

@@ -12,12 +12,13 @@ from pathlib import Path
 import shapely
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ..inferencer import init_model
 from .aoi import AreaOfInterest, read_aoi
 from .geometry import Georeference
 from .network import ModelNetwork, TileNetwork
-from .presence import presence_threshold
+from .presence import read_presence
 from .reader import Reading, SceneReader
 from .results import ResultWriter, SceneResult, Writing, choose_formats
 from .run import SceneRun
@@ -42,7 +43,7 @@ class SceneSegmentor:
             everywhere.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`~.presence.presence_threshold`.
+        FileNotFoundError, ValueError: See :func:`~.presence.read_presence`.
     """
 
     def __init__(
@@ -53,7 +54,14 @@ class SceneSegmentor:
     ) -> None:
         self.network = network
         self.tiling = tiling or Tiling()
-        self.presence = presence_threshold(presence)
+        self.presence, calibration = read_presence(presence)
+        if calibration.get('network', '') not in ('', network.fingerprint()):
+            print_log(
+                f'{presence} was made with another checkpoint or precision: its '
+                'threshold may not suit this one',
+                logger='current',
+                level=30,
+            )
 
     @classmethod
     def from_config(
@@ -79,7 +87,7 @@ class SceneSegmentor:
             batch_size, amp: See :class:`ModelNetwork`.
         """
         tiling = Tiling(tuple(tile_sizes), overlap)
-        presence = presence_threshold(presence)
+        read_presence(presence)  # fails before the model is loaded
         model = init_model(config, checkpoint, device, cfg_options)
         return cls(ModelNetwork(model, batch_size, amp), tiling, presence)
 

@@ -75,7 +75,7 @@ def _write_geojson(
                 ),
             )
             stream.write('\n' if number == 1 else ',\n')
-            json.dump(feature, stream, ensure_ascii=False)
+            stream.write(json.dumps(feature, ensure_ascii=False))
         stream.write('\n]}\n')
 
 
