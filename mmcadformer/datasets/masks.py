@@ -165,20 +165,22 @@ def rle_counts(counts):
         raise ValueError(
             'RLE counts are cut off or hold characters that COCO never uses'
         )
-    ends = np.flatnonzero(last)
-    lengths = np.diff(ends, prepend=-1)
-    if lengths.max() > 11:
+    ends = last.nonzero()[0]
+    starts = np.empty_like(ends)
+    starts[0], starts[1:] = 0, ends[:-1] + 1
+    lengths = ends - starts + 1
+    longest = int(lengths.max())
+    if longest > 11:
         raise ValueError('RLE counts hold a number beyond 55 bits')
-    starts = ends - lengths + 1
     values = (groups[starts] & 31).astype(np.int64)
-    for k in range(1, lengths.max()):
-        longer = np.flatnonzero(lengths > k)
+    for k in range(1, longest):
+        longer = (lengths > k).nonzero()[0]
         part = (groups[starts[longer] + k] & 31).astype(np.int64)
         values[longer] |= part << (5 * k)
-    negative = np.flatnonzero(groups[ends] & 16)
+    negative = (groups[ends] & 16).nonzero()[0]
     values[negative] -= np.int64(1) << (5 * lengths[negative])
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
+    values[1::2] = values[1::2].cumsum()
+    values[2::2] = values[2::2].cumsum()
     return values
 
 

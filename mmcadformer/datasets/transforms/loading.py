@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load a record's image, choose its expression, load the mask it refers to."""
 
+import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
@@ -19,7 +20,8 @@ class WholeLoadImageFromFile(LoadImageFromFile):
     word, and errors of others don't name the file.
 
     Args:
-        **kwargs: See :class:`LoadImageFromFile`.
+        **kwargs: See :class:`LoadImageFromFile`; ``ignore_empty`` has no
+            effect.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -30,15 +32,23 @@ class WholeLoadImageFromFile(LoadImageFromFile):
         """Set ``img``, ``img_shape`` and ``ori_shape``."""
         path = results['img_path']
         try:
-            check_whole(get(path, backend_args=self.backend_args), path)
-            return super().transform(results)
+            data = get(path, backend_args=self.backend_args)
+            check_whole(data, path)
+            image = mmcv.imfrombytes(
+                data, flag=self.color_type, backend=self.imdecode_backend
+            )
+            if image is None:
+                raise ValueError('it is cut off, damaged or of an unknown format')
         except FileNotFoundError:
             raise
         except Exception as error:
             raise ValueError(
-                f'{path} (ref_id {results.get("ref_id")!r}) is no readable image '
-                f'({error})'
+                f'{path} (ref_id {results.get("ref_id")!r}) is no readable image: '
+                f'{error}'
             ) from error
+        results['img'] = image.astype(np.float32) if self.to_float32 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
 
 
 @TRANSFORMS.register_module()
