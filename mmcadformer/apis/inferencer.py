@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 
-import cv2
 import mmcv
 import numpy as np
 import torch
@@ -257,13 +256,11 @@ class ReferringInferencer:
         if '://' not in path and not os.path.isfile(path):
             raise FileNotFoundError(f'image {path} does not exist')
         try:
-            # The decoder also answers with None, with which the loader stumbles.
-            loaded = self._load_file(dict(img_path=path))
-        except (cv2.error, AttributeError, OSError, ValueError, TypeError):
-            loaded = None
-        if loaded is None:
-            raise ValueError(f'{path} is no image that can be read, or it is damaged')
-        return loaded
+            return self._load_file(dict(img_path=path))
+        except Exception as error:  # decoders differ in what they raise
+            raise ValueError(
+                f'{path} is no image that can be read, or it is damaged'
+            ) from error
 
     @torch.no_grad()
     def _segment(self, batch: list[dict]) -> Iterator[ReferringResult]:

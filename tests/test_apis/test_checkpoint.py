@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights from files: every usual form, nothing executed, clear errors."""
+
+import argparse
+import os
+import pickle
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+from safetensors.torch import save_file
+from torch import nn
+
+from mmcadformer.apis import load_checkpoint, read_checkpoint
+
+
+def make_model(width=3):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, width, 1), nn.BatchNorm2d(width))
+
+
+class Malicious:
+    """Runs a program when a plain pickle reader meets it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def same(state, other):
+    return state.keys() == other.keys() and all(
+        torch.equal(value, other[key]) for key, value in state.items()
+    )
+
+
+@pytest.mark.parametrize('form', ['plain', 'state_dict', 'model', 'module', 'legacy'])
+def test_usual_forms_are_read(tmp_path, form):
+    state = make_model().state_dict()
+    content = {
+        'plain': state,
+        'state_dict': dict(state_dict=state, meta=dict(epoch=3)),
+        'model': dict(model=state, optimizer={}, epoch=3, args=None),
+        'module': dict(model={f'module.{key}': v for key, v in state.items()}),
+        'legacy': dict(state_dict=state, meta=dict(epoch=3)),
+    }[form]
+    path = tmp_path / 'weights.pth'
+    torch.save(content, path, _use_new_zipfile_serialization=form != 'legacy')
+    checkpoint = read_checkpoint(path)
+    assert same(checkpoint['state_dict'], state)
+    has_meta = form in ('state_dict', 'legacy')
+    assert checkpoint['meta'] == (dict(epoch=3) if has_meta else {})
+
+
+def test_safetensors_are_read(tmp_path):
+    state = make_model().state_dict()
+    save_file(state, tmp_path / 'weights.safetensors')
+    loaded = read_checkpoint(tmp_path / 'weights.safetensors')
+    assert same(loaded['state_dict'], state)
+    (tmp_path / 'broken.safetensors').write_bytes(b'no header')
+    with pytest.raises(ValueError, match='no safetensors file'):
+        read_checkpoint(tmp_path / 'broken.safetensors')
+
+
+@pytest.mark.parametrize('new_format', [True, False])
+def test_objects_beside_the_weights_are_left_out(tmp_path, new_format):
+    state = make_model().state_dict()
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    content = dict(
+        state_dict=state,
+        meta=dict(epoch=3, when=np.float64(2.5)),
+        message_hub=dict(log_scalars=dict(loss=history)),
+        optimizer=dict(state={0: dict(step=torch.tensor(3.0))}),
+        args=argparse.Namespace(lr=0.1),
+    )
+    path = tmp_path / 'epoch_3.pth'
+    torch.save(content, path, _use_new_zipfile_serialization=new_format)
+    checkpoint = read_checkpoint(path)
+    assert same(checkpoint['state_dict'], state)
+    assert checkpoint['meta']['epoch'] == 3
+
+
+@pytest.mark.parametrize('new_format', [True, False])
+def test_no_program_in_a_file_is_run(tmp_path, new_format):
+    state = make_model().state_dict()
+    folder = tmp_path / 'made by the file'
+    path = tmp_path / 'evil.pth'
+    content = dict(state_dict=state, extra=Malicious(str(folder)))
+    torch.save(content, path, _use_new_zipfile_serialization=new_format)
+    assert same(read_checkpoint(path)['state_dict'], state)
+    path.write_bytes(pickle.dumps(Malicious(str(folder))))
+    with pytest.raises(ValueError, match='evil.pth'):
+        read_checkpoint(path)
+    assert not folder.exists()
+
+
+def test_mmengine_checkpoint_is_loaded(tiny_config, tiny_checkpoint):
+    from mmcadformer.apis import init_model
+
+    model = init_model(tiny_config, tiny_checkpoint, device='cpu')
+    trusted = torch.load(tiny_checkpoint, weights_only=False)
+    assert same(model.state_dict(), trusted['state_dict'])
+    # Such a file really is one that PyTorch's safe reader refuses.
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tiny_checkpoint, weights_only=True)
+
+
+def test_load_from_in_configs_reads_safely(tmp_path):
+    state = make_model().state_dict()
+    folder = tmp_path / 'made by the file'
+    torch.save(dict(state_dict=state, x=Malicious(str(folder))), tmp_path / 'a.pth')
+    loaded = CheckpointLoader.load_checkpoint(f'safe:{tmp_path}/a.pth', 'cpu')
+    assert same(loaded['state_dict'], state)
+    assert not folder.exists()
+
+
+def test_url_is_fetched_once(tmp_path, monkeypatch):
+    state = make_model().state_dict()
+    (tmp_path / 'web').mkdir()
+    torch.save(state, tmp_path / 'web/weights.pth')
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'cache'))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / 'web'))
+    server = ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f'http://127.0.0.1:{server.server_port}/weights.pth'
+    try:
+        assert same(read_checkpoint(url)['state_dict'], state)
+        with pytest.raises(FileNotFoundError, match='cannot be downloaded'):
+            read_checkpoint(url.replace('weights', 'nothing'))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert same(read_checkpoint(url)['state_dict'], state)
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'', '0 bytes'),
+        (b'<html>404</html>', 'damaged or no PyTorch checkpoint'),
+        (pickle.dumps([1, 2]), 'damaged or no PyTorch checkpoint'),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content, message):
+    path = tmp_path / 'file.pth'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(path)
+
+
+def test_damaged_or_empty_checkpoints_are_refused(tmp_path):
+    path = tmp_path / 'file.pth'
+    with pytest.raises(FileNotFoundError, match='file.pth does not exist'):
+        read_checkpoint(path)
+    torch.save(make_model().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match='damaged'):
+        read_checkpoint(path)
+    torch.save(dict(epoch=3), path)
+    with pytest.raises(ValueError, match='holds no weights'):
+        read_checkpoint(path)
+    torch.jit.save(torch.jit.trace(make_model().eval(), torch.rand(1, 3, 4, 4)), path)
+    with pytest.raises(ValueError, match='TorchScript'):
+        read_checkpoint(path)
+
+
+def test_weights_that_do_not_fit_are_explained(tmp_path):
+    path = tmp_path / 'file.pth'
+    state = make_model().state_dict()
+    torch.save({f'other.{key}': value for key, value in state.items()}, path)
+    with pytest.raises(ValueError, match='another model: it has other.0.weight'):
+        load_checkpoint(make_model(), path)
+    torch.save(make_model(width=5).state_dict(), path)
+    with pytest.raises(ValueError, match='size mismatch for 0.weight'):
+        load_checkpoint(make_model(), path, strict=False)
+    del state['0.bias'], state['1.num_batches_tracked']
+    torch.save(dict(state, extra=torch.ones(1)), path)
+    with pytest.raises(ValueError, match='1 entries are missing: 0.bias.*: extra'):
+        load_checkpoint(make_model(), path)
+    model = make_model()
+    nn.init.zeros_(model[0].weight)
+    load_checkpoint(model, path, strict=False)
+    assert torch.equal(model[0].weight, state['0.weight'])

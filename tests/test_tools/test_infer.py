@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inference from the command line."""
+
+import json
+
+import cv2
+import pytest
+
+
+@pytest.fixture(scope='module')
+def images(tiny_data):
+    return sorted((tiny_data / 'images/synthrs/JPEGImages').glob('*test*'))
+
+
+@pytest.fixture
+def infer(call_tool, tiny_config, tiny_checkpoint, tmp_path):
+    def run(*args):
+        model = ['--config', tiny_config, '--checkpoint', tiny_checkpoint]
+        common = [*model, '--device', 'cpu', '--out-dir', tmp_path / 'out']
+        text = call_tool('infer.py', *args, *common)
+        return text, json.loads((tmp_path / 'out/results.json').read_text())
+
+    return run
+
+
+def test_runs_from_anywhere(run_tool, tiny_config, tiny_checkpoint, images, tmp_path):
+    sentences = ['the left pool', 'the round one']
+    run_tool(
+        'infer.py', images[0], *sentences, '--config', tiny_config,
+        '--checkpoint', tiny_checkpoint, '--batch-size', 2, cwd=tmp_path,
+    )  # fmt: skip
+    report = json.loads((tmp_path / 'outputs/results.json').read_text())
+    assert [entry['expression'] for entry in report['results']] == sentences
+    for entry in report['results']:
+        assert entry['image'] == str(images[0]) and 0 <= entry['score'] <= 1
+        mask = cv2.imread(str(tmp_path / 'outputs' / entry['mask']), 0)
+        assert mask.shape == (72, 72) and (mask == 255).sum() == entry['area']
+        assert cv2.imread(str(tmp_path / 'outputs' / entry['overlay'])) is not None
+
+
+def test_one_sentence_is_for_all_images(infer, images):
+    _, report = infer(images[0].parent, 'it')
+    found = [entry['image'] for entry in report['results']]
+    assert found == sorted(map(str, images[0].parent.iterdir()))
+
+
+def test_sentences_may_belong_to_images(infer, images):
+    _, report = infer(*images, 'one', 'two')
+    pairs = [(entry['image'], entry['expression']) for entry in report['results']]
+    assert pairs == [(str(images[0]), 'one'), (str(images[1]), 'two')]
+
+
+@pytest.mark.parametrize('kind', ['tsv', 'jsonl'])
+def test_lists_name_images_relative_to_themselves(infer, images, kind):
+    pairs = [(f'JPEGImages/{image.name}', f'озеро {image.stem}') for image in images]
+    if kind == 'tsv':
+        lines = ['\t'.join(pair) for pair in pairs]
+    else:
+        keys = ('image', 'expression')
+        lines = [json.dumps(dict(zip(keys, pair, strict=True))) for pair in pairs]
+    file = images[0].parent.parent / f'list.{kind}'
+    file.write_text('\n'.join(lines) + '\n\n', encoding='utf-8')
+    _, report = infer('--list', file)
+    found = [entry['expression'] for entry in report['results']]
+    assert found == [expression for _, expression in pairs]
+    assert [entry['image'] for entry in report['results']] == list(map(str, images))
+
+
+def test_bad_inputs_are_skipped_only_when_asked(infer, images, tmp_path):
+    broken = tmp_path / 'broken.png'
+    broken.write_text('no image')
+    arguments = [images[0], broken, tmp_path / 'gone.png', 'it']
+    with pytest.raises(SystemExit, match='broken.png is no image'):
+        infer(*arguments)
+    text, report = infer(*arguments, '--skip-bad')
+    assert '2 of 3 inputs were skipped' in text
+    assert [entry['image'] for entry in report['skipped']] == list(
+        map(str, arguments[1:3])
+    )
+    assert len(report['results']) == 1
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['a.png', 'b.png', 'c.png', 'one', 'two'], '3 images and 2 expressions'),
+        (['only words'], 'no image is given'),
+        (['a.png'], 'no expression is given'),
+        (['gone.png', 'it'], 'gone.png does not exist'),
+        (['--list', 'gone.tsv'], 'list gone.tsv does not exist'),
+        (['a.png', 'it', '--list', 'gone.tsv'], 'not both'),
+    ],
+)
+def test_wrong_commands_are_explained(infer, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        infer(*arguments)
+
+
+def test_list_errors_name_the_line(infer, images, tmp_path):
+    file = tmp_path / 'list.tsv'
+    file.write_text('a.png\tone\nb.png two\n')
+    with pytest.raises(SystemExit, match='list.tsv, line 2'):
+        infer('--list', file)
+    file = tmp_path / 'list.jsonl'
+    file.write_text('{"image": "a.png"}\n')
+    with pytest.raises(SystemExit, match='list.jsonl, line 1'):
+        infer('--list', file)
+
+
+def test_empty_expression_is_refused(infer, images):
+    with pytest.raises(SystemExit, match='is empty'):
+        infer(images[0], ' ')

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training and testing from the command line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+
+@pytest.fixture(scope='module')
+def two_processes(tiny_config, tmp_path_factory, run_tool):
+    """A training in two processes, and a test of its checkpoint in two."""
+    folder = tmp_path_factory.mktemp('two_processes')
+    options = ['train_cfg.max_epochs=1', 'val_dataloader.batch_size=2']
+    train = run_tool(
+        'dist_train.sh', tiny_config, 2, '--work-dir', 'run', '--cfg-options', *options,
+        cwd=folder,
+    )  # fmt: skip
+    run_tool(
+        'dist_test.sh', tiny_config, 'run/epoch_1.pth', 2, '--work-dir', 'test',
+        '--out', 'out/results.jsonl', '--show-dir', 'show', '--show-interval', 2,
+        cwd=folder,
+    )  # fmt: skip
+    return folder, train.stdout + train.stderr
+
+
+def test_two_processes_train_together(two_processes):
+    folder, log = two_processes
+    assert 'GPU number: 2' in log
+    # Every process gets half of the 8 objects, 2 at a time.
+    assert re.search(r'Epoch\(train\)\s+\[1\]\[2/2\]', log)
+    cfg = Config.fromfile(folder / 'run/tiny.py')
+    assert cfg.model_wrapper_cfg.find_unused_parameters is False
+    assert (folder / 'run/epoch_1.pth').is_file()
+    assert list((folder / 'run').glob('best_oIoU_epoch_1.pth'))
+
+
+def test_two_processes_test_as_one_does(two_processes, tiny_config, tmp_path):
+    folder, _ = two_processes
+    cfg = Config.fromfile(tiny_config)
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = 'one_process'
+    cfg.load_from = str(folder / 'run/epoch_1.pth')
+    cfg.test_evaluator.output_file = str(tmp_path / 'one.jsonl')
+    expected = Runner.from_cfg(cfg).test()
+    report = json.loads((folder / 'out/results.metrics.json').read_text())
+    assert report['metrics'] == pytest.approx(expected)
+    assert report['checkpoint'] == 'run/epoch_1.pth'
+    lines = (folder / 'out/results.jsonl').read_text().splitlines()
+    assert lines == (tmp_path / 'one.jsonl').read_text().splitlines()
+    # Each process draws its own samples; each second one is wanted.
+    drawn = sorted(int(file.name[:6]) for file in (folder / 'show').iterdir())
+    assert drawn == list(range(0, len(lines), 2))
+
+
+def test_killed_run_resumes_to_the_same_weights(
+    tiny_config, tmp_path, repo_root, call_tool
+):
+    options = {
+        'train_dataloader.num_workers': 2,
+        'train_dataloader.persistent_workers': True,
+        'train_cfg.max_epochs': 3,
+        'param_scheduler.0.end': 3,
+        'default_hooks.checkpoint.save_best': None,
+        'val_dataloader': None,
+        'val_cfg': None,
+        'val_evaluator': None,
+    }
+    cfg = Config.fromfile(tiny_config)
+    cfg.merge_from_dict(options)
+    config = tmp_path / 'killed.py'
+    cfg.dump(config)
+    arguments = [config, '--work-dir', tmp_path / 'killed', '--seed', '5']
+    train_until_killed(repo_root, arguments, tmp_path, epoch=2, iteration=2)
+    assert not (tmp_path / 'killed/epoch_2.pth').exists()
+    call_tool('train.py', *arguments, '--resume')
+    arguments[2] = tmp_path / 'whole'
+    call_tool('train.py', *arguments)
+    killed, whole = (
+        torch.load(tmp_path / run / 'epoch_3.pth', weights_only=False)
+        for run in ('killed', 'whole')
+    )
+    assert killed['meta']['seed'] == 5
+    for key, value in whole['state_dict'].items():
+        assert torch.equal(value, killed['state_dict'][key]), key
+    for index, state in whole['optimizer']['state'].items():
+        other = killed['optimizer']['state'][index]
+        assert torch.equal(state['exp_avg_sq'], other['exp_avg_sq'])
+
+
+def train_until_killed(repo_root, arguments, cwd, epoch, iteration):
+    """Starts a training of its own and kills it with all its workers."""
+    line = re.compile(rf'Epoch\(train\)\s+\[{epoch}\]\[\s*{iteration}/')
+    process = subprocess.Popen(
+        [sys.executable, '-u', str(repo_root / 'tools/train.py'), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output = []
+    for text in process.stdout:
+        output.append(text)
+        if line.search(text):
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL, ''.join(output)
+
+
+def test_options_reach_the_config(load_tool, tiny_config, tmp_path, monkeypatch):
+    train = load_tool('train.py')
+    torch.save(dict(state_dict={}), tmp_path / 'start.pth')
+    command = [
+        'train.py', tiny_config, '--amp', '--tensorboard', '--seed', '7',
+        '--cfg-options', f'load_from={tmp_path}/start.pth', 'train_cfg.max_epochs=9',
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, 'argv', list(map(str, command)))
+    cfg = train.build_config(train.parse_args())
+    assert cfg.randomness.seed == 7 and cfg.train_cfg.max_epochs == 9
+    kinds = [backend.type for backend in cfg.visualizer.vis_backends]
+    assert kinds == ['LocalVisBackend', 'TensorboardVisBackend']
+    assert cfg.optim_wrapper.type in ('BFloat16OptimWrapper', 'AmpOptimWrapper')
+    # Weights from elsewhere go through the reader that runs no code.
+    assert cfg.load_from == f'safe:{tmp_path}/start.pth' and not cfg.resume
+    assert cfg.work_dir == 'work_dirs/tiny'
+
+
+def test_resume_without_a_checkpoint_starts_from_the_weights(
+    load_tool, tiny_config, tmp_path
+):
+    train = load_tool('train.py')
+    torch.save({}, tmp_path / 'start.pth')
+    settings = dict(load_from=str(tmp_path / 'start.pth'), work_dir=str(tmp_path))
+    cfg = Config(dict(settings))
+    train.set_start(cfg, 'auto')
+    assert cfg.load_from.startswith('safe:') and cfg.resume is False
+    torch.save({}, tmp_path / 'epoch_4.pth')
+    cfg = Config(dict(settings))
+    train.set_start(cfg, 'auto')
+    assert cfg.load_from == str(tmp_path / 'epoch_4.pth') and cfg.resume is True
+    cfg = Config(dict(settings))
+    train.set_start(cfg, str(tmp_path / 'start.pth'))
+    assert cfg.load_from == str(tmp_path / 'start.pth') and cfg.resume is True
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['train_dataloader.dataset.data_root=/no/such'], "'/no/such'"),
+        (['val_dataloader.dataset.data_root=/no/such'], 'val_dataloader.dataset'),
+        (['load_from=/no/weights.pth'], '/no/weights.pth, does not exist'),
+        (['optim_wrapper.type=Own'], "'Own'"),
+    ],
+)
+def test_train_refuses_what_cannot_work(call_tool, tiny_config, options, message):
+    with pytest.raises(SystemExit, match=message):
+        call_tool('train.py', tiny_config, '--amp', '--cfg-options', *options)
+
+
+def test_test_refuses_what_cannot_work(
+    call_tool, tiny_config, tiny_checkpoint, tmp_path
+):
+    with pytest.raises(SystemExit, match='config nothing.py does not exist'):
+        call_tool('test.py', 'nothing.py', tiny_checkpoint)
+    with pytest.raises(SystemExit, match='checkpoint nothing.pth does not exist'):
+        call_tool('test.py', tiny_config, 'nothing.pth')
+    options = ['--cfg-options', 'test_dataloader.dataset.data_root=/no/such']
+    with pytest.raises(SystemExit, match='/no/such'):
+        call_tool('test.py', tiny_config, tiny_checkpoint, *options)
+    options = ['--cfg-options', 'model.decode_head.channels=24']
+    with pytest.raises(SystemExit, match='size mismatch'):
+        call_tool(
+            'test.py', tiny_config, tiny_checkpoint, '--work-dir', tmp_path, *options
+        )
+
+
+@pytest.mark.parametrize('tool', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
+def test_scripts_explain_their_use(run_tool, tool, tmp_path):
+    result = run_tool(tool, 'config.py', cwd=tmp_path, check=False)
+    assert result.returncode == 2 and f'{tool} ' in result.stderr

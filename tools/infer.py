@@ -1,0 +1,171 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Segments what sentences name in images.
+
+infer.py IMAGE "EXPRESSION" ["EXPRESSION"...] --config C --checkpoint W
+infer.py IMAGE IMAGE... "EXPRESSION"          one sentence for all images
+infer.py IMAGE... "EXPRESSION"...             as many sentences as images
+infer.py --list FILE                          a file of pairs
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.utils import ProgressBar
+
+from mmcadformer.apis import ReferringInferencer, pair_inputs
+
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'inputs', nargs='*', help='images or folders of images, then expressions'
+    )
+    parser.add_argument(
+        '--list',
+        metavar='FILE',
+        help='pairs: .jsonl with {"image": ..., "expression": ...} per line, or '
+        'lines of image, tab, expression. Paths are relative to the file',
+    )
+    parser.add_argument('--config', required=True)
+    parser.add_argument('--checkpoint', required=True, help='.pth or .safetensors')
+    parser.add_argument('--out-dir', default='outputs', help='default: outputs')
+    parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument(
+        '--skip-bad',
+        action='store_true',
+        help="leave out what can't be read and go on; counted at the end",
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config keys',
+    )
+    return parser.parse_args()
+
+
+def collect_pairs(inputs: list[str], list_file: str | None) -> list[tuple[str, str]]:
+    """Makes pairs of an image and an expression out of the command line.
+
+    Raises:
+        FileNotFoundError: If the list or a folder's images don't exist.
+        ValueError: If numbers don't match or a line can't be understood.
+    """
+    if list_file is not None:
+        if inputs:
+            raise ValueError('give images and expressions, or --list, not both')
+        return read_list(Path(list_file))
+    images, expressions = split_inputs(inputs)
+    if not images:
+        raise ValueError('no image is given')
+    if not expressions:
+        raise ValueError(
+            f'no expression is given: all of {", ".join(inputs[:3])} are images'
+        )
+    # One sentence is for all images.
+    return pair_inputs(images, expressions[0] if len(expressions) == 1 else expressions)
+
+
+def split_inputs(inputs: list[str]) -> tuple[list[str], list[str]]:
+    """Takes images off the front: files, folders, and names that end like images."""
+    images: list[str] = []
+    for position, text in enumerate(inputs):
+        path = Path(text)
+        if path.is_dir():
+            found = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+            if not found:
+                raise FileNotFoundError(f'no image in the folder {text}')
+            images += [str(file) for file in sorted(found)]
+        elif path.is_file() or (path.suffix.lower() in IMAGE_SUFFIXES):
+            images.append(text)
+        else:
+            return images, inputs[position:]
+    return images, []
+
+
+def read_list(file: Path) -> list[tuple[str, str]]:
+    """Reads pairs from a file; empty lines count for nothing."""
+    if not file.is_file():
+        raise FileNotFoundError(f'list {file} does not exist')
+    pairs = []
+    lines = file.read_text(encoding='utf-8-sig').splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            if file.suffix == '.jsonl':
+                entry = json.loads(line)
+                image, expression = entry['image'], entry['expression']
+            else:
+                image, expression = line.split('\t')
+        except (ValueError, KeyError, TypeError):
+            form = (
+                '{"image": ..., "expression": ...}'
+                if file.suffix == '.jsonl'
+                else 'image, tab, expression'
+            )
+            raise ValueError(f'{file}, line {number}: expected {form}') from None
+        pairs.append((str(file.parent / image), expression))
+    if not pairs:
+        raise ValueError(f'{file} has no entry')
+    return pairs
+
+
+def main() -> None:
+    """Segments and writes."""
+    args = parse_args()
+    skipped: list[dict] = []
+
+    def note(image, expression, error) -> None:
+        skipped.append(dict(image=image, expression=expression, error=str(error)))
+        print(f'\nskipped: {error}', file=sys.stderr)
+
+    try:
+        pairs = collect_pairs(args.inputs, args.list)
+        inferencer = ReferringInferencer(
+            args.config,
+            args.checkpoint,
+            device=args.device,
+            batch_size=args.batch_size,
+            cfg_options=args.cfg_options,
+        )
+        results = inferencer.predict(pairs, on_bad=note if args.skip_bad else None)
+        records = write(results, len(pairs), Path(args.out_dir))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'infer.py: {error}')
+    report = dict(results=records, skipped=skipped)
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    path = Path(args.out_dir) / 'results.json'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + '\n', encoding='utf-8')
+    print(f'\n{len(records)} results in {args.out_dir}, listed in {path}')
+    if skipped:
+        print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')
+    if not records:
+        sys.exit(1)
+
+
+def write(results, total: int, out_dir: Path) -> list[dict]:
+    """Writes each result as it comes and shows the progress."""
+    bar = ProgressBar(total)
+    records = []
+    for number, result in enumerate(results):
+        name = f'{number:04d}_{Path(result.image_path).stem}'
+        records.append(result.save(out_dir, name))
+        bar.update()
+    return records
+
+
+if __name__ == '__main__':
+    main()
