@@ -154,7 +154,8 @@ class ReferringSwin(SwinTransformer):
         """Encode images under the guidance of expressions.
 
         Args:
-            x (Tensor): Normalised images (B, 3, H, W), any size.
+            x (Tensor): Normalised images (B, 3, H, W), any size; or one image
+                (1, 3, H, W) for all expressions, whose first stage runs once.
             text (Tensor): L_1 (B, N, C_t).
             text_mask (Tensor): Bool (B, N), True on real tokens.
 
@@ -186,14 +187,24 @@ class ReferringSwin(SwinTransformer):
         """Fuse the first stage and run the others.
 
         Args:
-            first (FirstStage): From :meth:`forward_first_stage`.
+            first (FirstStage): From :meth:`forward_first_stage`, of B images or of
+                one for all expressions.
             text (Tensor): L_1 (B, N, C_t).
             text_mask (Tensor): Bool (B, N).
 
         Returns:
             tuple: As in :meth:`forward`.
+
+        Raises:
+            ValueError: If there are several images, but not one per expression.
         """
         visual, hw_shape, stage_input = first
+        images, batch = visual.shape[0], text.shape[0]
+        if images != 1 and images != batch:
+            raise ValueError(
+                f'{images} images and {batch} expressions: give one image per '
+                'expression, or a single image'
+            )
         maps = []
         for i, fusion in enumerate(self.fusions):
             if i > 0:
@@ -206,7 +217,10 @@ class ReferringSwin(SwinTransformer):
             downsample = self.stages[i].downsample
             if downsample is not None:
                 visual, hw_shape = downsample(fused.to_next_stage, hw_shape)
-        return tuple(maps), text
+        # Without language in the visual branch a single image stays one map.
+        return tuple(
+            m if m.shape[0] == batch else m.expand(batch, -1, -1, -1) for m in maps
+        ), text
 
     def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
         """The absolute position embedding, resized to the patches there are."""

@@ -13,6 +13,7 @@ from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
 from ..layers import AdaptiveRotatedConv2d
+from ..layers.text_decoder_layer import TextDecoderLayer
 
 
 class SegBlock(nn.Sequential):
@@ -111,7 +112,7 @@ class ReferringDecodeHead(BaseDecodeHead):
             below = channels
         self.text_layers = ModuleDict(
             {
-                str(level): nn.TransformerDecoderLayer(
+                str(level): TextDecoderLayer(
                     channels,
                     num_heads,
                     feedforward_channels,

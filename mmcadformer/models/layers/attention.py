@@ -84,6 +84,8 @@ class CrossModalAttention(BaseModule):
     ) -> Tensor:
         """Attend from the query to the context.
 
+        One of the two may have a batch of one: one image, several expressions.
+
         Args:
             query (Tensor): (B, N_q, query_channels).
             context (Tensor): (B, N_c, context_channels).
@@ -97,10 +99,14 @@ class CrossModalAttention(BaseModule):
         v = self.value(context)
         if self.norm_context:
             v = instance_norm(v)
+        v = self._split_heads(v)
+        if q.shape[0] != k.shape[0]:  # the fused kernels don't broadcast
+            batch = max(q.shape[0], k.shape[0])
+            q, k, v = (x.expand(batch, -1, -1, -1) for x in (q, k, v))
         attended = F.scaled_dot_product_attention(
             q,
             k,
-            self._split_heads(v),
+            v,
             attn_mask=self._broadcast_mask(context_mask),
             scale=self.scale,
         )

@@ -60,6 +60,10 @@ class StageFusion(BaseModule):
     ) -> FusionOutput:
         """Fuse one stage.
 
+        At the first stage ``visual`` may have a batch of one, one image for all B
+        expressions: combine it with the text in ways that broadcast, and what
+        depends on the image alone is computed once.
+
         Args:
             visual (Tensor): Output of the stage's blocks (B, H*W, C).
             hw_shape (tuple[int, int]): H and W.

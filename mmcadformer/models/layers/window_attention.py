@@ -106,7 +106,8 @@ class FusedShiftWindowMSA(ShiftWindowMSA):
         height, width = hw_shape
         window, shift = self.window_size, self.shift_size
         x = query.unflatten(1, hw_shape)
-        x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))
+        bottom, right = (window - size % window for size in (height, width))
+        x = F.pad(x, (0, 0, 0, right % window, 0, bottom % window))
         padded = tuple(x.shape[1:3])
         mask = None
         if shift > 0:

@@ -93,6 +93,10 @@ class PooledInteractionNeck(BaseModule):
     def mix(self, x: Tensor, *text: Tensor) -> Tensor:
         """Mix a map (B, channels, g, g), returning the same shape."""
 
+    def pool(self, x: Tensor, grid: int | tuple[int, int]) -> Tensor:
+        """Average-pool a level (B, C, H, W) to the grid, giving (B, C, g, g)."""
+        return F.adaptive_avg_pool2d(x, grid)
+
     def forward(self, inputs: tuple[Tensor, ...], *text: Tensor) -> tuple[Tensor, ...]:
         """Let the levels interact.
 
@@ -105,7 +109,7 @@ class PooledInteractionNeck(BaseModule):
             tuple[Tensor]: The same shapes.
         """
         grid = self.grid_size or inputs[-1].shape[2:]
-        pooled = [F.adaptive_avg_pool2d(x, grid) for x in inputs]
+        pooled = [self.pool(x, grid) for x in inputs]
         x = self.mix(self.reduce(torch.cat(pooled, dim=1)), *text)
         mixed = self.expand(x).split(self.in_channels, dim=1)
         return tuple(

@@ -81,7 +81,8 @@ class ReferringSegmentor(EncoderDecoder):
         """From tensors to logits, without tokenizer or data samples.
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W).
+            inputs (Tensor): Normalised images (B, 3, H, W), or one image
+                (1, 3, H, W) for all expressions.
             input_ids (Tensor): Token ids (B, N).
             text_mask (Tensor): Bool (B, N), True on real tokens.
 
@@ -94,7 +95,8 @@ class ReferringSegmentor(EncoderDecoder):
         """Features of images and expressions.
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W).
+            inputs (Tensor): Normalised images (B, 3, H, W), or one image
+                (1, 3, H, W) for all expressions.
             expressions (list[str]): B sentences.
 
         Returns:
@@ -120,7 +122,8 @@ class ReferringSegmentor(EncoderDecoder):
         """Logits at the size of the input.
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W).
+            inputs (Tensor): Normalised images (B, 3, H, W), or one image
+                (1, 3, H, W) for all expressions.
             batch_img_metas (list[dict]): With ``expression`` and ``img_shape``.
 
         Returns:
