@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a mask is made for: a box in an image, and the sentences about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path, PurePosixPath
+
+from .files import read_json, write_json
+
+Box = tuple[float, float, float, float]
+
+FORMAT = 'mmcadformer-boxes'
+VERSION = 1
+# Boxes reach over the image's edge by a pixel or two in published sets, where
+# corners were rounded or counted from 1. More than that is damage.
+OVERHANG = 2.0
+
+
+@dataclass(frozen=True)
+class BoxItem:
+    """An object to segment.
+
+    Attributes:
+        item_id: Unique name, the same whenever the source is read.
+        image: Image file below the image folder, with ``/`` between parts.
+        box: Left, top, right, bottom in pixels; a pixel in the corner of the
+            image reaches from 0 to 1.
+        category: Name of the category.
+        expressions: One or more sentences.
+        split: The split that the source puts it in, if it says so.
+    """
+
+    item_id: str
+    image: str
+    box: Box
+    category: str
+    expressions: tuple[str, ...]
+    split: str | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, 'box', _checked_box(self.box))
+        object.__setattr__(self, 'expressions', _checked_texts(self.expressions))
+        for name in ('item_id', 'image', 'category'):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f'{name} must be text, got {value!r}')
+        image = PurePosixPath(self.image)
+        if image.is_absolute() or '..' in image.parts:
+            raise ValueError(f'image {self.image!r} is not below the image folder')
+
+
+def box_in_image(box: Sequence[float], height: int, width: int) -> Box:
+    """Cuts a box at the edges of its image.
+
+    Args:
+        box: Left, top, right, bottom in pixels.
+        height, width: Size of the image in pixels.
+
+    Returns:
+        The box within the image.
+
+    Raises:
+        ValueError: It reaches out by more than ``OVERHANG`` pixels.
+    """
+    left, top, right, bottom = box
+    beyond = max(-left, -top, right - width, bottom - height)
+    inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+    if beyond > OVERHANG or inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise ValueError(
+            f'box {_numbers(box)} lies outside of its image of {width} x {height} '
+            'px (corners are left, top, right, bottom)'
+        )
+    return tuple(float(value) for value in inside)
+
+
+def write_items(path: Path, items: Iterable[BoxItem], **about) -> None:
+    """Writes items with whatever else there is to say about them.
+
+    Args:
+        path: JSON file.
+        items: The items.
+        **about: Further entries, such as the image folder.
+    """
+    items = [asdict(item) for item in items]
+    write_json(path, dict(format=FORMAT, version=VERSION, **about, items=items))
+
+
+def read_items(path: Path) -> tuple[list[BoxItem], dict]:
+    """Reads what :func:`write_items` wrote.
+
+    Returns:
+        The items, and everything else in the file.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such file, or it is damaged.
+    """
+    content = read_json(path, FORMAT, VERSION)
+    entries = content.pop('items', None)
+    try:
+        items = [BoxItem(**entry) for entry in entries]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path}: damaged items ({error})') from None
+    return items, content
+
+
+def _checked_box(box) -> Box:
+    try:
+        left, top, right, bottom = (float(value) for value in box)
+    except (TypeError, ValueError):
+        raise ValueError(f'box must be four numbers, got {box!r}') from None
+    if not all(map(isfinite, (left, top, right, bottom))):
+        raise ValueError(f'box has a number that is not finite: {_numbers(box)}')
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f'box {_numbers(box)} is empty; corners must be left, top, right, bottom'
+        )
+    return left, top, right, bottom
+
+
+def _checked_texts(texts) -> tuple[str, ...]:
+    texts = (texts,) if isinstance(texts, str) else tuple(texts)
+    if not texts:
+        raise ValueError('there is no expression')
+    for text in texts:
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f'expression is empty or not text: {text!r}')
+    # Descriptions in XML are often broken over lines.
+    return tuple(' '.join(text.split()) for text in texts)
+
+
+def _numbers(box) -> str:
+    return '[' + ', '.join(f'{float(value):g}' for value in box) + ']'

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Splits with the proportions of the paper's Table I in every category."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import ceil, floor
+
+from .boxes import BoxItem
+
+SPLITS = ('train', 'val', 'test')
+RATIOS = dict(train=0.8, val=0.1, test=0.1)
+SPLIT_METHODS = ('stratified', 'source')
+
+
+def split_sizes(count: int, ratios: Mapping[str, float] = RATIOS) -> dict[str, int]:
+    """Sizes of the splits of one category.
+
+    Training gets its share rounded down, validation its share of the rest
+    rounded up, test what is left. With 80/10/10 these are the numbers of the
+    paper's Table I, in each of its seven categories.
+
+    Args:
+        count: Objects of the category.
+        ratios: Share of each split; they sum to 1.
+
+    Returns:
+        Number of objects by split.
+
+    Raises:
+        ValueError: The ratios are out of range.
+    """
+    train, val, test = _exact(ratios)
+    first = floor(train * count)
+    rest = count - first
+    second = ceil(rest * val / (val + test)) if val + test else 0
+    return dict(zip(SPLITS, (first, second, rest - second), strict=True))
+
+
+def stratified_split(
+    groups: Mapping[str, Sequence[str]],
+    ratios: Mapping[str, float] = RATIOS,
+    seed: int = 0,
+) -> dict[str, str]:
+    """Assigns groups of objects to splits so that each category is divided alike.
+
+    The objects of an image are a group: it goes to one split as a whole. The
+    rarest category is dealt out first, as it has the least freedom; each of its
+    groups, large ones first, goes where most objects of it are still wanted.
+    Where every image has one object, the sizes are those of
+    :func:`split_sizes` exactly.
+
+    Args:
+        groups: Categories of the objects, by group.
+        ratios: Share of each split.
+        seed: Decides which groups go where.
+
+    Returns:
+        Split by group.
+    """
+    counts = {name: Counter(categories) for name, categories in groups.items()}
+    totals = sum(counts.values(), Counter())
+    wanted = {split: Counter() for split in SPLITS}
+    for category, total in totals.items():
+        for split, size in split_sizes(total, ratios).items():
+            wanted[split][category] = size
+    order = sorted(groups)
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda name: -counts[name].total())
+    by_category = defaultdict(list)
+    for name in order:
+        for category in counts[name]:
+            by_category[category].append(name)
+    result: dict[str, str] = {}
+    for category in sorted(totals, key=lambda c: (totals[c], c)):
+        for name in by_category[category]:
+            if name not in result:
+                result[name] = _neediest(wanted, counts[name], category)
+                wanted[result[name]].subtract(counts[name])
+    return {name: result[name] for name in sorted(groups)}
+
+
+def split_items(
+    items: Sequence[BoxItem],
+    contents: Mapping[str, str],
+    method: str = 'stratified',
+    ratios: Mapping[str, float] = RATIOS,
+    seed: int = 0,
+    shared_images: bool = False,
+) -> dict[str, str]:
+    """Assigns items to splits.
+
+    Args:
+        items: The items.
+        contents: Fingerprint of the file by image: copies count as one image.
+        method: 'stratified', see :func:`stratified_split`, or 'source': as the
+            source of the items says.
+        ratios, seed: For 'stratified'.
+        shared_images: Allow an image in two splits. Objects are then dealt out
+            one by one.
+
+    Returns:
+        Split by item.
+
+    Raises:
+        ValueError: The source doesn't say, says something unknown, or puts an
+            image in two splits.
+    """
+    if method not in SPLIT_METHODS:
+        raise ValueError(f'split method must be one of {SPLIT_METHODS}, got {method!r}')
+    groups = defaultdict(list)
+    for item in items:
+        groups[item.item_id if shared_images else contents[item.image]].append(item)
+    if method == 'source':
+        return _from_source(groups.values())
+    categories = {key: [item.category for item in g] for key, g in groups.items()}
+    by_group = stratified_split(categories, ratios, seed)
+    return {item.item_id: by_group[key] for key, g in groups.items() for item in g}
+
+
+def _from_source(groups):
+    splits = {}
+    for group in groups:
+        for item in group:
+            # RefCOCO has testA and testB.
+            if item.split not in SPLITS and 'test' not in str(item.split):
+                raise ValueError(
+                    f'the source puts item {item.item_id!r} into the split '
+                    f'{item.split!r}, not into one of {SPLITS}; use stratified splits'
+                )
+            splits[item.item_id] = item.split
+        used = sorted({item.split for item in group})
+        if len(used) > 1:
+            raise ValueError(
+                f'the image {group[0].image!r} (or a copy of it) is in the splits '
+                f'{" and ".join(used)}; use stratified splits, or allow this with '
+                '--shared-images'
+            )
+    return splits
+
+
+def _neediest(wanted, added, category):
+    """Split that lacks most of a category; among equals, of the whole group."""
+
+    def need(split):
+        return (
+            wanted[split][category],
+            sum(min(wanted[split][c], n) for c, n in added.items()),
+            wanted[split].total(),
+        )
+
+    return max(SPLITS, key=need)
+
+
+def _exact(ratios):
+    if set(ratios) != set(SPLITS):
+        raise ValueError(f'ratios must be given for {SPLITS}, got {sorted(ratios)}')
+    # 0.8 as a binary number is a little more than 4/5; people mean the decimal.
+    exact = [Fraction(str(ratios[split])) for split in SPLITS]
+    if min(exact) < 0 or sum(exact) != 1:
+        raise ValueError(f'ratios must sum to 1, got {dict(ratios)}')
+    return exact

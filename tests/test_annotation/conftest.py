@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny SAM, boxes to use it on, and a real browser."""
+
+import importlib.util
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def tiny_sam(tmp_path_factory):
+    """Folder of a SAM with random weights, made as the real ones are."""
+    import torch
+    from transformers import (
+        SamConfig,
+        SamImageProcessor,
+        SamModel,
+        SamProcessor,
+    )
+
+    folder = tmp_path_factory.mktemp('sam')
+    torch.manual_seed(0)
+    config = SamConfig(
+        vision_config=dict(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=64,
+            patch_size=8,
+            output_channels=16,
+            window_size=4,
+            global_attn_indexes=[1],
+            mlp_dim=32,
+            num_pos_feats=8,
+            # Random weights of the usual size would give nearly the same mask
+            # for every image and box.
+            initializer_range=0.5,
+        ),
+        prompt_encoder_config=dict(
+            hidden_size=16, image_size=64, patch_size=8, mask_input_channels=4
+        ),
+        mask_decoder_config=dict(
+            hidden_size=16,
+            mlp_dim=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            attention_downsample_rate=1,
+            iou_head_depth=1,
+            iou_head_hidden_dim=16,
+        ),
+        initializer_range=0.5,
+    )
+    SamModel(config).save_pretrained(folder)
+    side = dict(height=64, width=64)
+    processor = SamImageProcessor(size=dict(longest_edge=64), pad_size=side)
+    SamProcessor(processor).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def scenes(tmp_path_factory):
+    """Root of a few SynthRS scenes in the RefCOCO layout."""
+    from mmcadformer.datasets.synthrs import generate_synthrs
+
+    root = tmp_path_factory.mktemp('scenes')
+    counts = dict(train=4, val=1, test=1)
+    generate_synthrs(root, num_scenes=counts, image_size=64, progress=False)
+    return root
+
+
+@pytest.fixture(scope='session')
+def truth(scenes):
+    """True mask of each item of the scenes."""
+    from mmcadformer.datasets import SynthRSDataset, decode_segmentation
+
+    masks = {}
+    for split in ('train', 'val', 'test'):
+        for record in SynthRSDataset(str(scenes), split=split):
+            size = record['height'], record['width']
+            mask = decode_segmentation(record['segmentation'], *size)
+            masks[f'ref-{record["ref_id"]}'] = mask.astype(bool)
+    return masks
+
+
+@pytest.fixture
+def workspace(tmp_path, scenes, truth):
+    """Workspace with the true masks of the scenes, as if SAM were perfect."""
+    from mmcadformer.annotation import Workspace, load_refcoco_boxes
+    from mmcadformer.annotation.boxes import write_items
+    from mmcadformer.annotation.files import digest, write_json
+    from mmcadformer.annotation.mask_store import ImageRecord, ItemMask, MaskStore
+    from mmcadformer.annotation.segmentation import by_image
+
+    items, images = load_refcoco_boxes(scenes, 'synthrs')
+    folder = tmp_path / 'work'
+    sam = dict(weights='truth')
+    store = MaskStore(folder / 'masks', digest(sam))
+    for image, group in by_image(items).items():
+        entries = []
+        for item in group:
+            counts = ItemMask.from_array(truth[item.item_id]).rle['counts']
+            entries.append(
+                dict(
+                    item_id=item.item_id,
+                    box=list(item.box),
+                    counts=counts,
+                    predicted_iou=0.95,
+                )
+            )
+        content = digest((images / image).read_bytes())
+        store.write(ImageRecord(image, (64, 64), content, digest(sam), entries))
+    about = dict(images=str(images), source='truth', sam=sam, complete=True)
+    write_items(folder / 'items.json', items, **about)
+    write_json(folder / 'skipped.json', [])
+    return Workspace(folder)
+
+
+@pytest.fixture(scope='session')
+def tool(repo_root):
+    """The command, called in this process: ``tool('build', 'work', ...)``."""
+    path = repo_root / 'tools' / 'dataset_converters' / 'build_from_boxes.py'
+    spec = importlib.util.spec_from_file_location('build_from_boxes', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(step, *arguments):
+        args = module.parse_args([step, *map(str, arguments)])
+        return module.STEPS[step](args)
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def playwright():
+    """The browser driver; skips where the package or a browser is missing."""
+    driver = pytest.importorskip(
+        'playwright.sync_api', reason='needs the package playwright'
+    )
+    if _chromium_path() is None:
+        pytest.skip('needs Chromium (Debian package chromium)')
+    with driver.sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture
+def chromium(playwright, tmp_path):
+    """Opens a headless Chromium: ``chromium('ann')`` is a browser context.
+
+    The name is that of a profile: the same one again keeps what pages stored.
+    """
+    opened = []
+
+    def open_profile(name='profile'):
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / f'chromium-{name}',
+            executable_path=_chromium_path(),
+            headless=True,
+            args=[
+                '--no-sandbox',
+                '--disable-gpu',
+                '--disable-quic',
+                '--no-first-run',
+                '--disable-background-networking',
+                '--disable-component-update',
+                '--disable-sync',
+            ],
+        )
+        context.set_default_timeout(20_000)
+        opened.append(context)
+        return context
+
+    yield open_profile
+    for context in opened:
+        context.close()
+
+
+def _chromium_path():
+    names = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+    return next(filter(None, map(shutil.which, names)), None)

@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build a referring segmentation dataset from boxes and sentences.
+
+The steps, each with its own --help; docs/build_dataset.md walks through them:
+
+  masks    boxes to masks by SAM, and a page to review them
+  review   write the review page again, for disputes or corrected masks
+  compare  tell how well annotators agree, and where they don't
+  export   flagged masks to COCO JSON, for CVAT or Label Studio
+  build    what was accepted to the RefCOCO layout
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmcadformer.annotation import (
+    RULES,
+    BadEntries,
+    SamBoxSegmenter,
+    Workspace,
+    build_dataset,
+    compare_reviews,
+    export_for_correction,
+    format_table,
+    load_json_lines_boxes,
+    load_refcoco_boxes,
+    load_voc_boxes,
+    make_workspace,
+    read_corrections,
+    read_review,
+    read_rules,
+    settle,
+    write_review,
+)
+from mmcadformer.annotation.build import UNDECIDED
+from mmcadformer.annotation.coco_exchange import SHAPES
+from mmcadformer.annotation.files import write_json
+from mmcadformer.annotation.refcoco_writer import IMAGE_MODES
+from mmcadformer.annotation.review import SHOW
+from mmcadformer.annotation.sam import CHOICES, DTYPES
+from mmcadformer.annotation.sources.voc_xml import SPLIT_UNITS
+from mmcadformer.annotation.splits import RATIOS, SPLIT_METHODS
+
+PAGE = 'review.html'
+
+
+def parse_args(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    steps = parser.add_subparsers(dest='step', required=True, metavar='STEP')
+    _add_masks(steps.add_parser('masks', help='boxes to masks by SAM'))
+    _add_review(steps.add_parser('review', help='write the review page'))
+    _add_compare(steps.add_parser('compare', help='compare annotators'))
+    _add_export(steps.add_parser('export', help='flagged masks to COCO JSON'))
+    _add_build(steps.add_parser('build', help='write the dataset'))
+    return parser.parse_args(arguments)
+
+
+def _add_masks(parser):
+    _add_folder(parser, 'folder to work in; the same again goes on')
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        '--voc',
+        type=Path,
+        metavar='DIR',
+        help='XML files with <description>, as RSVG-HR and DIOR-RSVG have them',
+    )
+    source.add_argument(
+        '--refcoco',
+        type=Path,
+        metavar='DIR',
+        help='annotations of a RefCOCO layout, <root>/<name>',
+    )
+    source.add_argument(
+        '--json-lines',
+        type=Path,
+        metavar='FILE',
+        help='one object per line: image, box, expression, category',
+    )
+    parser.add_argument('--images', type=Path, metavar='DIR', help='image folder')
+    parser.add_argument(
+        '--split-dir', type=Path, metavar='DIR', help='train.txt, ... of --voc'
+    )
+    parser.add_argument(
+        '--split-unit',
+        choices=SPLIT_UNITS,
+        default='object',
+        help='what a line in them is (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--one-based', action='store_true', help='coordinates of --voc begin at 1'
+    )
+    parser.add_argument(
+        '--sam',
+        required=True,
+        metavar='CHECKPOINT',
+        help='folder, or name on the model hub such as facebook/sam-vit-huge',
+    )
+    parser.add_argument('--device', default='auto', help='(default: %(default)s)')
+    parser.add_argument(
+        '--dtype', choices=DTYPES, default='float32', help='of the image encoder'
+    )
+    parser.add_argument(
+        '--choose',
+        choices=CHOICES,
+        default='predicted_iou',
+        help="the best of SAM's three masks, or its single one (default: %(default)s)",
+    )
+    parser.add_argument(
+        '--boxes-per-pass', type=int, default=32, metavar='N', help='limits memory'
+    )
+    parser.add_argument(
+        '--skip-bad', action='store_true', help='leave out what cannot be used'
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='make masks of other settings again'
+    )
+    _add_rules(parser)
+    _add_quiet(parser)
+
+
+def _add_review(parser):
+    _add_folder(parser)
+    _add_decisions(parser)
+    parser.add_argument(
+        '--show',
+        choices=SHOW,
+        default='all',
+        help='which items (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--min-suspicion', type=float, default=0.0, metavar='S', help='0...1'
+    )
+    parser.add_argument('--out', type=Path, metavar='FILE', help='HTML file')
+    parser.add_argument('--annotator', default='', metavar='NAME')
+    parser.add_argument('--title', default='')
+    parser.add_argument(
+        '--crop-size', type=int, default=384, metavar='PX', help='of the pictures'
+    )
+    parser.add_argument(
+        '--items-per-file', type=int, default=1000, metavar='N', help='more: more files'
+    )
+    _add_rules(parser)
+    _add_quiet(parser)
+
+
+def _add_compare(parser):
+    _add_folder(parser)
+    parser.add_argument(
+        'reviews', type=Path, nargs='+', help='saved by the review page'
+    )
+    parser.add_argument('--out', type=Path, metavar='FILE', help='JSON report')
+
+
+def _add_export(parser):
+    _add_folder(parser)
+    parser.add_argument('out', type=Path, help='new folder')
+    _add_decisions(parser)
+    parser.add_argument(
+        '--min-suspicion',
+        type=float,
+        metavar='S',
+        help='export undecided masks from this suspicion on, too',
+    )
+    parser.add_argument(
+        '--shape',
+        choices=SHAPES,
+        default='polygon',
+        help='polygons have no holes; only CVAT reads rle (default: %(default)s)',
+    )
+    _add_rules(parser)
+
+
+def _add_build(parser):
+    _add_folder(parser)
+    parser.add_argument('root', type=Path, help='root folder of the data')
+    parser.add_argument('--name', required=True, help='name of the dataset')
+    _add_decisions(parser)
+    parser.add_argument(
+        '--undecided',
+        choices=UNDECIDED,
+        default='error',
+        help='what becomes of items without a decision (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--drop-unfixed', action='store_true', help='leave out what is still to fix'
+    )
+    parser.add_argument(
+        '--splits', choices=SPLIT_METHODS, default='stratified', help='(%(default)s)'
+    )
+    parser.add_argument(
+        '--ratios',
+        type=float,
+        nargs=3,
+        default=list(RATIOS.values()),
+        metavar=('TRAIN', 'VAL', 'TEST'),
+        help='default: 0.8 0.1 0.1',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the splits')
+    parser.add_argument(
+        '--shared-images', action='store_true', help='allow an image in two splits'
+    )
+    parser.add_argument(
+        '--rename',
+        nargs='+',
+        default=[],
+        metavar='OLD=NEW',
+        help='new names of categories',
+    )
+    parser.add_argument(
+        '--image-mode', choices=IMAGE_MODES, default='copy', help='(%(default)s)'
+    )
+    parser.add_argument('--refs-json', action='store_true', help='write refs.json, too')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace a dataset built before'
+    )
+
+
+def _add_folder(parser, text='folder that `masks` filled'):
+    parser.add_argument('folder', type=Path, help=text)
+
+
+def _add_rules(parser):
+    parser.add_argument(
+        '--rules', type=Path, metavar='FILE', help='JSON with changes to the flags'
+    )
+
+
+def _add_quiet(parser):
+    parser.add_argument('--quiet', action='store_true', help='show no progress bar')
+
+
+def _add_decisions(parser):
+    parser.add_argument(
+        '--apply-review',
+        type=Path,
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='saved by the review page, one or more per annotator',
+    )
+    parser.add_argument(
+        '--final',
+        type=Path,
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help="the panel's decisions, which overrule the others",
+    )
+    parser.add_argument(
+        '--majority',
+        action='store_true',
+        help='more than half decides; otherwise all who decided must agree',
+    )
+    parser.add_argument(
+        '--corrected',
+        type=Path,
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='COCO JSON with corrected masks',
+    )
+
+
+def make_masks(args):
+    bad = BadEntries(args.skip_bad)
+    items, images, source = _read_source(args, bad)
+    rules = _rules(args)
+    segmenter = SamBoxSegmenter(
+        args.sam, args.device, args.dtype, args.choose, args.boxes_per_pass
+    )
+    workspace = make_workspace(
+        args.folder,
+        items,
+        images,
+        source,
+        segmenter,
+        bad,
+        rules,
+        args.overwrite,
+        not args.quiet,
+    )
+    print(f'{len(workspace.items)} masks of {len(workspace.sizes)} images')
+    if workspace.skipped:
+        print(f'{len(workspace.skipped)} entries left out, see skipped.json')
+    page = args.folder / PAGE
+    files = write_review(
+        workspace, page, settle(workspace), rules=rules, progress=not args.quiet
+    )
+    _print_files('review page', files)
+
+
+def _read_source(args, bad):
+    """Items, their image folder, and what they were read from."""
+    if args.refcoco:
+        folder = args.refcoco.resolve()
+        items, images = load_refcoco_boxes(folder.parent, folder.name, bad)
+        return items, args.images or images, f'RefCOCO layout {folder.name}'
+    if args.images is None:
+        raise ValueError('--images is needed with --voc and --json-lines')
+    if args.voc:
+        items = load_voc_boxes(
+            args.voc, args.images, args.split_dir, args.split_unit, args.one_based, bad
+        )
+        return items, args.images, f'XML files of {args.voc.resolve().name}'
+    items = load_json_lines_boxes(args.json_lines, bad)
+    return items, args.images, f'JSON lines of {args.json_lines.name}'
+
+
+def make_review(args):
+    workspace, outcome, _ = _settle(args)
+    files = write_review(
+        workspace,
+        args.out or args.folder / PAGE,
+        outcome,
+        args.show,
+        args.min_suspicion,
+        args.annotator,
+        args.title,
+        _rules(args),
+        args.crop_size,
+        args.items_per_file,
+        not args.quiet,
+    )
+    _print_files('review page', files)
+
+
+def compare(args):
+    report = compare_reviews(
+        Workspace(args.folder), [read_review(path) for path in args.reviews]
+    )
+    for pair in report['agreement']:
+        facts = [f'{pair["items"]} items in common']
+        if pair['agreement'] is not None:
+            facts.append(f'{100 * pair["agreement"]:.1f} % agreement')
+        if pair['kappa'] is not None:
+            facts.append(f'kappa {pair["kappa"]:.2f}')
+        print(f'{" and ".join(pair["annotators"])}: {", ".join(facts)}')
+    print(f'{len(report["disputed"])} disputed items')
+    for item, votes in report['disputed'].items():
+        said = ', '.join(f'{vote["annotator"]} {vote["decision"]}' for vote in votes)
+        print(f'  {item}: {said}')
+    if args.out:
+        write_json(args.out, report)
+
+
+def export(args):
+    workspace, outcome, _ = _settle(args)
+    number = export_for_correction(
+        workspace, args.out, outcome, args.min_suspicion, args.shape, _rules(args)
+    )
+    print(f'{number} masks to correct: {args.out / "annotations.json"}, images/')
+
+
+def build(args):
+    workspace, outcome, reviews = _settle(args)
+    about = build_dataset(
+        workspace,
+        args.root,
+        args.name,
+        outcome,
+        reviews,
+        undecided=args.undecided,
+        drop_unfixed=args.drop_unfixed,
+        split_method=args.splits,
+        ratios=dict(zip(RATIOS, args.ratios, strict=True)),
+        seed=args.seed,
+        shared_images=args.shared_images,
+        rename=_renames(args.rename),
+        image_mode=args.image_mode,
+        refs_as_json=args.refs_json,
+        overwrite=args.overwrite,
+    )
+    print(format_table(about['table']))
+    print(f'\n{about["masks"]["corrected"]} masks corrected by hand, ', end='')
+    print(f'{len(about["left_out"])} entries left out')
+    print(f'written to {args.root / args.name}')
+
+
+def _settle(args):
+    """Workspace, where its items stand, and all reviews."""
+    workspace = Workspace(args.folder)
+    reviews = [read_review(path) for path in args.apply_review]
+    final = [read_review(path) for path in args.final]
+    corrected = read_corrections(workspace, args.corrected)
+    rule = 'majority' if args.majority else 'unanimous'
+    return workspace, settle(workspace, reviews, final, corrected, rule), reviews
+
+
+def _rules(args):
+    return read_rules(args.rules) if args.rules else RULES
+
+
+def _renames(pairs):
+    for pair in pairs:
+        if '=' not in pair:
+            raise ValueError(f'--rename needs OLD=NEW, got {pair!r}')
+    return dict(pair.split('=', 1) for pair in pairs)
+
+
+def _print_files(what, paths):
+    for path in paths:
+        print(f'{what}: {path} ({path.stat().st_size / 1e6:.1f} MB)')
+
+
+STEPS = dict(
+    masks=make_masks, review=make_review, compare=compare, export=export, build=build
+)
+
+
+def main():
+    args = parse_args()
+    try:
+        STEPS[args.step](args)
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+    main()
