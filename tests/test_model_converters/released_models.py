@@ -1,0 +1,623 @@
+"""The released networks as their descriptions have them, for comparison.
+
+Written from ``projects/cadformer/methods.md``: layers under their released names and
+in the released layouts (channels first for 1x1 convolutions, the official Swin
+Transformer, reshapes where they are used). Names in the receptive branch, the necks,
+FIANet's blocks, VGLVA and the Transformer decoders aren't public knowledge to us; the
+ones here are stand-ins, and the converter must not depend on them.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import BertConfig, BertModel
+
+
+class WindowAttention(nn.Module):
+    def __init__(self, dim, window, heads):
+        super().__init__()
+        self.heads = heads
+        self.relative_position_bias_table = nn.Parameter(
+            torch.randn((2 * window - 1) ** 2, heads)
+        )
+        axis = torch.arange(window)
+        y, x = (g.flatten() for g in torch.meshgrid(axis, axis, indexing='ij'))
+        rows = y[:, None] - y[None] + window - 1
+        columns = x[:, None] - x[None] + window - 1
+        self.register_buffer(
+            'relative_position_index', rows * (2 * window - 1) + columns
+        )
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x, mask):
+        windows, tokens, dim = x.shape
+        qkv = self.qkv(x).reshape(windows, tokens, 3, self.heads, dim // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(dim // self.heads)
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        scores = scores + bias.permute(2, 0, 1)
+        if mask is not None:
+            scores = scores.view(-1, len(mask), self.heads, tokens, tokens)
+            scores = (scores + mask[None, :, None]).view(-1, self.heads, tokens, tokens)
+        out = scores.softmax(dim=-1) @ v
+        return self.proj(out.transpose(1, 2).reshape(windows, tokens, dim))
+
+
+def partition(x, window):
+    b, h, w, c = x.shape
+    x = x.view(b, h // window, window, w // window, window, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, window**2, c)
+
+
+def merge(x, window, h, w):
+    x = x.view(-1, h // window, w // window, window, window, x.shape[-1])
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(len(x), h, w, -1)
+
+
+class SwinTransformerBlock(nn.Module):
+    def __init__(self, dim, heads, window, shift):
+        super().__init__()
+        self.window, self.shift = window, shift
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(dim, window, heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.ModuleDict(
+            dict(fc1=nn.Linear(dim, 4 * dim), fc2=nn.Linear(4 * dim, dim))
+        )
+
+    def forward(self, x, h, w):
+        window, shift = self.window, self.shift
+        y = self.norm1(x).view(len(x), h, w, -1)
+        y = F.pad(y, (0, 0, 0, -w % window, 0, -h % window))
+        height, width = y.shape[1:3]
+        mask = None
+        if shift:
+            y = torch.roll(y, (-shift, -shift), (1, 2))
+            regions = torch.zeros(1, height, width, 1)
+            cuts = (slice(0, -window), slice(-window, -shift), slice(-shift, None))
+            for i, rows in enumerate(cuts):
+                for j, columns in enumerate(cuts):
+                    regions[:, rows, columns] = 3 * i + j
+            parts = partition(regions, window)[..., 0]
+            mask = torch.where(parts[:, None] == parts[:, :, None], 0.0, -100.0)
+        y = merge(self.attn(partition(y, window), mask), window, height, width)
+        if shift:
+            y = torch.roll(y, (shift, shift), (1, 2))
+        x = x + y[:, :h, :w].reshape(x.shape)
+        return x + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(x))))
+
+
+class PatchMerging(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.norm = nn.LayerNorm(4 * dim)
+
+    def forward(self, x, h, w):
+        x = x.view(len(x), h, w, -1)
+        x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2))
+        order = ((0, 0), (1, 0), (0, 1), (1, 1))
+        x = torch.cat([x[:, i::2, j::2] for i, j in order], dim=-1)
+        return self.reduction(self.norm(x.flatten(1, 2)))
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, 4, stride=4)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, images):
+        x = self.proj(images)
+        return self.norm(x.flatten(2).transpose(1, 2)), x.shape[2], x.shape[3]
+
+
+def conv1d(inputs, outputs, norm=False):
+    layers = [nn.Conv1d(inputs, outputs, 1)]
+    return nn.Sequential(*layers, *([nn.InstanceNorm1d(outputs)] if norm else []))
+
+
+class SpatialImageLanguageAttention(nn.Module):
+    def __init__(self, dim, text):
+        super().__init__()
+        self.f_key = conv1d(text, dim)
+        self.f_query = conv1d(dim, dim, norm=True)
+        self.f_value = conv1d(text, dim)
+        self.W = conv1d(dim, dim, norm=True)
+
+    def forward(self, x, words, mask):
+        """x (B, HW, C), words (B, T, N), mask (B, 1, N)."""
+        q = self.f_query(x.transpose(1, 2)).transpose(1, 2)
+        k, v = self.f_key(words) * mask, self.f_value(words) * mask
+        scores = (q @ k) * q.shape[2] ** -0.5 + (1e4 * mask - 1e4)
+        out = scores.softmax(dim=-1) @ v.transpose(1, 2)
+        return self.W(out.transpose(1, 2)).transpose(1, 2)
+
+
+class PWAM(nn.Module):
+    def __init__(self, dim, text):
+        super().__init__()
+        self.vis_project = nn.Sequential(nn.Conv1d(dim, dim, 1), nn.GELU())
+        self.image_lang_att = SpatialImageLanguageAttention(dim, text)
+        self.project_mm = nn.Sequential(nn.Conv1d(dim, dim, 1), nn.GELU())
+
+    def forward(self, x, words, mask):
+        visual = self.vis_project(x.transpose(1, 2))
+        attended = self.image_lang_att(x, words, mask).transpose(1, 2)
+        return self.project_mm(visual * attended).transpose(1, 2)
+
+
+def gate(dim):
+    layers = (nn.Linear(dim, dim, bias=False), nn.ReLU())
+    return nn.Sequential(*layers, nn.Linear(dim, dim, bias=False), nn.Tanh())
+
+
+class ReceptiveStep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.small = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1))
+        self.large = nn.Sequential(
+            nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1),
+            nn.Conv2d(1, 1, 3, padding=1, bias=False), nn.BatchNorm2d(1),
+        )  # fmt: skip
+        self.same = nn.BatchNorm2d(1)
+
+    def forward(self, u):
+        return self.small(u) + self.large(u) + self.same(u)
+
+
+class ReceptiveBranch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = ReceptiveStep(), ReceptiveStep()
+
+    def forward(self, x, h, w):
+        u = x.mean(dim=2).view(len(x), 1, h, w)
+        weight = torch.sigmoid(self.second(torch.relu(self.first(u))))
+        return weight.view(len(x), h * w, 1) * x
+
+
+class LAVTStage(nn.Module):
+    """Blocks, fusion, gate and patch merging of one stage."""
+
+    def __init__(self, dim, text, depth, heads, window, last):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            SwinTransformerBlock(dim, heads, window, window // 2 * (i % 2))
+            for i in range(depth)
+        )
+        self.fusion = PWAM(dim, text)
+        self.res_gate = gate(dim)
+        self.build(dim, text)
+        self.downsample = None if last else PatchMerging(dim)
+
+    def build(self, dim, text):
+        pass
+
+    def forward(self, x, h, w, text):
+        for block in self.blocks:
+            x = block(x, h, w)
+        fused = self.fusion(x, *text['whole'])
+        return fused, self.update(x, fused, h, w, text)
+
+    def update(self, x, fused, h, w, text):
+        return x + self.res_gate(fused) * fused
+
+
+class RMSINStage(LAVTStage):
+    def build(self, dim, text):
+        self.receptive = ReceptiveBranch()
+        self.res_gate_v = gate(dim)
+
+    def update(self, x, fused, h, w, text):
+        r = self.receptive(x, h, w)
+        return x + self.res_gate(fused) * fused + self.res_gate_v(r) * r
+
+
+class ObjectPosition(nn.Module):
+    def __init__(self, dim, text):
+        super().__init__()
+        self.object_att = SpatialImageLanguageAttention(dim, text)
+        self.object_gate = gate(dim)
+        self.position_att = SpatialImageLanguageAttention(dim, text)
+        self.unused = nn.Linear(dim, dim)
+        self.conv = nn.Conv2d(2, 1, 3, padding=1, bias=False)
+
+    def forward(self, x, h, w, text):
+        o = self.object_att(x, *text['object'])
+        o = self.object_gate(o) * o
+        s = self.position_att(x, *text['position'])
+        maps = torch.stack([s.mean(dim=2), s.max(dim=2).values], dim=1)
+        maps = self.conv(maps.view(len(x), 2, h, w))
+        return o * torch.sigmoid(maps).view(len(x), h * w, 1)
+
+
+class FIANetStage(LAVTStage):
+    def build(self, dim, text):
+        self.opab = ObjectPosition(dim, text)
+        self.channel = nn.Sequential(
+            nn.Linear(dim, dim // 8), nn.ReLU(), nn.Linear(dim // 8, dim), nn.Sigmoid()
+        )
+
+    def update(self, x, fused, h, w, text):
+        b = self.opab(x, h, w, text)
+        c = self.channel(x.mean(dim=1, keepdim=True))
+        return x + c * (self.res_gate(fused) * fused + b)
+
+
+class VGLVA(nn.Module):
+    """Words attend to the stage's input, with the mask's defect."""
+
+    def __init__(self, dim, text):
+        super().__init__()
+        self.lang_project = nn.Sequential(nn.Conv1d(text, text, 1), nn.GELU())
+        self.f_key = conv1d(dim, text, norm=True)
+        self.f_query = conv1d(text, text)
+        self.f_value = conv1d(dim, text, norm=True)
+        self.W = conv1d(text, text, norm=True)
+        self.project_mm = nn.Sequential(nn.Conv1d(text, text, 1), nn.GELU())
+
+    def forward(self, words, x, additive):
+        """words (B, T, N), x (B, HW, C), additive mask (B, 1, N)."""
+        x = x.transpose(1, 2)
+        q = (self.f_query(words) * additive).transpose(1, 2)
+        scores = (q @ self.f_key(x)) * words.shape[1] ** -0.5
+        scores = scores + (1e4 * additive - 1e4).transpose(1, 2)
+        out = scores.softmax(dim=-1) @ self.f_value(x).transpose(1, 2)
+        out = self.W(out.transpose(1, 2))
+        return self.project_mm(out * self.lang_project(words))
+
+
+class CADFormerStage(LAVTStage):
+    """Builds a VGLVA for each stage's width and uses its own."""
+
+    widths = None
+    index = None
+
+    def build(self, dim, text):
+        self.receptive = ReceptiveBranch()
+        self.res_gate_v = gate(dim)
+        self.lang_fusions = nn.ModuleList(VGLVA(c, text) for c in self.widths)
+        self.lang_gates = nn.ModuleList(gate(text) for _ in self.widths)
+        self.lang_norms = nn.ModuleList(nn.LayerNorm(text) for _ in self.widths)
+
+    def forward(self, x, h, w, text):
+        words, mask = text['whole']
+        before = x
+        fused, onward = super().forward(x, h, w, text)
+        refined = self.lang_fusions[self.index](words, before, (1 - mask) * -10000.0)
+        refined = refined.transpose(1, 2)
+        refined = self.lang_gates[self.index](refined) * refined
+        text['whole'] = (words + refined.transpose(1, 2), mask)
+        return fused, onward
+
+
+class LinearBN(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.c = nn.Linear(inputs, outputs, bias=False)
+        self.bn = nn.BatchNorm1d(outputs)
+
+    def forward(self, x):
+        x = self.c(x)
+        return self.bn(x.flatten(0, 1)).reshape_as(x)
+
+
+class CrossScaleAttention(nn.Module):
+    def __init__(self, dim, grid):
+        super().__init__()
+        self.grid = grid
+        tokens = grid**2
+        every = tokens + math.ceil(grid / 2) ** 2 + math.ceil(grid / 3) ** 2
+        self.bn0 = nn.BatchNorm2d(dim)
+        self.down1 = nn.Conv2d(dim, dim, 3, 2, 1, groups=dim)
+        self.bn1 = nn.BatchNorm2d(dim)
+        self.down2 = nn.Conv2d(dim, dim, 5, 3, 2, groups=dim)
+        self.bn2 = nn.BatchNorm2d(dim)
+        self.qkv = LinearBN(dim, 1024)
+        self.parallel = nn.Sequential(
+            nn.Hardswish(), nn.Conv2d(512, 512, 3, padding=1, groups=512)
+        )
+        self.mix = nn.Linear(every, tokens)
+        self.proj = nn.Linear(512, dim)
+        self.bn3 = nn.BatchNorm2d(dim)
+        self.conv = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x):
+        b, grid = len(x), self.grid
+        x0 = self.bn0(x)
+        scales = (x0, self.bn1(self.down1(x0)), self.bn2(self.down2(x0)))
+        tokens = torch.cat([s.flatten(2) for s in scales], dim=2).transpose(1, 2)
+        every = tokens.shape[1]
+        q, k, v = self.qkv(tokens).view(b, every, 8, 128).split([32, 32, 64], dim=3)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        weights = (q @ k.transpose(2, 3) * 32**-0.5).softmax(dim=-1)
+        out = (weights @ v).transpose(1, 2).reshape(b, every, 512)
+        out = out.reshape(b, 512, every)  # no transpose: the defect
+        values = v[:, :, : grid**2].reshape(b, 512, grid, grid)  # likewise
+        out = self.mix(out) + self.parallel(values).flatten(2)
+        out = self.proj(out.transpose(1, 2)).transpose(1, 2).reshape(b, -1, grid, grid)
+        return self.conv(F.hardswish(self.bn3(out)))
+
+
+class ConvFeedForward(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(dim)
+        self.fc1 = nn.Conv2d(dim, 2 * dim, 1)
+        self.bn2 = nn.BatchNorm2d(2 * dim)
+        self.dw = nn.Conv2d(2 * dim, 2 * dim, 3, padding=1, groups=dim)
+        self.fc2 = nn.Conv2d(2 * dim, dim, 1)
+
+    def forward(self, x):
+        return self.fc2(F.relu6(self.dw(self.bn2(self.fc1(self.bn1(x))))))
+
+
+class CIMBlock(nn.Module):
+    def __init__(self, dim, grid):
+        super().__init__()
+        self.parts = [dim // 15 * share for share in (1, 2, 4, 8)]
+        self.attn1 = CrossScaleAttention(dim, grid)
+        self.intra = nn.ModuleList(ConvFeedForward(part) for part in self.parts)
+        self.attn2 = CrossScaleAttention(dim, grid)
+        self.ff = ConvFeedForward(dim)
+
+    def forward(self, x, text):
+        x = x + self.attn1(x)
+        parts = x.split(self.parts, dim=1)
+        parts = [p + ff(p) for p, ff in zip(parts, self.intra, strict=True)]
+        x = x + torch.cat(parts, dim=1)
+        x = x + self.attn2(x)
+        return x + self.ff(x)
+
+
+class TMEMBlock(nn.Module):
+    def __init__(self, dim, text):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = SpatialImageLanguageAttention(dim, text)
+        self.norm2 = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, 2 * dim)
+        self.fc2 = nn.Linear(2 * dim, dim)
+
+    def forward(self, x, text):
+        b, dim, h, w = x.shape
+        x = x.flatten(2).transpose(1, 2)
+        x = x + self.attn(self.norm1(x), *text)
+        x = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        return x.transpose(1, 2).reshape(b, dim, h, w)
+
+
+class ScaleAwareGate(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.local_embedding = nn.Conv2d(dim, dim, 1)
+        self.bn1 = nn.BatchNorm2d(dim)
+        self.global_embedding = nn.Conv2d(dim, dim, 1)
+        self.bn2 = nn.BatchNorm2d(dim)
+        self.global_act = nn.Conv2d(dim, dim, 1)
+        self.bn3 = nn.BatchNorm2d(dim)
+
+    def forward(self, x, s):
+        def up(z):
+            size = x.shape[2:]
+            return F.interpolate(z, size=size, mode='bilinear', align_corners=False)
+
+        switch = up(F.relu6(self.bn3(self.global_act(s)) + 3) / 6)
+        local = self.bn1(self.local_embedding(x))
+        return local * switch + up(self.bn2(self.global_embedding(s)))
+
+
+class Neck(nn.Module):
+    def __init__(self, widths, blocks):
+        super().__init__()
+        total, dim = sum(widths), sum(widths) // 4
+        self.widths = widths
+        self.down_channel = nn.Conv2d(total, dim, 1)
+        self.up_channel = nn.Conv2d(dim, total, 1)
+        self.block = nn.ModuleList(blocks)
+        self.bn = nn.BatchNorm2d(dim)
+        self.fusion = nn.ModuleList(ScaleAwareGate(c) for c in widths)
+
+    def forward(self, levels, text):
+        size = levels[-1].shape[2:]
+        x = torch.cat([F.adaptive_avg_pool2d(v, size) for v in levels], dim=1)
+        x = self.down_channel(x)
+        for block in self.block:
+            x = block(x, text)
+        parts = self.up_channel(self.bn(x)).split(self.widths, dim=1)
+        pairs = zip(self.fusion, levels, parts, strict=True)
+        return [unit(level, part) for unit, level, part in pairs]
+
+
+class LayerNormProxy(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x):
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class RountingFunction(nn.Module):  # spelt so in ARC's code
+    def __init__(self, dim):
+        super().__init__()
+        self.dwc = nn.Conv2d(dim, dim, 3, padding=1, groups=dim, bias=False)
+        self.norm = LayerNormProxy(dim)
+        self.fc_alpha = nn.Linear(dim, 1)
+        self.fc_theta = nn.Linear(dim, 1, bias=False)
+
+    def forward(self, x):
+        z = torch.relu(self.norm(self.dwc(x))).mean(dim=(2, 3))
+        angle = F.softsign(self.fc_theta(z)) * (40.0 / 180.0 * math.pi)
+        return torch.sigmoid(self.fc_alpha(z)), angle
+
+
+class AdaptiveRotatedConv2d(nn.Module):
+    """Rotation by grid_sample, one sample after the other."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.rounting_func = RountingFunction(dim)
+        self.weight = nn.Parameter(torch.randn(1, dim, dim, 3, 3) * 0.1)
+
+    def forward(self, x):
+        alphas, angles = self.rounting_func(x)
+        outs = []
+        for image, alpha, angle in zip(x, alphas, angles, strict=True):
+            c, s = torch.cos(angle), torch.sin(angle)
+            zero = torch.zeros_like(c)
+            turn = torch.stack([torch.cat([c, -s, zero]), torch.cat([s, c, zero])])
+            kernel = self.weight[0]
+            grid = F.affine_grid(turn[None], (1, 1, 3, 3), align_corners=True)
+            kernel = F.grid_sample(
+                kernel.flatten(0, 1)[None], grid, padding_mode='border',
+                align_corners=True,
+            ).view_as(kernel)  # fmt: skip
+            outs.append(F.conv2d(image[None], kernel * alpha, padding=1))
+        return torch.cat(outs)
+
+
+class TextDecoder(nn.Module):
+    """A Transformer decoder that keeps its template beside the copy that runs."""
+
+    def __init__(self, dim, heads, hidden):
+        super().__init__()
+        self.decoder_layer = nn.TransformerDecoderLayer(dim, heads, hidden)
+        self.transformer_decoder = nn.TransformerDecoder(self.decoder_layer, 1)
+
+    def forward(self, y, words):
+        sequence = y.flatten(2).permute(2, 0, 1)
+        out = self.transformer_decoder(sequence, words.permute(2, 0, 1))
+        return out.permute(1, 2, 0).reshape(y.shape)
+
+
+class SimpleDecoding(nn.Module):
+    def __init__(self, widths, hidden, rotated, heads=0, feed_forward=0):
+        super().__init__()
+        below = widths[3]
+        for name, width in ((4, widths[2]), (3, widths[1]), (2, widths[0])):
+            first = nn.Conv2d(below + width, hidden, 3, padding=1, bias=False)
+            second = nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)
+            self.add_module(f'conv1_{name}', first)
+            self.add_module(f'bn1_{name}', nn.BatchNorm2d(hidden))
+            second = AdaptiveRotatedConv2d(hidden) if rotated else second
+            self.add_module(f'conv2_{name}', second)
+            self.add_module(f'bn2_{name}', nn.BatchNorm2d(hidden))
+            below = hidden
+        self.readers = {}
+        if heads:
+            self.reader_4 = TextDecoder(hidden, heads, feed_forward)
+            self.reader_3 = TextDecoder(hidden, heads, feed_forward)
+            self.readers = {4: self.reader_4, 3: self.reader_3}
+        self.conv1_1 = nn.Conv2d(hidden, 2, 1)
+
+    def forward(self, levels, words):
+        x = levels[3]
+        for name in (4, 3, 2):
+            finer = levels[name - 2]
+            size = finer.shape[2:]
+            x = F.interpolate(x, size=size, mode='bilinear', align_corners=True)
+            x = torch.cat([x, finer], dim=1)
+            for i in (1, 2):
+                conv, norm = (getattr(self, f'{k}{i}_{name}') for k in ('conv', 'bn'))
+                x = torch.relu(norm(conv(x)))
+            if name in self.readers:
+                x = self.readers[name](x, words)
+        return self.conv1_1(x)
+
+
+class Backbone(nn.Module):
+    def __init__(self, stage, dim, text, depths, heads, window, neck):
+        super().__init__()
+        widths = [dim * 2**i for i in range(4)]
+        self.patch_embed = PatchEmbed(dim)
+        self.layers = nn.ModuleList()
+        for i, width in enumerate(widths):
+            stage.widths, stage.index = widths, i
+            layer = stage(width, text, depths[i], heads[i], window, last=i == 3)
+            layer.index = i
+            self.layers.append(layer)
+        for i, width in enumerate(widths):
+            self.add_module(f'norm{i}', nn.LayerNorm(width))
+        self.neck = neck
+
+    def forward(self, images, text):
+        x, h, w = self.patch_embed(images)
+        levels = []
+        for i, layer in enumerate(self.layers):
+            fused, x = layer(x, h, w, text)
+            fused = getattr(self, f'norm{i}')(fused)
+            levels.append(fused.transpose(1, 2).reshape(len(x), -1, h, w))
+            if layer.downsample is not None:
+                x = layer.downsample(x, h, w)
+                h, w = (h + 1) // 2, (w + 1) // 2
+        if self.neck is not None:
+            levels = self.neck(levels, text['whole'])
+        return levels
+
+
+class Released(nn.Module):
+    """Backbone, classifier and text encoder of one method.
+
+    Args:
+        method (str): 'lavt', 'rmsin', 'fianet' or 'cadformer'.
+        dim, depths, heads, window: Of the Swin Transformer.
+        bert (dict): BERT's sizes.
+        hidden (int): Width of the decoder.
+        grid (int): Side of the coarsest map, which RMSIN's neck fixes.
+        blocks (int): Of FIANet's neck.
+        reader (tuple): Heads and hidden width of CADFormer's decoder layers.
+    """
+
+    def __init__(
+        self, method, dim, depths, heads, window, bert, hidden, grid=15, blocks=3,
+        reader=(8, 2048),
+    ):  # fmt: skip
+        super().__init__()
+        self.method = method
+        config = BertConfig(**bert)
+        text, widths = config.hidden_size, [dim * 2**i for i in range(4)]
+        width = sum(widths) // 4
+        necks = {
+            'lavt': lambda: None,
+            'rmsin': lambda: Neck(widths, [CIMBlock(width, grid)]),
+            'fianet': lambda: Neck(
+                widths, [TMEMBlock(width, text) for _ in range(blocks)]
+            ),
+        }
+        necks['cadformer'] = necks['rmsin']
+        stages = dict(
+            lavt=LAVTStage, rmsin=RMSINStage, fianet=FIANetStage,
+            cadformer=CADFormerStage,
+        )  # fmt: skip
+        self.backbone = Backbone(
+            stages[method], dim, text, depths, heads, window, necks[method]()
+        )
+        self.classifier = SimpleDecoding(
+            widths,
+            hidden,
+            rotated=method in ('rmsin', 'cadformer'),
+            **(
+                dict(heads=reader[0], feed_forward=reader[1])
+                if method == 'cadformer'
+                else {}
+            ),
+        )
+        self.text_encoder = BertModel(config, add_pooling_layer=False)
+
+    def forward(self, images, ids, masks):
+        """Logits; masks (B, 3, N): whole expression, object, position."""
+        words = {}
+        for i, part in enumerate(('whole', 'object', 'position')):
+            mask = masks[:, i]
+            if self.method == 'cadformer':
+                features = self.text_encoder.embeddings(ids)
+            else:
+                features = self.text_encoder(ids, attention_mask=mask.long())[0]
+            words[part] = (features.transpose(1, 2), mask[:, None].to(features.dtype))
+        levels = self.backbone(images, words)
+        return self.classifier(levels, words['whole'][0])

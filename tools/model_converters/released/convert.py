@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a released state dict to ours, with an account of every key."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .layouts import LAYOUTS
+from .receptive import arrange_receptive
+from .units import Placement, Row, Unit, assign, split_units
+
+_DERIVED = re.compile(r'(position_ids|attn_mask)$')
+
+
+@dataclass
+class Report:
+    """What became of every released key, and what ours lacks.
+
+    Attributes:
+        placed (list[tuple[str, str, str]]): Released layer, our layer, and how it was
+            recognised: 'name', 'shape' or 'order'.
+        unused (list[tuple[str, str]]): Released layer and why it isn't needed.
+        unknown (list[str]): Released layers that nothing is known about.
+        missing (list[str]): Our tensors that got no value.
+        zeros (list[str]): Biases of ours that the released layer doesn't have.
+    """
+
+    placed: list[tuple[str, str, str]] = field(default_factory=list)
+    unused: list[tuple[str, str]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    zeros: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every released key is accounted for and ours are all filled."""
+        return not (self.unknown or self.missing)
+
+    def by_order(self) -> list[tuple[str, str]]:
+        """Layers told apart by nothing but their place in the file."""
+        return [(a, b) for a, b, how in self.placed if how == 'order']
+
+    def __str__(self) -> str:
+        lines = [f'used    {a} -> {b} [by {how}]' for a, b, how in self.placed]
+        lines += [f'unused  {name} ({why})' for name, why in self.unused]
+        lines += [f'zeros   {name} (no such bias in the file)' for name in self.zeros]
+        lines += [f'UNKNOWN {name}' for name in self.unknown]
+        lines += [f'MISSING {name}' for name in self.missing]
+        return '\n'.join(lines)
+
+    def summary(self) -> str:
+        """One line of counts."""
+        how = Counter(how for *_, how in self.placed)
+        return (
+            f'{len(self.placed)} layers used ({how["name"]} by name, '
+            f'{how["shape"]} by shape, {how["order"]} by order), '
+            f'{len(self.unused)} unused, {len(self.unknown)} unknown, '
+            f'{len(self.missing)} tensors missing'
+        )
+
+
+def convert(
+    state: dict[str, Tensor], method: str, target: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], Report]:
+    """Rename and reshape released weights.
+
+    Args:
+        state (dict[str, Tensor]): Released tensors by name.
+        method (str): One of the names in ``LAYOUTS``.
+        target (dict[str, Tensor]): State dict of our model; only names and shapes
+            are read, so it may be on PyTorch's meta device.
+
+    Returns:
+        tuple: Our state dict, and the report. Incomplete if the report says so.
+
+    Raises:
+        ValueError: If a tensor has another size than ours.
+    """
+    layout = LAYOUTS[method](target)
+    report = Report()
+    free = []
+    for unit in split_units(state):
+        tensors = {k: v for k, v in unit.tensors.items() if not _DERIVED.search(k)}
+        if len(tensors) < len(unit.tensors):
+            report.unused.append((unit.name, 'a table that the code makes anew'))
+        if tensors:
+            free.append(Unit(unit.name, unit.index, tensors))
+    placements = _by_rule(layout.rules, free)
+    free = _without(free, placements)
+    for scope, rows in layout.groups:
+        part = [u for u in free if re.match(scope, u.name)]
+        found = assign(rows, arrange_receptive(part))
+        free = _without(free, found)
+        placements += found
+    _sort_out_rest(free, placements, layout.unused, report)
+    return _fill(placements, target, report), report
+
+
+def _by_rule(rules: list[tuple[str, str]], units: list[Unit]) -> list[Placement]:
+    """Layers whose names are known for certain."""
+    placements = []
+    for unit in units:
+        for pattern, name in rules:
+            match = re.fullmatch(pattern, unit.name)
+            if match:
+                row = Row(match.expand(name), unit.kind, unit.shape)
+                placements.append(Placement(unit, row, 'name'))
+                break
+    return placements
+
+
+def _without(units: list[Unit], placements: list[Placement]) -> list[Unit]:
+    used = {p.unit.name for p in placements}
+    return [unit for unit in units if unit.name not in used]
+
+
+def _sort_out_rest(
+    free: list[Unit],
+    placements: list[Placement],
+    patterns: list[tuple[str, str]],
+    report: Report,
+) -> None:
+    """Layers without a row: known to be unused, registered twice, or unknown."""
+    owners = {
+        tensor.data_ptr(): p.unit.name
+        for p in placements
+        for tensor in p.unit.tensors.values()
+        if tensor.numel() and tensor.device.type != 'meta'
+    }
+    for unit in free:
+        reasons = [why for pattern, why in patterns if re.match(pattern, unit.name)]
+        twins = {owners.get(t.data_ptr()) for t in unit.tensors.values()}
+        if reasons:
+            report.unused.append((unit.name, reasons[0]))
+        elif len(twins) == 1 and None not in twins:
+            report.unused.append((unit.name, f'the same layer as {twins.pop()}'))
+        else:
+            report.unknown.append(unit.name)
+
+
+def _fill(
+    placements: list[Placement], target: dict[str, Tensor], report: Report
+) -> dict[str, Tensor]:
+    new: dict[str, Tensor] = {}
+    for placement in placements:
+        unit, name = placement.unit, placement.row.target
+        if name is None:
+            report.unused.append((unit.name, 'takes no part in the released result'))
+            continue
+        report.placed.append((unit.name, name, placement.how))
+        for leaf, tensor in unit.tensors.items():
+            key = f'{name}.{leaf}' if name else leaf
+            if key not in target:
+                report.unknown.append(f'{unit.name}.{leaf}')
+                continue
+            new[key] = _shaped(f'{unit.name}.{leaf}', tensor, key, target[key])
+    for key, tensor in target.items():
+        if key in new or key.endswith(('tokenizer_state', 'relative_position_index')):
+            continue
+        layer, _, leaf = key.rpartition('.')
+        if leaf == 'num_batches_tracked' and f'{layer}.weight' in new:
+            new[key] = torch.tensor(0)
+        elif leaf == 'bias' and f'{layer}.weight' in new:
+            report.zeros.append(key)
+            new[key] = torch.zeros(tensor.shape)
+        else:
+            report.missing.append(key)
+    return new
+
+
+def _shaped(name: str, tensor: Tensor, key: str, like: Tensor) -> Tensor:
+    """Give a tensor our shape; patch merging also reads its channels in our order."""
+    if tensor.numel() != like.numel():
+        raise ValueError(
+            f'{name} {tuple(tensor.shape)} does not fit {key} {tuple(like.shape)}: '
+            'give the config of the size that the weights were trained with'
+        )
+    if '.downsample.' in key:
+        tensor = _reorder_merged_channels(tensor)
+    return tensor.reshape(like.shape).clone()
+
+
+def _reorder_merged_channels(tensor: Tensor) -> Tensor:
+    """From the official patch merging's order of channels to MMSegmentation's.
+
+    The official one concatenates the neighbours (0, 0), (1, 0), (0, 1), (1, 1) as
+    (row, column), each with all its channels; MMSegmentation unfolds, so that for
+    each channel the neighbours follow in the order of the rows.
+
+    Args:
+        tensor (Tensor): (..., 4 * C).
+
+    Returns:
+        Tensor: (..., 4 * C).
+    """
+    neighbours = tensor.unflatten(-1, (2, 2, -1))  # (..., column, row, C)
+    return neighbours.transpose(-3, -2).flatten(-3, -2).transpose(-2, -1).flatten(-2)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers of a state dict, and the assignment of released layers to ours."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """A layer with its tensors.
+
+    Attributes:
+        name (str): Its name in the state dict.
+        index (int): Its place among the layers of the file.
+        tensors (dict[str, Tensor]): By their names in the layer.
+    """
+
+    name: str
+    index: int
+    tensors: dict[str, Tensor] = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        """'bn', 'ln', 'linear', 'conv', or 'other'."""
+        weight = self.tensors.get('weight')
+        if 'running_mean' in self.tensors:
+            return 'bn'
+        if weight is None:
+            return 'other'
+        return {1: 'ln', 2: 'linear'}.get(weight.dim(), 'conv')
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight; a 1x1 convolution's is that of a linear layer."""
+        weight = self.tensors.get('weight', next(iter(self.tensors.values())))
+        shape = tuple(weight.shape)
+        if len(shape) > 2 and set(shape[2:]) == {1}:
+            shape = shape[:2]
+        return shape
+
+
+def split_units(state: dict[str, Tensor]) -> list[Unit]:
+    """Group the tensors of a state dict by layer, in the order of the file."""
+    grouped: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in state.items():
+        unit, _, leaf = name.rpartition('.')
+        grouped[unit][leaf] = tensor
+    return [Unit(name, i, tensors) for i, (name, tensors) in enumerate(grouped.items())]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer that the released network has.
+
+    Attributes:
+        target (str, optional): Our layer; None if it takes no part in the result.
+        kind (str): Its :attr:`Unit.kind`; 'any' for 'linear' or 'conv'.
+        shape (tuple[int, ...]): Its :attr:`Unit.shape`.
+        hints (tuple[str, ...]): Regular expressions for its name, the surest first.
+        after (str, optional): Our layer whose released layer this one follows, which
+            tells layers of one shape apart where names don't.
+    """
+
+    target: str | None
+    kind: str
+    shape: tuple[int, ...]
+    hints: tuple[str, ...] = ()
+    after: str | None = None
+
+    def fits(self, unit: Unit) -> bool:
+        """Whether a layer has this kind and shape."""
+        kinds = ('linear', 'conv') if self.kind == 'any' else (self.kind,)
+        return unit.kind in kinds and unit.shape == self.shape
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A released layer and its row.
+
+    Attributes:
+        unit (Unit): The released layer.
+        row (Row): What it is.
+        how (str): 'name', 'shape' (the only one of its kind and shape) or 'order'
+            (the first of several of one shape, and so on).
+    """
+
+    unit: Unit
+    row: Row
+    how: str
+
+
+def assign(rows: Sequence[Row], units: Sequence[Unit]) -> list[Placement]:
+    """Find the layer of each row: by name, else by shape, else by order.
+
+    Rows that can't be decided stay out, and so do layers of no row.
+
+    Args:
+        rows (Sequence[Row]): In the order in which the network registers them.
+        units (Sequence[Unit]): Candidates.
+
+    Returns:
+        list[Placement]: At most one for each row and each layer.
+    """
+    pending, free = list(rows), list(units)
+    placed: list[Placement] = []
+    depth = max((len(row.hints) for row in rows), default=0)
+    for level in (*range(depth), None):
+        for hint, group in _groups(pending, level):
+            group = _in_file_order(group, placed)
+            found = [u for u in free if group[0].fits(u) and _matches(u.name, hint)]
+            if len(found) != len(group):
+                continue
+            how = 'order' if len(group) > 1 else 'shape' if hint is None else 'name'
+            for row, unit in zip(group, found, strict=True):
+                placed.append(Placement(unit, row, how))
+                pending.remove(row)
+                free.remove(unit)
+    return placed
+
+
+def _groups(
+    rows: Iterable[Row], level: int | None
+) -> list[tuple[str | None, list[Row]]]:
+    """Rows that names don't tell apart at this level, norms last."""
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        if level is None:
+            groups[None, row.kind, row.shape].append(row)
+        elif level < len(row.hints):
+            groups[row.hints[level], row.kind, row.shape].append(row)
+    ordered = sorted(groups.items(), key=lambda item: item[0][1] in ('bn', 'ln'))
+    return [(key[0], group) for key, group in ordered]
+
+
+def _in_file_order(group: list[Row], placed: list[Placement]) -> list[Row]:
+    """Sort rows by the place of the layer that they follow, if all follow one."""
+    place = {p.row.target: p.unit.index for p in placed}
+    if all(row.after in place for row in group):
+        return sorted(group, key=lambda row: place[row.after])
+    return group
+
+
+def _matches(name: str, hint: str | None) -> bool:
+    return hint is None or re.search(hint, name) is not None
