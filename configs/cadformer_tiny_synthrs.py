@@ -1,11 +1,11 @@
-# The quickstart: everything from scratch, minutes on two CPU cores.
+# The quickstart: BERT, Swin and all else from scratch, minutes on two CPU cores.
 _base_ = [
     './_base_/models/cadformer_tiny.py',
     './_base_/datasets/synthrs.py',
     './_base_/schedules/poly_40e.py',
     './_base_/default_runtime.py',
 ]
-_resize = dict(type='Resize', scale=(96, 96), keep_ratio=False)
+_resize = dict(type='Resize', scale=(64, 64), keep_ratio=False)
 _train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='ChooseExpression', mode='random'),
@@ -21,23 +21,24 @@ _test_pipeline = [
     dict(type='PackReferringInputs'),
 ]
 train_dataloader = dict(
-    batch_size=16, num_workers=1, dataset=dict(pipeline=_train_pipeline)
+    batch_size=32, num_workers=1, dataset=dict(pipeline=_train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=16, num_workers=1, dataset=dict(pipeline=_test_pipeline)
+    batch_size=32, num_workers=1, dataset=dict(pipeline=_test_pipeline)
 )
 test_dataloader = dict(
-    batch_size=16, num_workers=1, dataset=dict(pipeline=_test_pipeline)
+    batch_size=32, num_workers=1, dataset=dict(pipeline=_test_pipeline)
 )
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
-max_epochs = 3
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(
         type='PolyLR',
         power=0.9,
         end=max_epochs,
         by_epoch=True,
         convert_to_iter_based=True,
-    )
+    ),
 ]

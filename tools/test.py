@@ -14,7 +14,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcadformer.apis import load_checkpoint
-from mmcadformer.engine import check_data_roots, prepare_cpu_processes
+from mmcadformer.engine import (
+    check_data_roots,
+    override_data,
+    prepare_cpu_processes,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +49,12 @@ def parse_args() -> argparse.Namespace:
         default=1,
         metavar='N',
         help='with --show-dir: every n-th expression',
+    )
+    parser.add_argument(
+        '--data-root', metavar='FOLDER', help='root folder of all data sets'
+    )
+    parser.add_argument(
+        '--data-name', metavar='NAME', help='name of the data sets below the root'
     )
     parser.add_argument(
         '--cfg-options',
@@ -79,6 +89,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    override_data(cfg, args.data_root, args.data_name)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -16,6 +16,7 @@ from mmcadformer.engine import (
     check_data_roots,
     enable_amp,
     find_resume_checkpoint,
+    override_data,
     prepare_cpu_processes,
 )
 
@@ -45,6 +46,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, help='seed of every random number')
     parser.add_argument(
         '--tensorboard', action='store_true', help='write logs for TensorBoard too'
+    )
+    parser.add_argument(
+        '--data-root', metavar='FOLDER', help='root folder of all data sets'
+    )
+    parser.add_argument(
+        '--data-name', metavar='NAME', help='name of the data sets below the root'
     )
     parser.add_argument(
         '--cfg-options',
@@ -79,6 +86,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
+    override_data(cfg, args.data_root, args.data_name)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -13,6 +13,7 @@ from .run_setup import (
     check_data_roots,
     enable_amp,
     find_resume_checkpoint,
+    override_data,
     prepare_cpu_processes,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     'check_data_roots',
     'enable_amp',
     'find_resume_checkpoint',
+    'override_data',
     'prepare_cpu_processes',
 ]

@@ -87,6 +87,23 @@ def check_data_roots(cfg: Config, splits: Iterable[str]) -> None:
                 )
 
 
+def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
+    """Points the training, validation and test sets to other data.
+
+    Args:
+        cfg: Changed in place.
+        data_root: Root folder of the data; None keeps the config's.
+        name: Name of the dataset below the root; None keeps the config's.
+    """
+    changes = dict(data_root=data_root, name=name)
+    changes = {key: value for key, value in changes.items() if value is not None}
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is not None:
+            for _, dataset in _leaf_datasets(loader['dataset'], ''):
+                dataset.update(changes)
+
+
 def find_resume_checkpoint(work_dir: str | Path) -> Path | None:
     """Finds the newest checkpoint that was written to its end.
 

@@ -76,7 +76,7 @@ def decode(segmentation, height, width):
     return mask_utils.decode(segmentation).astype(bool)
 
 
-@pytest.fixture(scope='module', params=['easy', 'normal', 'hard'])
+@pytest.fixture(scope='module', params=['starter', 'easy', 'normal', 'hard'])
 def dataset(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     generate_synthrs(root, COUNTS, difficulty=request.param, progress=False)

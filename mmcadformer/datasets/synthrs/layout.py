@@ -48,6 +48,18 @@ class Difficulty:
 
 
 DIFFICULTIES = {
+    # For the quickstart: what a tiny model can learn from scratch in minutes.
+    'starter': Difficulty(
+        main=(3, 4),
+        others=(1, 2),
+        other_categories=2,
+        size=(0.26, 0.36),
+        clutter=(0, 6),
+        complexity=1,
+        weights=dict(
+            category=0.5, position=6, size=2, color=3, relation=0.3, combination=0.3
+        ),
+    ),
     'easy': Difficulty(
         main=(3, 5),
         others=(1, 2),

@@ -53,8 +53,8 @@ def generate_synthrs(
         image_size (int): Side of the square images in pixels, at least 64.
         seed (int): Seed; splits and scenes have seeds of their own made
             from it.
-        difficulty (str | Difficulty): 'easy', 'normal', 'hard' or settings
-            of your own.
+        difficulty (str | Difficulty): 'starter', 'easy', 'normal', 'hard' or
+            settings of your own.
         num_workers (int): Processes; 0 generates in this one.
         progress (bool): Whether to show a progress bar.
         max_refs (int): Most objects of a scene that get expressions.

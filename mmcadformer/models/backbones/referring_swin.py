@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..layers import fuse_window_attention
+from ..layers.position import sine_position_embedding
 
 
 class FirstStage(NamedTuple):
@@ -113,6 +114,12 @@ class ReferringSwin(SwinTransformer):
                 '--cfg-options model.backbone.init_cfg.checkpoint=PATH, or train from '
                 'scratch with model.backbone.init_cfg=None'
             ) from error
+        if self.use_abs_pos_embed and self.init_cfg is None:
+            # Small random embeddings, as the host has them, take a model from
+            # scratch far longer to tell left from right.
+            self.absolute_pos_embed.data = sine_position_embedding(
+                *self._position_grid, self.num_features[0]
+            )
         for fusion in self.fusions:
             fusion.init_weights()
 

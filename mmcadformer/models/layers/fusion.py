@@ -40,15 +40,18 @@ class StageFusion(BaseModule):
     needs_stage_input = False
 
     def init_weights(self) -> None:
-        """Give every layer PyTorch's default start.
+        """Keep the variance from layer to layer (normal, 1 / fan-in).
 
         Swin's own initialisation would set all linear layers of the backbone to
-        truncated normal 0.02. Here they stand for 1x1 convolutions, and gates that
-        start that small would starve a decoder that reads gated features.
+        truncated normal 0.02. A feature that passes projections, a product and a
+        gate then arrives a thousand times too small, and a decoder that reads gated
+        features starts with next to nothing.
         """
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
-                module.reset_parameters()
+                nn.init.kaiming_normal_(module.weight, nonlinearity='linear')
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     @abstractmethod
     def forward(

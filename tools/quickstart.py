@@ -1,0 +1,210 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""From nothing to a trained CADFormer: draw SynthRS, train, test, show.
+
+Runs the very commands that a user would, one after the other, and prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from mmcadformer.apis import init_model
+from mmcadformer.datasets.synthrs import generate_synthrs
+
+REPO = Path(__file__).resolve().parents[1]
+CONFIG = 'configs/cadformer_tiny_synthrs.py'
+SCENES = dict(train=1500, val=60, test=150)
+METRICS = ('mIoU', 'oIoU', 'Pr@0.5')
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/quickstart',
+        help='folder for data, logs, checkpoints and pictures (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--epochs', type=int, help="training epochs (default: the config's)"
+    )
+    parser.add_argument(
+        '--train-scenes',
+        type=int,
+        default=SCENES['train'],
+        help='number of training scenes to draw (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--test-scenes',
+        type=int,
+        default=SCENES['test'],
+        help='number of test scenes to draw (default: %(default)s)',
+    )
+    return parser.parse_args()
+
+
+def run(*command: str) -> None:
+    """Prints a command and runs it from the repository's root.
+
+    Raises:
+        SystemExit: If it fails, with its exit code.
+    """
+    print(f'\n$ python {shlex.join(command)}', flush=True)
+    code = subprocess.run([sys.executable, *command], cwd=REPO).returncode
+    if code:
+        sys.exit(f'quickstart.py: the command above failed with exit code {code}')
+
+
+def draw_scenes(data_root: Path, scenes: dict[str, int]) -> None:
+    """Writes SynthRS, unless the same scenes are there already."""
+    print(f'Drawing {sum(scenes.values())} scenes into {data_root}', flush=True)
+    generate_synthrs(
+        data_root,
+        num_scenes=scenes,
+        image_size=128,
+        seed=0,
+        difficulty='easy',
+        num_workers=2,
+        overwrite=True,
+    )
+
+
+def save_untrained(path: Path) -> None:
+    """Writes a checkpoint of random weights, the starting point to compare with."""
+    torch.manual_seed(0)
+    model = init_model(REPO / CONFIG, device='cpu')
+    model.init_weights()
+    torch.save(dict(state_dict=model.state_dict()), path)
+
+
+def test(name: str, checkpoint: Path, args: list[str], work_dir: Path) -> dict:
+    """Tests a checkpoint with ``tools/test.py``.
+
+    Args:
+        name: Of the row in the table, and of the result file.
+        checkpoint: Weights.
+        args: Further arguments of the tool.
+        work_dir: Folder for logs and results.
+
+    Returns:
+        Metrics by name.
+    """
+    out = work_dir / f'{name}.jsonl'
+    run(
+        'tools/test.py',
+        CONFIG,
+        str(checkpoint),
+        '--work-dir',
+        str(work_dir / 'test'),
+        '--out',
+        str(out),
+        *args,
+    )
+    return json.loads(out.with_suffix('.metrics.json').read_text())['metrics']
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The checkpoint with the best validation oIoU."""
+    return max(folder.glob('best_oIoU_*.pth'), key=lambda path: path.stat().st_mtime)
+
+
+def print_table(rows: dict[str, dict]) -> None:
+    """Prints metrics in percent, a row per variant."""
+    width = max(map(len, rows))
+    print('\nHeld-out test scenes'.ljust(width + 3), *(m.rjust(8) for m in METRICS))
+    for name, metrics in rows.items():
+        values = (f'{metrics[metric]:8.2f}' for metric in METRICS)
+        print(' ', name.ljust(width), *values)
+
+
+def print_next_steps(work_dir: Path, checkpoint: Path, pictures: Path) -> None:
+    """Says where things are and how to go on."""
+    shown = sorted(pictures.rglob('*.png'))
+    image = next((work_dir / 'data/images/synthrs/JPEGImages').iterdir())
+    print(f"""
+Pictures (image, prediction, truth): {len(shown)} in {pictures}, such as
+{chr(10).join(f'  {path}' for path in shown[:4])}
+
+Go on (first: source .venv/bin/activate)
+  Ask it something yourself:
+    python tools/infer.py {image} "the largest tennis court" \\
+        --config {CONFIG} --checkpoint {checkpoint} --out-dir {work_dir / 'infer'}
+  Full size, on a GPU:
+    python tools/dataset_converters/synthrs.py data --image-size 480 --difficulty normal
+    python tools/train.py configs/cadformer_swinb_synthrs.py --amp
+  RRSIS-HR or RRSIS-D, downloaded to data/ (see docs/datasets.md):
+    python tools/train.py configs/cadformer_swinb_rrsishr.py --amp
+  Your own data in the RefCOCO layout:
+    python tools/train.py configs/cadformer_tiny_refcoco.py --cfg-options \\
+        data_root=YOUR_FOLDER name=YOUR_NAME""")
+
+
+def main() -> None:
+    """Runs the quickstart."""
+    args = parse_args()
+    begin = time.time()
+    work_dir = (REPO / args.work_dir).resolve()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    data_root, pictures = work_dir / 'data', work_dir / 'pictures'
+    draw_scenes(
+        data_root, dict(SCENES, train=args.train_scenes, test=args.test_scenes)
+    )
+    roots = [
+        f'{split}_dataloader.dataset.data_root={data_root}'
+        for split in ('train', 'val', 'test')
+    ]
+    epochs = []
+    if args.epochs:
+        epochs = [
+            f'train_cfg.max_epochs={args.epochs}',
+            f'param_scheduler.1.end={args.epochs}',
+        ]
+    train_dir = work_dir / 'train'
+    run(
+        'tools/train.py',
+        CONFIG,
+        '--work-dir',
+        str(train_dir),
+        '--cfg-options',
+        *roots,
+        *epochs,
+    )
+    untrained = work_dir / 'untrained.pth'
+    save_untrained(untrained)
+    trained = best_checkpoint(train_dir)
+    options = ['--cfg-options', roots[-1]]
+    rows = {
+        'untrained': test('untrained', untrained, options, work_dir),
+        'trained': test(
+            'trained',
+            trained,
+            ['--show-dir', str(pictures), '--show-interval', '25', *options],
+            work_dir,
+        ),
+        'trained, expressions shuffled': test(
+            'shuffled',
+            trained,
+            [*options, 'test_dataloader.dataset.shuffle_expressions=True'],
+            work_dir,
+        ),
+    }
+    print_table(rows)
+    print(
+        '\n"Shuffled" gives every object the sentence of another object in its scene: '
+        '\na model that reads the sentence must fail there.'
+    )
+    print_next_steps(work_dir, trained, pictures)
+    print(f'\nDone in {(time.time() - begin) / 60:.1f} minutes.')
+
+
+if __name__ == '__main__':
+    main()
