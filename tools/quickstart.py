@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -22,8 +23,15 @@ from mmcadformer.datasets.synthrs import generate_synthrs
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/cadformer_tiny_synthrs.py'
-SCENES = dict(train=1500, val=60, test=150)
+SCENES = dict(train=2500, val=50, test=150)
 METRICS = ('mIoU', 'oIoU', 'Pr@0.5')
+# Keeps glibc from giving large blocks back to the system at every step: training on
+# CPUs is a fifth faster. Other allocators ignore it.
+KEEP_MEMORY = dict(
+    MALLOC_MMAP_THRESHOLD_='1073741824',
+    MALLOC_TRIM_THRESHOLD_='4294967296',
+    MALLOC_TOP_PAD_='268435456',
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,7 +67,10 @@ def run(*command: str) -> None:
         SystemExit: If it fails, with its exit code.
     """
     print(f'\n$ python {shlex.join(command)}', flush=True)
-    code = subprocess.run([sys.executable, *command], cwd=REPO).returncode
+    environment = {**KEEP_MEMORY, **os.environ}
+    code = subprocess.run(
+        [sys.executable, *command], cwd=REPO, env=environment
+    ).returncode
     if code:
         sys.exit(f'quickstart.py: the command above failed with exit code {code}')
 
@@ -70,9 +81,9 @@ def draw_scenes(data_root: Path, scenes: dict[str, int]) -> None:
     generate_synthrs(
         data_root,
         num_scenes=scenes,
-        image_size=128,
+        image_size=96,
         seed=0,
-        difficulty='easy',
+        difficulty='starter',
         num_workers=2,
         overwrite=True,
     )
@@ -144,8 +155,8 @@ Go on (first: source .venv/bin/activate)
   RRSIS-HR or RRSIS-D, downloaded to data/ (see docs/datasets.md):
     python tools/train.py configs/cadformer_swinb_rrsishr.py --amp
   Your own data in the RefCOCO layout:
-    python tools/train.py configs/cadformer_tiny_refcoco.py --cfg-options \\
-        data_root=YOUR_FOLDER name=YOUR_NAME""")
+    python tools/train.py configs/cadformer_tiny_refcoco.py \\
+        --data-root YOUR_FOLDER --data-name YOUR_NAME""")
 
 
 def main() -> None:
@@ -155,16 +166,12 @@ def main() -> None:
     work_dir = (REPO / args.work_dir).resolve()
     work_dir.mkdir(parents=True, exist_ok=True)
     data_root, pictures = work_dir / 'data', work_dir / 'pictures'
-    draw_scenes(
-        data_root, dict(SCENES, train=args.train_scenes, test=args.test_scenes)
-    )
-    roots = [
-        f'{split}_dataloader.dataset.data_root={data_root}'
-        for split in ('train', 'val', 'test')
-    ]
+    draw_scenes(data_root, dict(SCENES, train=args.train_scenes, test=args.test_scenes))
+    data = ['--data-root', str(data_root)]
     epochs = []
     if args.epochs:
         epochs = [
+            '--cfg-options',
             f'train_cfg.max_epochs={args.epochs}',
             f'param_scheduler.1.end={args.epochs}',
         ]
@@ -174,26 +181,28 @@ def main() -> None:
         CONFIG,
         '--work-dir',
         str(train_dir),
-        '--cfg-options',
-        *roots,
+        *data,
         *epochs,
     )
     untrained = work_dir / 'untrained.pth'
     save_untrained(untrained)
     trained = best_checkpoint(train_dir)
-    options = ['--cfg-options', roots[-1]]
     rows = {
-        'untrained': test('untrained', untrained, options, work_dir),
+        'untrained': test('untrained', untrained, data, work_dir),
         'trained': test(
             'trained',
             trained,
-            ['--show-dir', str(pictures), '--show-interval', '25', *options],
+            ['--show-dir', str(pictures), '--show-interval', '25', *data],
             work_dir,
         ),
         'trained, expressions shuffled': test(
             'shuffled',
             trained,
-            [*options, 'test_dataloader.dataset.shuffle_expressions=True'],
+            [
+                *data,
+                '--cfg-options',
+                'test_dataloader.dataset.shuffle_expressions=True',
+            ],
             work_dir,
         ),
     }
