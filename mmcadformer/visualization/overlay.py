@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-from .text import draw_text_strip
+from .text import LegendEntry, draw_text_strip
 
 Color = tuple[int, int, int]
+# Title, prediction, truth.
+Panel = tuple[str, np.ndarray | None, np.ndarray | None]
 
 # Orange and sky blue stay apart for every common form of colour blindness.
 PRED_COLOR: Color = (255, 140, 0)
@@ -114,19 +118,59 @@ def draw_referring_panels(
         panels.append(('prediction', pred, None))
     if truth is not None:
         panels.append(('truth', None, truth))
+    legend = _numbers(pred, truth, None)
+    return draw_titled_panels(
+        image, panels, expression, legend, alpha=alpha, min_width=min_width
+    )
+
+
+def draw_titled_panels(
+    image: np.ndarray,
+    panels: Sequence[Panel],
+    text: str,
+    legend: Sequence[LegendEntry] = (),
+    *,
+    alpha: float = 0.45,
+    min_width: int = 320,
+) -> np.ndarray:
+    """Draws the image side by side with various masks, above a text.
+
+    Args:
+        image, alpha, min_width: As in :func:`draw_referring_panels`.
+        panels: Title, prediction and truth of each; either mask may be None.
+        text: Below the panels.
+        legend: Below the text, see :func:`draw_text_strip`.
+
+    Returns:
+        RGB uint8.
+
+    Raises:
+        ValueError: If the image or a mask has the wrong shape or type.
+    """
     columns = []
-    for title, pred_mask, truth_mask in panels:
-        picture = _tinted(
-            image, pred_mask, truth_mask, alpha, min_width, PRED_COLOR, TRUTH_COLOR
-        )
+    for title, pred, truth in panels:
+        picture = _tinted(image, pred, truth, alpha, min_width, PRED_COLOR, TRUTH_COLOR)
         columns.append(np.concatenate([_strip(picture.shape[1], title, []), picture]))
+    columns = _pad_on_top(columns)
     gap = np.full((columns[0].shape[0], 4, 3), 255, np.uint8)
     row = [part for column in columns for part in (gap, column)][1:]
     top = np.concatenate(row, axis=1)
-    numbers = _numbers(pred, truth, None)
     font_size = _font_size(columns[0].shape[1])
-    bottom = draw_text_strip(top.shape[1], expression, numbers, font_size)
+    bottom = draw_text_strip(top.shape[1], text, legend, font_size)
     return np.concatenate([top, bottom])
+
+
+def _pad_on_top(columns: list[np.ndarray]) -> list[np.ndarray]:
+    """Pictures of one height; titles may take several lines."""
+    height = max(len(column) for column in columns)
+    return [
+        np.pad(
+            column,
+            ((height - len(column), 0), (0, 0), (0, 0)),
+            constant_values=255,
+        )
+        for column in columns
+    ]
 
 
 def _numbers(

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model costs: parameters, operations, time."""
+
+from .cost import analyse, parameter_summary, sum_parts
+from .flops import CONVENTION, count_flops
+from .latency import Latency, compare_latency
+from .module_tree import Node, build_tree, explain
+
+__all__ = [
+    'CONVENTION',
+    'Latency',
+    'Node',
+    'analyse',
+    'build_tree',
+    'compare_latency',
+    'count_flops',
+    'explain',
+    'parameter_summary',
+    'sum_parts',
+]
