@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmcadformer.models import (
     FIAM,
     PWAM,
+    SMGAM,
     GuidedMultiScaleNeck,
     ReferringDecodeHead,
     ReferringSwin,
@@ -89,6 +90,34 @@ def test_pwam_with_the_gated_feature_to_the_decoder(features):
     out = fusion(visual, SIZE, text, mask)
     aligned = align(fusion.align, visual, text, mask)
     torch.testing.assert_close(out.to_decoder, gate(fusion.gate, aligned))
+
+
+def test_smgam_with_its_gate_behind_the_decoder(features):
+    visual, text, mask = features
+    fusion = SMGAM(VISUAL, TEXT, gated_to_decoder=False)
+    out = fusion(visual, SIZE, text, mask)
+    aligned = fusion.lgvla.align(visual, text, mask)
+    torch.testing.assert_close(out.to_decoder, aligned)
+    onward = visual + gate(fusion.lgvla.gate, aligned)
+    torch.testing.assert_close(out.to_next_stage, onward)
+    last = SMGAM(VISUAL, TEXT, gated_to_decoder=False, visual_used_later=False)
+    names = [name for name, _ in last.named_parameters()]
+    assert any('vglva.gate' in name for name in names)
+    assert not any('lgvla.gate' in name for name in names)
+
+
+def test_smgam_without_gates(features):
+    visual, text, mask = features
+    fusion = SMGAM(VISUAL, TEXT, gate=False)
+    out = fusion(visual, SIZE, text, mask)
+    assert not any('gate' in name for name, _ in fusion.named_parameters())
+    aligned = fusion.lgvla.align(visual, text, mask)
+    torch.testing.assert_close(out.to_decoder, aligned)
+    torch.testing.assert_close(out.to_next_stage, visual + aligned)
+    words = fusion.vglva.text_proj(text)
+    words = words * fusion.vglva.attention(words, visual)
+    words = fusion.vglva.out_proj(words) * mask.unsqueeze(2)
+    torch.testing.assert_close(out.text, text + words)
 
 
 @pytest.mark.parametrize('heads', [2, 4])

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """GELU under another name, which keeps PyTorch off a path it can't export."""
+    return F.gelu(x)
 
 
 class TokenExchange(BaseModule):
@@ -121,7 +127,7 @@ class GuidedMultiScaleNeck(BaseModule):
             num_heads,
             int(channels * mlp_ratio),
             dropout=0.0,
-            activation='gelu',
+            activation=_gelu,
             batch_first=True,
             norm_first=True,
         )

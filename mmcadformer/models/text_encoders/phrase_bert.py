@@ -60,7 +60,7 @@ class PhraseBertTextEncoder(BertTextEncoder):
         """
         if text_mask.dim() == 3:
             return text_mask
-        if torch.jit.is_tracing():
+        if torch.jit.is_tracing() or torch.compiler.is_compiling():
             raise RuntimeError(
                 'PhraseBertTextEncoder cannot be traced from a text_mask (B, N): give '
                 'the (B, 3, N) that complete_mask(input_ids, text_mask) returns'
