@@ -144,16 +144,14 @@ def choose_threshold(
     scores = np.unique(np.concatenate([present, absent]))
     # Between neighbouring scores, so that neither lies on the threshold.
     candidates = np.concatenate([[0.0], (scores[:-1] + scores[1:]) / 2, [1.0]])
-    recall = 1 - np.searchsorted(present, candidates) / len(present)
-    alarms = 1 - np.searchsorted(absent, candidates) / len(absent)
+    recall = _passing(present, candidates)
+    alarms = _passing(absent, candidates)
     if max_false_alarms is None:
         merit = recall - alarms
         best = np.flatnonzero(merit == merit.max())
         index = best[len(best) // 2]
-    elif 0 <= max_false_alarms <= 1:
-        index = np.flatnonzero(alarms <= max_false_alarms)[0]
     else:
-        raise ValueError(f'max_false_alarms {max_false_alarms} is out of range: 0...1')
+        index = _first_below(alarms, max_false_alarms)
     return Calibration(
         float(candidates[index]),
         float(recall[index]),
@@ -193,6 +191,22 @@ def summarise(
             for kind, scores in kinds.items()
         },
     )
+
+
+def _passing(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Share of the sorted scores at or above each threshold."""
+    return (len(scores) - np.searchsorted(scores, thresholds)) / len(scores)
+
+
+def _first_below(alarms: np.ndarray, most: float) -> int:
+    if not 0 <= most <= 1:
+        raise ValueError(f'max_false_alarms {most} is out of range: 0...1')
+    if alarms[-1] > most:
+        raise ValueError(
+            f'max_false_alarms {most} cannot be kept: {alarms[-1]:.1%} of the empty '
+            'examples have the highest score there is'
+        )
+    return int(np.flatnonzero(alarms <= most)[0])
 
 
 def _by_image(records: Sequence[dict]) -> dict[str, list[dict]]:
