@@ -207,6 +207,7 @@ def rename(state, pattern, new):
         ('rmsin', r'\.(local_embedding|global_embedding|global_act)\.', r'.x_\1y.'),
         ('rmsin', r'receptive\.', 'vr_block.'),
         ('rmsin', r'res_gate_v', 'visual_switch'),
+        ('rmsin', r'\.res_gate\.', '.lang_gate.'),
         ('rmsin', r'\.(attn1|attn2)\.', r'.\1_of_block.'),
         ('fianet', r'opab\.(object|position)_', r'\1ness.'),
         ('fianet', r'\.opab\.', '.branch.'),

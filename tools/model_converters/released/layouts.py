@@ -120,20 +120,21 @@ def _alignment(stage: int, channels: int, text: int) -> list[Row]:
     ]
 
 
-def _gate(target: str | None, channels: int, where: str) -> list[Row]:
+def _gate(target: str | None, channels: int, *where: str) -> list[Row]:
     """Two linear layers of a tanh gate, at places 0 and 2 of a sequence."""
     return [
         Row(
             target and f'{target}.mlp.{place}',
             'linear',
             (channels, channels),
-            (rf'{where}\.{place}$', rf'\.{place}$'),
+            tuple(rf'{hint}\.{place}$' for hint in (*where, '')),
         )
         for place in (0, 2)
     ]
 
 
-_OWN_GATE = r'layers\.\d+\.res_gate'
+_OWN_GATE = (r'layers\.\d+\.res_gate', r'(lang|text|txt)\w*')
+_VISUAL_GATE = (r'(vis|rec|vr)\w*', r'gate\w*')
 
 
 def _stages(
@@ -146,7 +147,7 @@ def _stages(
         rows = [
             *_alignment(stage, width, text),
             *_gate(
-                f'backbone.fusions.{stage}.gate' if used else None, width, _OWN_GATE
+                f'backbone.fusions.{stage}.gate' if used else None, width, *_OWN_GATE
             ),
             *rows_of(stage, width, text, used),
         ]
@@ -185,7 +186,7 @@ def _rmsin_stage(stage: int, width: int, text: int, used: bool) -> list[Row]:
     ours = f'backbone.fusions.{stage}' if used else None
     return [
         *_receptive(ours and f'{ours}.receptive'),
-        *_gate(ours and f'{ours}.visual_gate', width, r'gate'),
+        *_gate(ours and f'{ours}.visual_gate', width, *_VISUAL_GATE),
     ]
 
 
@@ -284,7 +285,7 @@ def _fianet_stage(stage: int, width: int, text: int, used: bool) -> list[Row]:
         *_attention(
             block and f'{block}.object_attention', width, text, r'(obj|target)'
         ),
-        *_gate(block and f'{block}.object_gate', width, r'gate'),
+        *_gate(block and f'{block}.object_gate', width, r'gate\w*'),
         *_attention(block and f'{block}.position_attention', width, text, r'(pos|loc)'),
         Row(block and f'{block}.position_conv', 'conv', (1, 2, 3, 3)),
         Row(ours and f'{ours}.modulation.0', 'any', (hidden, width)),
@@ -323,7 +324,7 @@ def _cadformer_stage(target: dict[str, Tensor]) -> Callable[..., list[Row]]:
     channels = _channels(target)
 
     def rows(stage: int, width: int, text: int, used: bool) -> list[Row]:
-        found = [*_receptive(None), *_gate(None, width, r'gate')]
+        found = [*_receptive(None), *_gate(None, width, *_VISUAL_GATE)]
         square = (text, text)
         for index, key_width in enumerate(channels):
             ours = f'backbone.fusions.{stage}.vglva' if index == stage else None
