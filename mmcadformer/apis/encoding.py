@@ -7,8 +7,62 @@ import copy
 from collections.abc import Iterator, Sequence
 
 from mmseg.structures import SegDataSample
-from mmseg.utils import SampleList
 from torch import Tensor, nn
+
+
+def predict_expressions(
+    model: nn.Module,
+    inputs: Tensor,
+    samples: Sequence[SegDataSample],
+    expressions: Sequence[str],
+    pairs: int,
+) -> Iterator[SegDataSample]:
+    """Runs every expression on every image, the first stage once per image.
+
+    Args:
+        model: A referring segmentor in evaluation mode, without gradients.
+        inputs: Normalised images (B, 3, H, W).
+        samples: Their B data samples, as the data preprocessor gives them.
+        expressions: Sentences for all images.
+        pairs: The most pairs of image and expression that go through the later
+            stages together. One expression takes all images at once.
+
+    Yields:
+        Data samples with predictions as ``model.predict`` gives them, for the first
+        image with each expression, then the next image.
+    """
+    if len(expressions) == 1:
+        yield from _predict(model, inputs, samples, expressions)
+        return
+    for index, sample in enumerate(samples):
+        image, rest = inputs[index : index + 1], model
+        if hasattr(model.backbone, 'forward_first_stage') and len(expressions) > pairs:
+            image, rest = _begin(model, image)
+        for i in range(0, len(expressions), pairs):
+            yield from _predict(rest, image, [sample], expressions[i : i + pairs])
+
+
+def _predict(
+    model: nn.Module,
+    inputs: object,
+    samples: Sequence[SegDataSample],
+    expressions: Sequence[str],
+) -> list[SegDataSample]:
+    """One image with several expressions, or several images with one."""
+    targets = [
+        SegDataSample(metainfo=dict(sample.metainfo, expression=expression))
+        for sample in samples
+        for expression in expressions
+    ]
+    logits = model.encode_decode(inputs, [target.metainfo for target in targets])
+    return model.postprocess_result(logits, targets)
+
+
+def _begin(model: nn.Module, image: Tensor) -> tuple[object, nn.Module]:
+    """The first stage's output, and a model that goes on from there."""
+    rest = copy.copy(model)
+    rest._modules = dict(model._modules, backbone=_AfterFirstStage(model.backbone))
+    return model.backbone.forward_first_stage(image), rest
 
 
 class _AfterFirstStage(nn.Module):
@@ -21,44 +75,3 @@ class _AfterFirstStage(nn.Module):
     def forward(self, first, text: Tensor, text_mask: Tensor):
         """As the backbone's, from its first stage instead of from images."""
         return self.backbone.forward_stages(first, text, text_mask)
-
-
-def predict_expressions(
-    model: nn.Module,
-    inputs: Tensor,
-    samples: Sequence[SegDataSample],
-    expressions: Sequence[str],
-    group: int,
-) -> Iterator[tuple[Sequence[str], SampleList]]:
-    """Runs every expression on every image, the first stage once per image.
-
-    Args:
-        model: A referring segmentor in evaluation mode, without gradients.
-        inputs: Normalised images (B, 3, H, W).
-        samples: Their B data samples, as the data preprocessor gives them.
-        expressions: Sentences for all images.
-        group: How many sentences go through the later stages together.
-
-    Yields:
-        Up to ``group`` sentences, and for each image one after the other the data
-        samples with their predictions, as ``model.predict`` gives them.
-    """
-    shares = hasattr(model.backbone, 'forward_first_stage')
-    encoded, rest = inputs, model
-    if shares:
-        encoded = model.backbone.forward_first_stage(inputs)
-        rest = copy.copy(model)
-        rest._modules = dict(model._modules, backbone=_AfterFirstStage(model.backbone))
-    for i in range(0, len(expressions), group):
-        part = expressions[i : i + group]
-        if shares:
-            repeated = encoded.repeat(len(part))
-        else:
-            repeated = encoded.repeat_interleave(len(part), dim=0)
-        pairs = [
-            SegDataSample(metainfo=dict(sample.metainfo, expression=expression))
-            for sample in samples
-            for expression in part
-        ]
-        logits = rest.encode_decode(repeated, [pair.metainfo for pair in pairs])
-        yield part, model.postprocess_result(logits, pairs)

@@ -90,16 +90,17 @@ class ModelNetwork:
             ),
             False,
         )
-        group = max(1, self.pairs // len(tiles))
-        parts = []
         self._warn_of_truncation(expressions)
         with self._autocast():
-            for part, samples in predict_expressions(
-                self.model, data['inputs'], data['data_samples'], expressions, group
-            ):
-                maps = np.stack([_probability(sample) for sample in samples])
-                parts.append(maps.reshape(len(tiles), len(part), *maps.shape[1:]))
-        return np.concatenate(parts, axis=1)
+            found = predict_expressions(
+                self.model,
+                data['inputs'],
+                data['data_samples'],
+                expressions,
+                self.pairs,
+            )
+            maps = np.stack([_probability(sample) for sample in found])
+        return maps.reshape(len(tiles), len(expressions), *maps.shape[1:])
 
     def fingerprint(self) -> str:
         """Hash of weights, test pipeline and precision."""

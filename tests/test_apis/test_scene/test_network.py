@@ -45,8 +45,12 @@ def test_first_stage_runs_once_per_image(model, monkeypatch):
 
     monkeypatch.setattr(type(model.backbone), 'forward_first_stage', counted)
     tiles = [np.zeros((64, 64, 3), np.uint8)] * 2
-    ModelNetwork(model, 4)(tiles, SENTENCES)
-    assert seen == [2]
+    for pairs in (1, 4):
+        seen.clear()
+        ModelNetwork(model, pairs)(tiles, SENTENCES)
+        assert seen == [1, 1]
+    ModelNetwork(model, 4)(tiles, SENTENCES[:1])
+    assert seen == [1, 1, 2]
 
 
 def test_backbones_without_a_separate_first_stage_work_too(model):
@@ -62,10 +66,9 @@ def test_backbones_without_a_separate_first_stage_work_too(model):
         shared, separate = (
             [
                 sample.seg_logits.data
-                for _, part in predict_expressions(
+                for sample in predict_expressions(
                     m, data['inputs'], data['data_samples'], SENTENCES, 3
                 )
-                for sample in part
             ]
             for m in (model, plain)
         )
