@@ -125,6 +125,24 @@ def decode_segmentation(segmentation, height, width):
     Raises:
         ValueError: A segment is malformed or has another size.
     """
+    rles = compressed_segments(segmentation, height, width)
+    return mask_utils.decode(mask_utils.merge(rles))
+
+
+def compressed_segments(segmentation, height, width):
+    """Segments as pycocotools' compressed RLE.
+
+    Args:
+        segmentation: See :func:`segments_of`.
+        height (int): Image height in pixels.
+        width (int): Image width in pixels.
+
+    Returns:
+        list[dict]: RLE with bytes as counts.
+
+    Raises:
+        ValueError: A segment is malformed or has another size.
+    """
     rles = []
     for segment in segments_of(segmentation):
         if isinstance(segment, dict):
@@ -133,7 +151,7 @@ def decode_segmentation(segmentation, height, width):
         else:
             _check_polygon(segment, height, width)
             rles.extend(mask_utils.frPyObjects([segment], height, width))
-    return mask_utils.decode(mask_utils.merge(rles))
+    return rles
 
 
 def rle_counts(counts):

@@ -10,10 +10,51 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
-from .errors import KINDS, AnnotationError
-from .readers.base import LEAVE_OUT, parse_json
+from .errors import KINDS, AnnotationError, fail
+from .readers.base import parse_json
 from .shuffling import shuffle_expressions
-from .suspicion import ambiguous_expressions, unusual_splits
+from .suspicion import ambiguous_expressions, repeated_ids, unusual_splits
+
+
+def read_id_list(path):
+    """Ids that an ``exclude_file`` names.
+
+    Args:
+        path (str): The file (see :class:`BaseReferringDataset`).
+
+    Returns:
+        set[str]: The ids as text.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It should be a JSON list and isn't.
+    """
+    try:
+        text = get_text(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'exclude_file {path} does not exist') from None
+    if str(path).endswith('.json'):
+        ids = parse_json(text, path)
+        if not isinstance(ids, list):
+            raise ValueError(f'{path}: expected a JSON list of ref_ids')
+        return {str(ref_id) for ref_id in ids}
+    lines = (line.split('#')[0].strip() for line in text.splitlines())
+    return {line for line in lines if line}
+
+
+def files_of(obj):
+    """Files that a record names.
+
+    Args:
+        obj (dict): The record.
+
+    Returns:
+        list[tuple[str, str]]: ``'image'`` or ``'mask'``, and the path.
+    """
+    files = [('image', obj['img_path'])]
+    if isinstance(obj['segmentation'], dict) and 'file' in obj['segmentation']:
+        files.append(('mask', obj['segmentation']['file']))
+    return files
 
 
 class BaseReferringDataset(BaseSegDataset):
@@ -46,6 +87,7 @@ class BaseReferringDataset(BaseSegDataset):
             name contains it (RefCOCO's ``testA``, ``testB``).
         exclude_file (str, optional): File with the ``ref_id``s to leave out:
             a JSON list, or text with one per line and comments after ``#``.
+            ``tools/analysis/check_dataset.py`` writes one.
         data_prefix (dict): ``img_path`` is the image folder, absolute or below
             ``data_root``. Defaults to the layout's own.
         test_mode (bool): One record per sentence. Defaults to False.
@@ -125,11 +167,17 @@ class BaseReferringDataset(BaseSegDataset):
             ``reduce_zero_label``), in the order of the file.
         """
         reader = self.open_reader()
+        excluded = read_id_list(self.exclude_file) if self.exclude_file else set()
+
+        def report(error):
+            if str(error.ref_id) not in excluded:
+                fail(error)
+
         try:
-            entries = reader.entries(self.split)
+            entries = reader.entries(self.split, report)
         except FileNotFoundError as error:
             raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
-        chosen = self.select_refs(entries, reader.source)
+        chosen = self.select_refs(entries, reader.source, excluded)
         objects = [reader.make_object(entry) for entry in chosen]
         self._log_remarks([*reader.remarks, *ambiguous_expressions(objects)])
         return objects
@@ -149,7 +197,7 @@ class BaseReferringDataset(BaseSegDataset):
     def load_data_list(self):
         """Records of the split (see the class)."""
         objects = self.load_objects()
-        self.check_images(objects)
+        self.check_files(objects)
         self._set_classes(objects)
         records = [
             record
@@ -184,12 +232,13 @@ class BaseReferringDataset(BaseSegDataset):
             for expression, sent_id in pairs
         ]
 
-    def select_refs(self, refs, source):
+    def select_refs(self, refs, source, excluded):
         """Entries of the split that are not excluded.
 
         Args:
             refs (list[dict]): Entries with ``ref_id`` and ``split``.
             source (str): File they are from, for messages.
+            excluded (set[str]): Ids to leave out.
 
         Returns:
             list[dict]: The entries to use.
@@ -207,7 +256,6 @@ class BaseReferringDataset(BaseSegDataset):
                 f'{", ".join(available) or "none, the file is empty"}',
             )
         self._log_remarks(unusual_splits(refs, source))
-        excluded = self._read_excluded()
         kept = [ref for ref in chosen if str(ref['ref_id']) not in excluded]
         if not kept:
             raise ValueError(
@@ -220,83 +268,65 @@ class BaseReferringDataset(BaseSegDataset):
                 f'{len(chosen)} objects left out by {self.exclude_file}',
                 logger='current',
             )
-        self._check_unique(
-            [ref['ref_id'] for ref in refs], {ref['ref_id'] for ref in kept}, source
-        )
+        used = {ref['ref_id'] for ref in kept}
+        repeated = repeated_ids([ref for ref in refs if ref['ref_id'] in used], source)
+        if repeated:
+            raise repeated[0]
         return kept
 
     def _in_split(self, value):
         return value == self.split or (self.split == 'test' and 'test' in str(value))
 
-    def _read_excluded(self):
-        """set[str]: Ids that ``exclude_file`` names."""
-        if self.exclude_file is None:
-            return set()
-        try:
-            text = get_text(self.exclude_file)
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f'exclude_file {self.exclude_file} does not exist'
-            ) from None
-        if str(self.exclude_file).endswith('.json'):
-            ids = parse_json(text, self.exclude_file)
-            if not isinstance(ids, list):
-                raise ValueError(
-                    f'{self.exclude_file}: expected a JSON list of ref_ids'
-                )
-            return {str(ref_id) for ref_id in ids}
-        lines = (line.split('#')[0].strip() for line in text.splitlines())
-        return {line for line in lines if line}
-
-    @staticmethod
-    def _check_unique(ids, used, source):
-        repeated = [i for i, n in Counter(ids).items() if n > 1 and i in used]
-        if repeated:
-            raise AnnotationError(
-                'id',
-                f'{source}: ref_id {repeated[0]!r} is used by more than one '
-                f'entry ({len(repeated)} such ids). {LEAVE_OUT}',
-                repeated[0],
-            )
-
-    def check_images(self, objects):
-        """Check by one listing per folder that all images are there.
-
-        Only on a local disk: remote storages list slowly, if at all.
+    def check_files(self, objects):
+        """Check that all images and mask files are there.
 
         Args:
-            objects (list[dict]): Records with ``img_path``.
+            objects (list[dict]): Records.
 
         Raises:
-            FileNotFoundError: Images are missing; the first few are named.
+            FileNotFoundError: Some are missing; the first few are named.
         """
-        backend = get_file_backend(
-            self.data_prefix['img_path'], backend_args=self.backend_args
-        )
-        if not isinstance(backend, LocalBackend):
+        missing = self.missing_files(objects)
+        if not missing:
             return
-        wanted = defaultdict(set)
-        for obj in objects:
-            folder, file_name = os.path.split(obj['img_path'])
-            wanted[folder].add(file_name)
-        missing = []
-        for folder, names in sorted(wanted.items()):
+        for folder in sorted({os.path.dirname(path) for path in missing}):
             if not os.path.isdir(folder):
                 raise FileNotFoundError(
                     f'image folder {folder} of {self.name!r} does not exist. '
                     f'{self.expected_tree()}'
                 )
-            missing += [
-                os.path.join(folder, name)
-                for name in sorted(names.difference(os.listdir(folder)))
-            ]
-        if missing:
-            shown = ''.join(f'\n  {path}' for path in missing[:5])
-            more = f'\n  ... {len(missing) - 5} more' if len(missing) > 5 else ''
-            raise FileNotFoundError(
-                f'{self.name}/{self.split}: {len(missing)} images that the '
-                f'annotations name are missing:{shown}{more}'
-            )
+        shown = ''.join(f'\n  {path}' for path in missing[:5])
+        more = f'\n  ... {len(missing) - 5} more' if len(missing) > 5 else ''
+        raise FileNotFoundError(
+            f'{self.name}/{self.split}: {len(missing)} images or masks that the '
+            f'annotations name are missing:{shown}{more}'
+        )
+
+    def missing_files(self, objects):
+        """Files that aren't there, by one listing per folder.
+
+        Only on a local disk: remote storages list slowly, if at all.
+
+        Args:
+            objects (list[dict]): Records.
+
+        Returns:
+            list[str]: Paths of images and mask files.
+        """
+        backend = get_file_backend(
+            self.data_prefix['img_path'], backend_args=self.backend_args
+        )
+        if not isinstance(backend, LocalBackend):
+            return []
+        folders = defaultdict(set)
+        for obj in objects:
+            for _, path in files_of(obj):
+                folders[os.path.dirname(path)].add(path)
+        missing = []
+        for folder, paths in folders.items():
+            there = set(os.listdir(folder)) if os.path.isdir(folder) else ()
+            missing += [path for path in paths if os.path.basename(path) not in there]
+        return sorted(missing)
 
     def expected_tree(self):
         """str: The folders and files that the layout consists of."""

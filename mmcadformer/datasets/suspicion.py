@@ -2,11 +2,37 @@
 """What is wrong with a data set although each entry is in order."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from .errors import AnnotationError
+from .readers.base import LEAVE_OUT
 
 _USUAL_SPLIT = re.compile('train|val|test')
+
+
+def repeated_ids(entries, source, per_split=False):
+    """Ids that several entries have.
+
+    Args:
+        entries (list[dict]): Entries with ``ref_id`` and ``split``.
+        source (str): File they are from.
+        per_split (bool): Entries of different splits may have the same one.
+
+    Returns:
+        list[AnnotationError]: One per id.
+    """
+    counts = Counter(
+        (entry['ref_id'], entry['split'] if per_split else None) for entry in entries
+    )
+    return [
+        AnnotationError(
+            'id',
+            f'{source}: ref_id {ref_id!r} is used by more than one entry. {LEAVE_OUT}',
+            ref_id,
+        )
+        for (ref_id, _), count in counts.items()
+        if count > 1
+    ]
 
 
 def unusual_splits(entries, source):

@@ -20,9 +20,12 @@ class LayoutReader:
         backend_args (dict, optional): Of MMEngine's file backend.
 
     Attributes:
+        ids_per_split (bool): Whether splits have ids of their own.
         remarks (list[AnnotationError]): What was noticed while objects were
             made that doesn't keep them from being used.
     """
+
+    ids_per_split = False
 
     def __init__(self, source, backend_args=None):
         self.source = source
@@ -36,7 +39,9 @@ class LayoutReader:
             split (str, optional): A reader whose splits are in files of their
                 own reads only this one's.
             report (Callable[[AnnotationError], None]): Gets what is wrong with
-                a single entry, which is then left out. By default it raises.
+                a single entry, which is then left out; ``ref_id`` of the error
+                is the entry's, or one made from its place. By default it
+                raises.
 
         Returns:
             list[dict]: Entries with at least ``ref_id`` and ``split``.

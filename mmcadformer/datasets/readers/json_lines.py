@@ -59,10 +59,10 @@ class JsonLinesReader(LayoutReader):
             if not line.strip():
                 continue
             try:
-                entries.append(
-                    _parse_line(line, number, f'{self.source}, line {number}')
-                )
+                where = f'{self.source}, line {number}'
+                entries.append(_parse_line(line, number, where))
             except AnnotationError as error:
+                error.ref_id = f'line-{number}'
                 report(error)
         return entries
 
@@ -125,23 +125,18 @@ def _parse_line(line, number, where):
         raise AnnotationError(
             'entry', f'{where}: expected an object, got {type(entry).__name__}'
         )
-    ref_id = _id(entry, 'id', f'line-{number}', where)
     unknown = sorted(set(entry) - KEYS)
     if unknown:
         raise AnnotationError(
             'entry',
             f'{where}: unknown keys {unknown}; known are {sorted(KEYS)}. Whatever '
             "else there is to say belongs into 'attributes'",
-            ref_id,
         )
-    missing = [key for key in ('image', 'mask', 'split') if key not in entry]
-    if missing:
-        raise AnnotationError('entry', f'{where} has no {missing[0]!r}', ref_id)
-    try:
-        check_split(entry['split'], where)
-    except AnnotationError as error:
-        error.ref_id = ref_id
-        raise
+    for key in ('image', 'mask', 'split'):
+        if key not in entry:
+            raise AnnotationError('entry', f'{where} has no {key!r}')
+    check_split(entry['split'], where)
+    ref_id = _id(entry, 'id', f'line-{number}', where)
     return dict(entry, line=number, ref_id=ref_id)
 
 

@@ -136,8 +136,8 @@ def _usable(refs, path, report):
             require(ref, ('ref_id', 'ann_id', 'image_id', 'split', 'sentences'), where)
             check_split(ref['split'], f'{path}: ref_id {ref["ref_id"]}')
         except AnnotationError as error:
-            if isinstance(ref, dict) and is_id(ref.get('ref_id')):
-                error.ref_id = ref['ref_id']
+            ref_id = ref.get('ref_id') if isinstance(ref, dict) else None
+            error.ref_id = ref_id if is_id(ref_id) else f'entry-{position}'
             report(error)
         else:
             yield ref

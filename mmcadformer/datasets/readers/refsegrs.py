@@ -31,6 +31,8 @@ class RefSegRSReader(LayoutReader):
         backend_args (dict, optional): Of MMEngine's file backend.
     """
 
+    ids_per_split = True
+
     def __init__(
         self,
         folder,
@@ -105,6 +107,7 @@ class RefSegRSReader(LayoutReader):
             try:
                 name, expression = _parse_line(line, f'{path}, line {number}')
             except AnnotationError as error:
+                error.ref_id = f'{split}-line-{number}'
                 report(error)
                 continue
             entry = entries.setdefault(
@@ -121,14 +124,13 @@ def _parse_line(line, where):
         text = line.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise AnnotationError('entry', f'{where}: no UTF-8 text ({error})') from None
-    name, _, expression = text.strip().partition(' ')
+    name, expression = (*text.split(maxsplit=1), '')[:2]
     if '/' in name or '\\' in name or '\0' in name:
         raise AnnotationError('id', f'{where}: {name!r} is no name of a file')
     if not expression.strip():
         raise AnnotationError(
             'expression',
             f'{where}: expected an id, a space and an expression, got {text.strip()!r}',
-            name,
         )
     return name, expression.strip()
 

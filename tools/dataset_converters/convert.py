@@ -1,0 +1,101 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Converts a data set between the layouts refcoco, refsegrs and json.
+
+    convert.py --layout refcoco --data-root data --name rrsisd --to json --out data/mine
+    convert.py --layout json --data-root data/mine --to refcoco --out new --out-name m
+
+Masks, sentences and splits stay exactly as they are. What a layout has no place for is
+lost: objects without sentences (all but refcoco), categories (refsegrs).
+"""
+
+import argparse
+import sys
+
+import mmcadformer  # noqa: F401  (registers)
+from mmcadformer.datasets.command_line import add_layout_arguments, open_named_layout
+from mmcadformer.datasets.parallel import default_workers
+from mmcadformer.datasets.referring_dataset import read_id_list
+from mmcadformer.datasets.whole import read_whole
+from mmcadformer.datasets.writers import (
+    IMAGE_MODES,
+    write_json_lines,
+    write_refcoco,
+    write_refsegrs,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_argument_group('source')
+    add_layout_arguments(source)
+    source.add_argument('--exclude-file', help='list of ids to leave out')
+    target = parser.add_argument_group('target')
+    target.add_argument('--to', choices=['refcoco', 'refsegrs', 'json'], required=True)
+    target.add_argument(
+        '--out',
+        required=True,
+        help='root folder of the new data; with refsegrs and json, the folder itself',
+    )
+    target.add_argument('--out-name', help='folder below the root, with refcoco')
+    target.add_argument(
+        '--out-file', default='annotations.jsonl', help='file in the folder, with json'
+    )
+    target.add_argument(
+        '--images',
+        choices=['keep', *IMAGE_MODES],
+        help='copy images or make links; with json, keep them where they are (default '
+        'there). refsegrs always gets files of its own',
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=default_workers(),
+        metavar='N',
+        help='processes; 0 works in this one (default: %(default)s)',
+    )
+    parser.add_argument('--quiet', action='store_true', help='show no progress bar')
+    args = parser.parse_args()
+    if args.layout is None:
+        parser.error('--layout is needed: the layout of the source')
+    if args.to == 'refcoco' and args.out_name is None:
+        parser.error('--to refcoco needs --out-name')
+    return args
+
+
+def convert(args: argparse.Namespace) -> str:
+    """Converts; returns the place of the result."""
+    dataset = open_named_layout(args)
+    excluded = read_id_list(args.exclude_file) if args.exclude_file else ()
+    objects = read_whole(dataset, excluded=excluded)
+    common = dict(
+        backend_args=dataset.backend_args,
+        workers=args.workers,
+        progress=not args.quiet,
+    )
+    if args.to == 'refcoco':
+        mode = args.images or 'copy'
+        return write_refcoco(objects, args.out, args.out_name, mode, **common)
+    if args.to == 'refsegrs':
+        return write_refsegrs(objects, args.out, **common)
+    mode = args.images or 'keep'
+    return write_json_lines(objects, args.out, args.out_file, mode, **common)
+
+
+def main() -> None:
+    """Converts."""
+    args = parse_args()
+    try:
+        print(f'The data set is in {convert(args)}')
+    except (OSError, ValueError) as error:
+        sys.exit(
+            f'convert.py: {error}\ntools/analysis/check_dataset.py lists all that is '
+            'wrong with a data set; --exclude-file leaves entries out'
+        )
+
+
+if __name__ == '__main__':
+    main()
