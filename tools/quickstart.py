@@ -23,7 +23,7 @@ from mmcadformer.datasets.synthrs import generate_synthrs
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/cadformer_tiny_synthrs.py'
-SCENES = dict(train=2500, val=50, test=150)
+SCENES = dict(train=2000, val=40, test=150)
 METRICS = ('mIoU', 'oIoU', 'Pr@0.5')
 # Keeps glibc from giving large blocks back to the system at every step: training on
 # CPUs is a fifth faster. Other allocators ignore it.
