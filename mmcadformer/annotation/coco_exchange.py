@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
@@ -65,8 +66,8 @@ def to_coco(
         names: File name by image.
         sizes: Height and width by image.
         shape: 'polygon', which every tool reads, but which has no holes: they
-            are filled; or 'rle', the exact mask (``iscrowd`` 1, as CVAT wants
-            masks).
+            are filled (parts come largest first); or 'rle', the exact mask
+            (``iscrowd`` 1, as CVAT wants masks).
         notes: Remarks by item.
 
     Returns:
@@ -177,12 +178,12 @@ def _shape(mask, box, shape):
     pixels = mask.to_array()
     if not pixels.any():
         # Tools drop annotations without a shape: the box is a start.
-        polygons = [_rectangle(box)]
-        segmentation, crowd = polygons, 0
+        segmentation, crowd = [_rectangle(box)], 0
     elif shape == 'polygon':
-        outlines = trace_outlines(pixels)
-        polygons = [o.corners.ravel().tolist() for o in outlines if not o.is_hole]
-        segmentation, crowd = polygons, 0
+        parts = [o.corners for o in trace_outlines(pixels) if not o.is_hole]
+        # Label Studio's importer takes the first part only.
+        parts.sort(key=cv2.contourArea, reverse=True)
+        segmentation, crowd = [part.ravel().tolist() for part in parts], 0
     else:
         counts = _run_lengths(pixels)
         segmentation, crowd = dict(size=list(pixels.shape), counts=counts), 1

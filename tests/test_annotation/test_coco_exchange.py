@@ -16,7 +16,8 @@ from mmcadformer.annotation import (
     read_corrections,
     settle,
 )
-from mmcadformer.annotation.coco_exchange import flat_names
+from mmcadformer.annotation.coco_exchange import flat_names, to_coco
+from mmcadformer.annotation.mask_store import ItemMask
 
 
 @pytest.fixture
@@ -176,6 +177,25 @@ def test_masks_drawn_elsewhere_belong_to_no_box(workspace, exported, tmp_path):
     content['annotations'][0]['segmentation'] = corner
     with pytest.raises(ValueError, match='lies in no box of an item'):
         read_changed(workspace, tmp_path, content)
+
+
+def test_the_largest_part_is_the_first_polygon(workspace):
+    item = workspace.items[0]
+    mask = np.zeros((64, 64), bool)
+    mask[1:3, 1:3] = mask[10:40, 10:30] = mask[50:60, 50:60] = True
+    masks = {item.item_id: ItemMask.from_array(mask)}
+    content = to_coco([item], masks, {item.image: 'x.jpg'}, {item.image: (64, 64)})
+    polygons = content['annotations'][0]['segmentation']
+    xs = [polygon[::2] for polygon in polygons]
+    assert [max(x) - min(x) for x in xs] == [20, 10, 2]
+
+
+def test_an_empty_mask_is_exported_as_its_box(workspace):
+    item = workspace.items[0]
+    masks = {item.item_id: ItemMask.from_array(np.zeros((64, 64), bool))}
+    content = to_coco([item], masks, {item.image: 'x.jpg'}, {item.image: (64, 64)})
+    left, top, right, bottom = item.box
+    assert content['annotations'][0]['area'] == (right - left) * (bottom - top)
 
 
 def test_nothing_to_export_and_no_overwriting(workspace, flagged, exported, tmp_path):

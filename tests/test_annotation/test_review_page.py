@@ -29,8 +29,10 @@ def open_page(context, path):
     page.on('dialog', lambda dialog: (trouble.append('dialog'), dialog.dismiss()))
     page.on(
         'request',
-        lambda request: request.url.startswith(('file:', 'data:', 'blob:'))
-        or trouble.append(request.url),
+        lambda request: (
+            request.url.startswith(('file:', 'data:', 'blob:'))
+            or trouble.append(request.url)
+        ),
     )
     page.goto(path.as_uri())
     return page, trouble
