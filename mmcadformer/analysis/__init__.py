@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model costs: parameters, operations, time."""
 
+from .building import build_without_weights
 from .cost import analyse, parameter_summary, sum_parts
 from .flops import CONVENTION, count_flops
 from .latency import Latency, compare_latency
@@ -12,6 +13,7 @@ __all__ = [
     'Node',
     'analyse',
     'build_tree',
+    'build_without_weights',
     'compare_latency',
     'count_flops',
     'explain',

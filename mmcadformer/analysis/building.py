@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models built for measurements, for which their weights don't matter."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import nn
+
+_BERT_VOCABULARY = 30522
+
+
+def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.Module:
+    """Builds a model with random weights; nothing is downloaded.
+
+    A text encoder with a vocabulary from a hub cuts words by the one in this package,
+    and keeps the size of its embedding.
+
+    Args:
+        cfg: Config of a run.
+        tokens: Longest expression that the model has to take.
+        device: Where to put it.
+
+    Returns:
+        The model in evaluation mode.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    model = Config(dict(model=cfg.model.to_dict())).model
+    text_encoder = model.text_encoder
+    if text_encoder.get('vocab') is None:
+        options = dict(text_encoder.get('config') or {})
+        options.setdefault('vocab_size', _BERT_VOCABULARY)
+        text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
+    text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
+    torch.manual_seed(0)
+    return MODELS.build(model).to(device).eval()

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters, operations and latency of several methods, measured in one run."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmcadformer.analysis import analyse, build_without_weights, compare_latency
+
+from .job import write_json
+from .job_config import fingerprint
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method costs for one image and one expression.
+
+    Attributes:
+        parameters: Number of them, the text encoder's included.
+        flops: Floating point operations, two per multiply-add.
+        milliseconds: Latency at batch size 1; None if it wasn't measured.
+        ratio: Latency relative to the reference; None if it wasn't measured.
+    """
+
+    parameters: int
+    flops: int
+    milliseconds: float | None
+    ratio: float | None
+
+
+def input_shape(cfg: Config) -> tuple[int, int]:
+    """Height and width that the test pipeline resizes images to.
+
+    Raises:
+        ValueError: If it has no Resize with a fixed size.
+    """
+    dataset = cfg.test_dataloader.dataset
+    while 'pipeline' not in dataset:
+        dataset = dataset['datasets'][0] if 'datasets' in dataset else dataset.dataset
+    for step in dataset.pipeline:
+        if step['type'] == 'Resize' and 'scale' in step:
+            width, height = step['scale']
+            return height, width
+    raise ValueError(
+        'the test pipeline has no Resize with a scale: give --shape HEIGHT WIDTH'
+    )
+
+
+def measure_costs(
+    configs: dict[str, Config],
+    shape: tuple[int, int],
+    tokens: int,
+    device: str,
+    rounds: int,
+    cache: Path,
+) -> dict[str, Cost]:
+    """Measures methods, or finds what was measured for the same ones.
+
+    Args:
+        configs: Method -> config; the first is the reference.
+        shape: Height and width of the image in pixels.
+        tokens: Length of the expression.
+        device: Where latency is measured; operations are counted on the CPU.
+        rounds: How often, see :func:`compare_latency`; 0 leaves latency out.
+        cache: File that keeps the numbers.
+
+    Returns:
+        Method -> cost.
+    """
+    asked = dict(
+        models={name: cfg.model.to_dict() for name, cfg in configs.items()},
+        measured=dict(shape=shape, tokens=tokens, device=device, rounds=rounds),
+    )
+    key = fingerprint(json.loads(json.dumps(asked, default=repr)))
+    if cache.is_file():
+        record = json.loads(cache.read_text(encoding='utf-8'))
+        if record['key'] == key:
+            return {name: Cost(**cost) for name, cost in record['costs'].items()}
+    costs = _measure(configs, shape, tokens, device, rounds)
+    plain = {name: asdict(cost) for name, cost in costs.items()}
+    write_json(cache, dict(asked['measured'], key=key, costs=plain))
+    return costs
+
+
+def _measure(
+    configs: dict[str, Config],
+    shape: tuple[int, int],
+    tokens: int,
+    device: str,
+    rounds: int,
+) -> dict[str, Cost]:
+    costs, reference = {}, None
+    for name, cfg in configs.items():
+        model = build_without_weights(cfg, tokens)
+        counts = analyse(model, shape, tokens)
+        milliseconds = ratio = None
+        if rounds:
+            step = _forward(model.to(device), shape, tokens, device)
+            reference = reference or step
+            latency = compare_latency(step, reference, device, rounds)
+            milliseconds, ratio = latency.milliseconds, latency.ratio
+        total = counts['parameters']['total']
+        costs[name] = Cost(total, counts['flops'], milliseconds, ratio)
+        del model
+        gc.collect()
+    return costs
+
+
+def _forward(
+    model: nn.Module, shape: tuple[int, int], tokens: int, device: str
+) -> Callable[[], object]:
+    inputs = dict(
+        inputs=torch.randn(1, 3, *shape, device=device),
+        mode='tensor',
+        input_ids=torch.zeros(1, tokens, dtype=torch.long, device=device),
+        text_mask=torch.ones(1, tokens, dtype=torch.bool, device=device),
+    )
+
+    @torch.no_grad()
+    def step() -> object:
+        return model(**inputs)
+
+    return step

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading result files and lining them up."""
+
+import numpy as np
+import pytest
+
+from mmcadformer.comparison import load_methods, read_results
+
+
+def test_files_are_lined_up_whatever_their_order(make_lines, write_lines):
+    lines = make_lines(7, 0.6)
+    other = make_lines(7, 0.4, seed=5)
+    a, b = load_methods(
+        {
+            'a': [write_lines(lines, 'a.jsonl')],
+            'b': [
+                write_lines(other[::-1], 'b0.jsonl'),
+                write_lines(other[3:] + other[:3], 'b1.jsonl'),
+            ],
+        }
+    )
+    assert [line['sent_id'] for line in a.expressions] == [f's{i}' for i in range(7)]
+    assert np.array_equal(a.iou[0], [x['intersection'] / x['union'] for x in lines])
+    assert b.iou.shape == (2, 7) and np.array_equal(b.iou[0], b.iou[1])
+    assert np.array_equal(b.intersection[1], [x['intersection'] for x in other])
+
+
+def test_an_empty_truth_found_empty_counts_one(make_lines, write_lines):
+    lines = make_lines(2, 0.5)
+    lines[1].update(intersection=0, union=0, truth_area=0)
+    (method,) = load_methods({'a': [write_lines(lines, 'a.jsonl')]})
+    assert method.iou[0, 1] == 1
+
+
+def test_files_about_other_data_are_refused(make_lines, write_lines):
+    lines = make_lines(6, 0.5)
+    whole = write_lines(lines, 'whole.jsonl')
+
+    def load(changed):
+        load_methods({'a': [whole], 'b': [write_lines(changed, 'changed.jsonl')]})
+
+    with pytest.raises(ValueError, match='changed.jsonl lacks 2 of the 6.*sent_id s4'):
+        load(lines[:4])
+    with pytest.raises(ValueError, match='whole.jsonl lacks 1 of the 7'):
+        load([*lines, dict(lines[0], sent_id='new')])
+    with pytest.raises(ValueError, match='disagree on the truth_area.*same size'):
+        load([dict(line, truth_area=1) for line in lines])
+    with pytest.raises(ValueError, match='line 7: .* is there twice'):
+        load([*lines, lines[2]])
+
+
+def test_damaged_files_are_named(tmp_path, make_lines, write_lines):
+    with pytest.raises(FileNotFoundError, match='no result file .*nothing.jsonl'):
+        read_results(tmp_path / 'nothing.jsonl')
+    empty = write_lines([], 'empty.jsonl')
+    with pytest.raises(ValueError, match='empty.jsonl holds no result'):
+        read_results(empty)
+    empty.write_text('{"expression": "a"}\n')
+    with pytest.raises(ValueError, match='line 1 lacks dataset_name, .*union'):
+        read_results(empty)
+    path = write_lines(make_lines(2, 0.5), 'cut.jsonl')
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(ValueError, match='cut.jsonl, line 2: no JSON'):
+        read_results(path)

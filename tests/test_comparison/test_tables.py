@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables read back from each of their forms."""
+
+import csv
+import re
+
+import pytest
+
+from mmcadformer.comparison import (
+    Interval,
+    Spread,
+    Table,
+    to_csv,
+    to_latex,
+    to_markdown,
+    write_tables,
+)
+
+
+@pytest.fixture
+def table():
+    table = Table(
+        ['method', 'seeds', 'mIoU', 'gain', 'GFLOPs'],
+        caption='Share of 50 % & more.',
+        digits_of={'GFLOPs': 1},
+    )
+    table.add('a_b|c', 2, Spread(61.234, 0.567), None, 468.14)
+    table.add('ours', 1, Spread(65.0, None), Interval(3.766, -0.1, 7.5, 0.95), 5.0)
+    table.add('none', 0, None, None, None)
+    return table
+
+
+CELLS = [
+    ['a_b|c', '2', '61.23 ± 0.57', '-', '468.1'],
+    ['ours', '1', '65.00', '+3.77 [-0.10, +7.50]', '5.0'],
+    ['none', '0', '-', '-', '-'],
+]
+
+
+def test_markdown(table):
+    caption, blank, *lines = to_markdown(table).splitlines()
+    assert caption == table.caption and not blank
+    assert len({len(line) for line in lines}) == 1
+    split = re.compile(r'(?<!\\)\|')
+    rows = [[c.strip() for c in split.split(line)[1:-1]] for line in lines]
+    assert rows[0] == table.columns
+    # Names on the left, numbers on the right.
+    assert [rule.endswith(':') for rule in rows[1]] == [False] + 4 * [True]
+    assert [[cell.replace(r'\|', '|') for cell in row] for row in rows[2:]] == CELLS
+
+
+def test_csv(table):
+    first, second, third = csv.DictReader(to_csv(table).splitlines())
+    assert list(first) == [
+        'method', 'seeds', 'mIoU', 'mIoU std', 'gain', 'gain low', 'gain high', 'GFLOPs'
+    ]  # fmt: skip
+    assert first['method'] == 'a_b|c' and float(first['mIoU std']) == 0.567
+    assert first['gain'] == first['gain high'] == second['mIoU std'] == ''
+    assert [float(second[f'gain{x}']) for x in ('', ' low', ' high')] == [
+        3.766, -0.1, 7.5
+    ]  # fmt: skip
+    assert third == dict.fromkeys(third, '') | dict(method='none', seeds='0')
+
+
+def test_latex(table):
+    text = to_latex(table)
+    assert r'\caption{Share of 50 \% \& more.}' in text
+    assert r'\begin{tabular}{lrrrr}' in text
+    rows = [line[:-3].split(' & ') for line in text.splitlines() if line[-2:] == r'\\']
+    assert rows[0] == table.columns
+    plain = [
+        [
+            cell.replace(r'$\pm$', '±').replace(r'\_', '_').replace('--', '-')
+            for cell in row
+        ]
+        for row in rows[1:]
+    ]
+    assert plain == CELLS
+    for environment in ('table', 'tabular'):
+        assert text.count(rf'\begin{{{environment}}}') == 1
+        assert text.count(rf'\end{{{environment}}}') == 1
+
+
+def test_files(table, tmp_path):
+    files = write_tables(table, tmp_path / 'new' / 'scores.v1')
+    assert [file.name for file in files] == [
+        'scores.v1.md', 'scores.v1.csv', 'scores.v1.tex'
+    ]  # fmt: skip
+    assert files[0].read_text(encoding='utf-8') == to_markdown(table)
+
+
+def test_empty_table_and_wrong_row():
+    table = Table(['a', 'b'])
+    assert to_csv(table) == 'a,b\n'
+    assert to_markdown(table).splitlines() == ['| a   | b   |', '| --- | --- |']
+    assert r'\begin{tabular}{ll}' in to_latex(table)
+    with pytest.raises(ValueError, match='1 cells for 2 columns'):
+        table.add('x')

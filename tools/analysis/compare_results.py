@@ -1,0 +1,170 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Compares methods by their per-expression results.
+
+    compare_results.py a.jsonl b.jsonl --out-dir work_dirs/ab
+    compare_results.py LAVT=l0.jsonl LAVT=l1.jsonl ours=o0.jsonl ours=o1.jsonl ...
+
+The files are those of tools/test.py --out; a name that occurs several times has
+several seeds. The first method is the reference. Written to --out-dir: scores,
+differences with bootstrap intervals, and scores with wins, ties and losses by
+category, target size, expression length and expression type, each as .md, .csv and
+.tex; comparison.md with all of them; and, if the files hold masks (--save-masks),
+disagreements.png with the largest disagreements.
+"""
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from mmcadformer import comparison as cmp
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('results', nargs='+', metavar='[NAME=]FILE.jsonl')
+    parser.add_argument('--out-dir', type=Path, required=True)
+    parser.add_argument(
+        '--pairs',
+        choices=['reference', 'all'],
+        default='reference',
+        help='differences of each method from the first, or of any two',
+    )
+    parser.add_argument(
+        '--bootstrap',
+        choices=cmp.GROUPINGS,
+        default='expression',
+        help='what is drawn: expressions, or images with all their expressions',
+    )
+    parser.add_argument('--resamples', type=int, default=10_000)
+    parser.add_argument('--level', type=float, default=0.95, help='confidence')
+    parser.add_argument(
+        '--tie',
+        type=float,
+        default=0.05,
+        metavar='IOU',
+        help='IoU differences up to this are ties (default: 0.05)',
+    )
+    parser.add_argument(
+        '--size-edges',
+        type=float,
+        nargs='+',
+        default=cmp.SIZE_EDGES,
+        metavar='PERCENT',
+        help="limits of target sizes, percent of the image's area",
+    )
+    parser.add_argument(
+        '--length-edges',
+        type=float,
+        nargs='+',
+        default=cmp.LENGTH_EDGES,
+        metavar='WORDS',
+        help='limits of expression lengths',
+    )
+    parser.add_argument(
+        '--pictures', type=int, default=12, help='expressions to draw; 0 draws none'
+    )
+    parser.add_argument(
+        '--images', type=Path, help='folder of the images, if they were moved'
+    )
+    parser.add_argument('--panel-width', type=int, default=280, help='pixels')
+    args = parser.parse_args(argv)
+    args.files = {}
+    for entry in args.results:
+        match = re.fullmatch(r'(?:([^/=]+)=)?(.+)', entry)
+        name = match[1] or Path(match[2]).stem
+        if match[1] is None and name in args.files:
+            parser.error(f'two files are called {name}: write NAME={match[2]}')
+        args.files.setdefault(name, []).append(match[2])
+    if len(args.files) < 2:
+        parser.error('give results of two or more methods')
+    if args.pictures < 0 or args.panel_width < 32 or args.resamples < 1:
+        parser.error(
+            '--pictures must be 0 or more, --panel-width 32 or more, --resamples 1 or '
+            'more'
+        )
+    return args
+
+
+def make_tables(
+    methods: list[cmp.MethodResults], args: argparse.Namespace
+) -> dict[str, cmp.Table]:
+    """All tables by the names of their files."""
+    names = [method.name for method in methods]
+    pairs = cmp.choose_pairs(names, names[0], args.pairs == 'all')
+    first = methods[0]
+    groups = {
+        'category': cmp.group_by_category(first),
+        'target size': cmp.group_by_size(first, args.size_edges),
+        'expression length': cmp.group_by_length(first, args.length_edges),
+        'expression type': cmp.group_by_type(first),
+    }
+    tables = dict(
+        scores=cmp.score_table(names, methods),
+        differences=cmp.difference_table(
+            methods, pairs, args.bootstrap, args.resamples, args.level
+        ),
+    )
+    for title, indices in groups.items():
+        if indices is None:
+            print(f'No table by {title}: the files were written without it.')
+            continue
+        table = cmp.breakdown_table(title, methods, indices, args.tie)
+        tables[f'by_{title.replace(" ", "_")}'] = table
+    return tables
+
+
+def draw(methods: list[cmp.MethodResults], args: argparse.Namespace) -> Path | None:
+    """Draws the sheet of disagreements, if there are any and masks of them.
+
+    Returns:
+        The file.
+    """
+    if not args.pictures:
+        return None
+    if not all(cmp.has_masks(method) for method in methods):
+        print('No pictures: test with --save-masks to have masks in the files.')
+        return None
+    chosen = cmp.largest_disagreements(methods, args.pictures)
+    if not chosen:
+        print('No pictures: the methods agree on every expression.')
+        return None
+    sheet = cmp.draw_sheet(methods, chosen, args.images, args.panel_width)
+    path = args.out_dir / 'disagreements.png'
+    if not cv2.imwrite(str(path), sheet[..., ::-1]):
+        raise OSError(f'cannot write {path}')
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compares, writes and prints."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = parse_args(argv)
+    try:
+        methods = cmp.load_methods(args.files)
+        tables = make_tables(methods, args)
+        args.out_dir.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            cmp.write_tables(table, args.out_dir / name)
+        picture = draw(methods, args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'compare_results.py: {error}')
+    page = args.out_dir / 'comparison.md'
+    notes = {'command': f'`{shlex.join(["compare_results.py", *argv])}`'}
+    if picture is not None:
+        notes['pictures'] = f'[{picture.name}]({picture.name})'
+    cmp.write_page(page, list(tables.values()), notes)
+    print(page.read_text(encoding='utf-8'))
+    print(f'Written to {args.out_dir}')
+
+
+if __name__ == '__main__':
+    main()
