@@ -121,7 +121,8 @@ def from_coco(
 
     Tools number annotations anew and drop what they don't know, so an annotation
     is matched by image, category and place: it belongs to the box that it fits
-    best. Several annotations of one box are joined.
+    best. Several annotations of one box are joined; those without a shape, which
+    are mere boxes, don't count.
 
     Args:
         path: COCO JSON that CVAT or Label Studio exported.
@@ -146,6 +147,10 @@ def from_coco(
     objects = _objects(items)
     drawn: dict[tuple, np.ndarray] = {}
     for annotation in content['annotations']:
+        # Label Studio's importer adds a rectangle to every polygon, and exports
+        # both. An item that has nothing else stays to be fixed.
+        if not annotation.get('segmentation'):
+            continue
         where = f'{path}: annotation {annotation.get("id")!r}'
         try:
             image = _image_of(images[annotation['image_id']], by_name, sizes)

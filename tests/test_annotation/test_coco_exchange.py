@@ -80,7 +80,7 @@ def test_notes_and_sentences_go_along(workspace, exported):
 
 
 def as_from_a_tool(content):
-    """Numbers anew, other order, names with a prefix, nothing that is not COCO."""
+    """Numbers anew, other order, names with a prefix, a box for each polygon."""
     content = copy.deepcopy(content)
     images = {entry['id']: entry for entry in content['images'][::-1]}
     categories = {entry['id']: entry for entry in content['categories'][::-1]}
@@ -95,6 +95,7 @@ def as_from_a_tool(content):
         )
         for number, annotation in enumerate(content['annotations'][::-1])
     ]
+    boxes = [dict(entry, segmentation=[], bbox=[0, 0, 9, 9]) for entry in annotations]
     return dict(
         images=[
             dict(
@@ -109,7 +110,7 @@ def as_from_a_tool(content):
             dict(id=category_ids[old], name=entry['name'])
             for old, entry in categories.items()
         ],
-        annotations=annotations,
+        annotations=[*boxes, *annotations],
     )
 
 
