@@ -101,9 +101,16 @@ def train(tiny_config, work_dir, name, stop_after=None, **changes):
     return copy.deepcopy(runner.model.state_dict())
 
 
-@pytest.mark.parametrize('seed', [3, None])
-def test_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, seed):
-    options = {'randomness.seed': seed}
+@pytest.mark.parametrize('seed, num_workers', [(3, 0), (None, 2)])
+def test_resumed_run_ends_like_an_uninterrupted_one(
+    tiny_config, tmp_path, seed, num_workers
+):
+    options = {
+        'randomness.seed': seed,
+        'train_dataloader.num_workers': num_workers,
+        # Workers that the resumed run has to start in an epoch of its own.
+        'train_dataloader.persistent_workers': num_workers > 0,
+    }
     train(tiny_config, tmp_path / 'b', f'part_{seed}', stop_after=6, **options)
     checkpoint = find_latest_checkpoint(tmp_path / 'b')
     assert checkpoint.endswith('epoch_1.pth')
@@ -111,7 +118,7 @@ def test_resumed_run_ends_like_an_uninterrupted_one(tiny_config, tmp_path, seed)
     # Without a seed in the config, the first run's own one decides.
     options['randomness.seed'] = saved['meta']['seed']
     whole = train(tiny_config, tmp_path / 'a', f'whole_{seed}', **options)
-    options = {'randomness.seed': seed, 'resume': True}
+    options.update({'randomness.seed': seed, 'resume': True})
     resumed = train(tiny_config, tmp_path / 'b', f'rest_{seed}', **options)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     # The comparison means something: the second epoch changed the weights.

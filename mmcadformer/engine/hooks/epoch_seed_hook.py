@@ -68,15 +68,23 @@ class EpochSeedHook(Hook):
         object.__setattr__(loader, 'dataset', seeded)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Start the epoch from a state that depends on seed, epoch and rank."""
+        """Tell the data workers the epoch, and seed what samplers may draw from."""
         if self._epoch is None:
             return
         self._epoch.fill_(runner.epoch)
-        key = (_common_seed(runner), runner.epoch, _PROCESS, runner.rank)
-        state = np.random.SeedSequence(key).generate_state(3)
-        random.seed(int(state[0]))
-        np.random.seed(int(state[1]))
-        torch.manual_seed(int(state[2]))  # every device's generator
+        _seed_process(runner)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Begin the epoch's first step from a known state.
+
+        A data loader draws a number from the process when it starts its workers.
+        Persistent ones are started in the first epoch, and once more when a run is
+        resumed, so the state at the epoch's start isn't enough.
+        """
+        if batch_idx == 0 and self._epoch is not None:
+            _seed_process(runner)
 
 
 class SeededDataset(Dataset):
@@ -119,6 +127,15 @@ def _common_seed(runner: Runner) -> int:
     if runner._randomness_cfg.get('diff_rank_seed', False):
         return runner.seed - runner.rank
     return runner.seed
+
+
+def _seed_process(runner: Runner) -> None:
+    """Seeds the training process by seed, epoch and rank."""
+    key = (_common_seed(runner), runner.epoch, _PROCESS, runner.rank)
+    state = np.random.SeedSequence(key).generate_state(3)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[1]))
+    torch.manual_seed(int(state[2]))  # every device's generator
 
 
 def _seed_cpu(key: tuple[int, ...]) -> None:
