@@ -221,7 +221,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         report(segment(args))
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'infer_scene.py: {error}')
     except KeyboardInterrupt:
         sys.exit('infer_scene.py: interrupted; the same command goes on from here')

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import shapely
-from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.features import rasterize, shapes
+from rasterio.features import shapes
 from shapely.affinity import affine_transform
 
 from .blending import FULL
 from .geometry import Georeference
+from .outlines import PixelOutlines
 from .rasters import Strips
 
 
@@ -109,17 +109,6 @@ def trace_objects(
     return found, small
 
 
-def burn(polygons: Sequence[shapely.Polygon], row: int, mask: np.ndarray) -> None:
-    """Takes polygons out of some rows of a mask.
-
-    Args:
-        polygons: In pixel coordinates.
-        row: First row of the mask.
-        mask: uint8 (rows, width), changed in place.
-    """
-    mask[_labels(polygons, row, mask.shape) > 0] = 0
-
-
 def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
     """Outlines of the mask's connected parts in pixel coordinates.
 
@@ -142,25 +131,9 @@ def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
 def _sums_inside(outlines: Sequence[shapely.Polygon], strips: Strips) -> np.ndarray:
     """Sum of the probabilities of each object's pixels."""
     sums = np.zeros(len(outlines) + 1)
-    if outlines:
-        for row, values in strips:
-            labels = _labels(outlines, row, values.shape)
-            inside = labels > 0
-            sums += np.bincount(labels[inside], values[inside], len(sums))
+    everything = PixelOutlines(outlines)
+    for row, values in strips:
+        labels = everything.labels(row, values.shape)
+        inside = labels > 0
+        sums += np.bincount(labels[inside], values[inside], len(sums))
     return sums[1:]
-
-
-def _labels(
-    polygons: Sequence[shapely.Polygon], row: int, shape: tuple[int, int]
-) -> np.ndarray:
-    """Number, from 1, of the polygon that each pixel of some rows lies in."""
-    bounds = shapely.bounds(np.array(polygons, dtype=object)).reshape(-1, 4)
-    here = np.flatnonzero((bounds[:, 1] < row + shape[0]) & (bounds[:, 3] > row))
-    if not here.size:
-        return np.zeros(shape, np.int32)
-    return rasterize(
-        [(polygons[index], index + 1) for index in here],
-        out_shape=shape,
-        transform=Affine.translation(0, row),
-        dtype=np.int32,
-    )

@@ -14,7 +14,8 @@ import shapely
 from mmengine.logging import print_log
 
 from .geometry import Georeference
-from .objects import FoundObject, ObjectFilter, burn, trace_objects
+from .objects import FoundObject, ObjectFilter, trace_objects
+from .outlines import PixelOutlines
 from .rasters import ENCODINGS, RasterWriter, mask_strip
 from .reader import limited_cache
 from .run import SceneRun
@@ -155,9 +156,10 @@ class ResultWriter:
     def _masks(
         self, number: int, without: Sequence[shapely.Polygon] = ()
     ) -> Iterator[tuple[int, np.ndarray]]:
+        small = PixelOutlines(without)
         for row, values in self.run.rows(number):
             mask = mask_strip(values, self.writing.threshold)
-            burn(without, row, mask)
+            mask[small.labels(row, mask.shape) > 0] = 0
             yield row, mask
 
     def _numbers(
