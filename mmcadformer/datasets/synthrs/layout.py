@@ -57,7 +57,7 @@ DIFFICULTIES = {
         clutter=(0, 6),
         complexity=1,
         weights=dict(
-            category=0.5, position=6, size=2, color=3, relation=0.3, combination=0.3
+            category=0.5, position=6, size=2, color=3, relation=0.3, combination=0
         ),
     ),
     'easy': Difficulty(
