@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 
 from ..layers import AdaptiveRotatedConv2d
 from ..layers.text_decoder_layer import TextDecoderLayer
+
+# Aligned corners are the whole family's choice; the host advises against them at
+# every first batch.
+warnings.filterwarnings('ignore', message='When align_corners=True')
 
 
 class SegBlock(nn.Sequential):
