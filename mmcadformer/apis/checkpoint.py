@@ -130,7 +130,7 @@ def _read_pickle(file: Path) -> dict:
     try:
         try:
             return torch.load(file, map_location='cpu', weights_only=True)
-        except pickle.UnpicklingError:
+        except Exception:  # which one differs between versions of PyTorch
             reader = _inert_pickle()
             return torch.load(
                 file, map_location='cpu', pickle_module=reader, weights_only=False

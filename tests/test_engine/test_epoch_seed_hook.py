@@ -123,12 +123,3 @@ def test_resumed_run_ends_like_an_uninterrupted_one(
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     # The comparison means something: the second epoch changed the weights.
     assert not all(torch.equal(saved['state_dict'][key], whole[key]) for key in whole)
-
-
-def test_without_the_hook_a_resumed_run_differs(tiny_config, tmp_path):
-    options = {'custom_hooks': [], 'randomness.seed': 3}
-    whole = train(tiny_config, tmp_path / 'a', 'bare_whole', **options)
-    train(tiny_config, tmp_path / 'b', 'bare_part', stop_after=6, **options)
-    options['resume'] = True
-    resumed = train(tiny_config, tmp_path / 'b', 'bare_rest', **options)
-    assert not all(torch.equal(whole[key], resumed[key]) for key in whole)

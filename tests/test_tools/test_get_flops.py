@@ -15,3 +15,14 @@ def test_command_prints_table_or_json(call_tool, tiny_config):
     assert numbers['modules'][0]['params'] == numbers['parameters']['total']
     with pytest.raises(SystemExit, match='up to 128 tokens'):
         call_tool(*arguments[:4], '--tokens', 500)
+
+
+def test_nothing_is_fetched_from_a_hub(call_tool, tiny_config):
+    text = call_tool(
+        'analysis/get_flops.py', tiny_config, '--shape', 64, '--cfg-options',
+        'model.text_encoder.vocab=None',
+        'model.text_encoder.pretrained=no/such/model',
+    )  # fmt: skip
+    # The embedding has the size of bert-base-uncased, 32 channels wide.
+    total = float(text.split('parameters, total: ')[1].split()[0])
+    assert total > 30522 * 32 / 1e6

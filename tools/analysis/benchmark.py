@@ -32,13 +32,13 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from prettytable import PrettyTable
 from torch import nn
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.apis import load_checkpoint
+from mmcadformer.analysis import build_without_weights
+from mmcadformer.apis import init_model
 from mmcadformer.engine import BFloat16OptimWrapper, check_data_roots
 
 
@@ -94,19 +94,12 @@ def build_model(cfg: Config, setting: Setting, args: argparse.Namespace) -> nn.M
     """Builds a model with random weights, or those of the checkpoint."""
     cfg = Config(cfg.to_dict())
     cfg.merge_from_dict(dict(setting.cfg_options))
-    text_encoder = cfg.model.text_encoder
-    if text_encoder.get('vocab') is None and args.checkpoint is None:
-        # Nothing is downloaded: words are cut by the vocabulary in the package, and
-        # the embedding keeps its size.
-        options = dict(text_encoder.get('config') or {})
-        options.setdefault('vocab_size', 30522)
-        text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
-    text_encoder.max_tokens = max(setting.tokens, text_encoder.get('max_tokens', 20))
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    if args.checkpoint is not None:
-        load_checkpoint(model, args.checkpoint)
-    model = model.to(args.device)
+    if args.checkpoint is None:
+        model = build_without_weights(cfg, setting.tokens, args.device)
+    else:
+        limit = cfg.model.text_encoder.get('max_tokens', 20)
+        cfg.model.text_encoder.max_tokens = max(setting.tokens, limit)
+        model = init_model(cfg, args.checkpoint, args.device)
     if setting.channels_last:
         # Not model.to(), which refuses models that have parameters of five axes.
         for parameter in model.parameters():

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
 from prettytable import PrettyTable
 
-from mmcadformer.analysis import CONVENTION, analyse, explain
+from mmcadformer.analysis import CONVENTION, analyse, build_without_weights, explain
 
 
 def print_report(report: dict, title: str, least: int, depth: int) -> None:
@@ -90,8 +88,7 @@ def main() -> None:
     cfg = Config.fromfile(args.config)
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = MODELS.build(cfg.model).to(args.device).eval()
+    model = build_without_weights(cfg, args.tokens, args.device)
     limit = getattr(model.text_encoder.bert.config, 'max_position_embeddings', None)
     if limit is not None and args.tokens > limit:
         sys.exit(f'get_flops.py: the text encoder takes up to {limit} tokens')
