@@ -122,6 +122,8 @@ def read_whole(dataset, report=fail, excluded=frozenset()):
     reader = dataset.open_reader()
     entries = reader.entries(report=tell)
     entries = [entry for entry in entries if str(entry['ref_id']) not in excluded]
+    if not entries:
+        report(AnnotationError('file', f'{reader.source}: there is no usable entry'))
     for error in repeated_ids(entries, reader.source, reader.ids_per_split):
         report(error)
     for error in unusual_splits(entries, reader.source):

@@ -118,7 +118,13 @@ def check_split(value, where):
 
 def is_id(value):
     """Whether something can identify an entry."""
-    return isinstance(value, (int, str))
+    # True is an int, and equals 1.
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def is_length(value):
+    """Whether something can be a number of pixels."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def require(entry, keys, where):

@@ -13,6 +13,7 @@ from .base import (
     check_expressions,
     check_split,
     is_id,
+    is_length,
     parse_json,
 )
 from .refcoco import TOLERATED_OVERHANG
@@ -193,7 +194,7 @@ def _stated_size(entry, where):
     size = entry.get('height'), entry.get('width')
     if size != (None, None):
         for value in size:
-            if not isinstance(value, int) or value < 1:
+            if not is_length(value):
                 raise AnnotationError(
                     'entry',
                     f'{where}: height and width must be positive whole numbers, '
@@ -208,7 +209,7 @@ def _rle_size(mask):
         if isinstance(segment, dict):
             size = segment.get('size')
             whole = isinstance(size, list) and len(size) == 2
-            if not whole or not all(isinstance(v, int) and v > 0 for v in size):
+            if not whole or not all(map(is_length, size)):
                 raise ValueError(f'RLE size must be [height, width], got {size!r}')
             return tuple(size)
     return None, None

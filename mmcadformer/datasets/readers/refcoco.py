@@ -13,6 +13,7 @@ from .base import (
     check_expressions,
     check_split,
     is_id,
+    is_length,
     parse_json,
     require,
 )
@@ -222,7 +223,7 @@ class _Instances:
     def image(self, image_id, where):
         """dict: Entry of an image with file name and size."""
         image = self._get(self._images, 'image', image_id, where)
-        entry = f'{self.path}: image id {image_id!r}'
+        entry = f'{self.path}: image id {image_id!r} (used by {where})'
         require(image, ('file_name', 'height', 'width'), entry)
         if not image['file_name'] or not isinstance(image['file_name'], str):
             raise AnnotationError(
@@ -230,7 +231,7 @@ class _Instances:
                 f'{entry}: file_name must be text, got {image["file_name"]!r}',
             )
         for key in ('height', 'width'):
-            if not isinstance(image[key], int) or image[key] < 1:
+            if not is_length(image[key]):
                 raise AnnotationError(
                     'entry',
                     f'{entry}: {key} must be a positive whole '
@@ -241,22 +242,20 @@ class _Instances:
     def annotation(self, ann_id, image, where):
         """tuple: Entry of an object whose mask fits the image; its overhang."""
         annotation = self._get(self._annotations, 'annotation', ann_id, where)
-        entry = f'{self.path}: annotation id {ann_id!r}'
+        entry = f'{self.path}: annotation id {ann_id!r} (used by {where})'
         require(annotation, ('segmentation',), entry)
         if annotation.get('image_id', image['id']) != image['id']:
             raise AnnotationError(
                 'id',
-                f'{entry} belongs to image id {annotation["image_id"]!r}, but '
-                f'{where} uses it with image id {image["id"]!r}',
+                f'{entry} belongs to image id {annotation["image_id"]!r}, not '
+                f'{image["id"]!r}',
             )
         try:
             overhang = check_segmentation(
                 annotation['segmentation'], image['height'], image['width']
             )
         except ValueError as error:
-            raise AnnotationError(
-                'mask', f'{entry} (used by {where}): {error}'
-            ) from None
+            raise AnnotationError('mask', f'{entry}: {error}') from None
         return annotation, overhang
 
     def category(self, category_id):

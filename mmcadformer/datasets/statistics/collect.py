@@ -154,6 +154,7 @@ def _areas(objects, backend_args, workers, progress):
         for share in map_tracked(_share, jobs, workers, progress, chunksize=64)
     ]
     measured = [share for share in shares if share is not None]
+    no_target = sum(obj['segmentation'] is None for obj in objects)
     by_category = defaultdict(list)
     for obj, share in zip(objects, shares, strict=True):
         if share is not None:
@@ -163,7 +164,8 @@ def _areas(objects, backend_args, workers, progress):
     return dict(
         unit='percent of the image',
         measured=len(measured),
-        not_measured=len(shares) - len(measured),
+        no_target=no_target,
+        not_measured=len(shares) - len(measured) - no_target,
         mean=float(np.mean(measured)) if measured else None,
         quantiles={
             str(q): float(np.percentile(measured, q)) for q in quantiles if measured
@@ -177,10 +179,13 @@ def _areas(objects, backend_args, workers, progress):
 
 
 def _share(job):
-    """Share of the image in a mask; None if the size of the image is unknown."""
+    """Share of the image in a mask.
+
+    None where there is no target, or the size of the image isn't known.
+    """
     segmentation, height, width, backend_args = job
     if segmentation is None:
-        return 0.0
+        return None
     if isinstance(segmentation, dict) and 'file' in segmentation:
         return float(load_mask(segmentation, height, width, backend_args).mean())
     if None in (height, width):

@@ -67,9 +67,13 @@ def _draw_category_areas(axis, area):
     medians = area['median_by_category']
     names = sorted(medians, key=medians.get)
     values = [medians[name] for name in names]
-    axis.barh(names, values, color=_BARS)
-    if values and min(values) > 0:
+    axis.plot(values, names, 'o', color=_BARS)
+    axis.grid(axis='y', color='#dddddd')
+    if values and max(values) > 20 * min(values):
         axis.set_xscale('log')
+        axis.xaxis.set_major_formatter('{x:g}')
+    else:
+        axis.set_xlim(left=0)
     axis.set_xlabel('median area, percent of the image')
     axis.set_title('target area by category')
 
@@ -78,18 +82,21 @@ def _draw_histogram(axis, spread, what):
     values = [int(value) for value in spread['histogram']]
     axis.bar(values, list(spread['histogram'].values()), color=_BARS, width=0.9)
     axis.axvline(spread['mean'], color='#b73587', linestyle='--')
-    axis.set_title(f'{what}: mean {spread["mean"]:.1f}')
+    axis.set_title(f'{what.split(" per ")[0]}: mean {spread["mean"]:.2f}')
     axis.set_xlabel(what)
     axis.set_ylabel('expressions')
     axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _draw_tokens(axis, tokens):
-    limits = [int(limit) for limit in tokens['truncated']]
-    axis.plot(limits, list(tokens['truncated'].values()), marker='o', color=_BARS)
+    lengths = np.array([int(length) for length in tokens['histogram']])
+    counts = np.array(list(tokens['histogram'].values()))
+    limits = np.arange(2, max(tokens['max'], tokens['max_tokens'] or 0) + 2)
+    cut = [100 * counts[lengths > limit].sum() / counts.sum() for limit in limits]
+    axis.step(limits, cut, where='post', color=_BARS)
     if tokens['max_tokens']:
         axis.axvline(tokens['max_tokens'], color='#b73587', linestyle='--')
     axis.set_xlabel('max_tokens')
-    axis.set_ylabel('expressions that are cut, percent')
-    axis.set_title(f'tokens per expression: mean {tokens["mean"]:.1f}')
+    axis.set_ylabel('percent of expressions')
+    axis.set_title(f'expressions that are cut (tokens: mean {tokens["mean"]:.1f})')
     axis.set_ylim(bottom=0)

@@ -35,11 +35,13 @@ def _triplets(statistics):
     table = _table(['category', *splits])
     for category, counts in statistics['triplets']['categories'].items():
         table.add_row([category, *(counts[split] for split in splits)])
-    for what in ('total', 'images', 'objects'):
-        counts = (
-            statistics['triplets']['total'] if what == 'total' else statistics[what]
-        )
-        table.add_row([what, *(counts[split] for split in splits)], divider=True)
+    totals = dict(
+        total=statistics['triplets']['total'],
+        images=statistics['images'],
+        objects=statistics['objects'],
+    )
+    for what, counts in totals.items():
+        table.add_row([what, *(counts[split] for split in splits)])
     return table.get_string()
 
 
@@ -69,6 +71,8 @@ def _areas(area):
     text = table.get_string()
     if area['quantiles']:
         text += f'\nmedian {area["quantiles"]["50"]:.3g} %, mean {area["mean"]:.3g} %'
+    if area['no_target']:
+        text += f'\n{area["no_target"]} expressions refer to nothing'
     if area['not_measured']:
         text += (
             f'\n{area["not_measured"]} not measured: polygons in images whose size '
