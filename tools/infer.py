@@ -41,6 +41,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
+        '--explain',
+        action='store_true',
+        help='also write which word pulled which region: a grid of heat maps and '
+        'their numbers',
+    )
+    parser.add_argument(
         '--skip-bad',
         action='store_true',
         help="leave out what can't be read and go on; counted at the end",
@@ -140,7 +146,8 @@ def main() -> None:
             batch_size=args.batch_size,
             cfg_options=args.cfg_options,
         )
-        results = inferencer.predict(pairs, on_bad=note if args.skip_bad else None)
+        find = explain if args.explain else ReferringInferencer.predict
+        results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)
         records = write(results, len(pairs), Path(args.out_dir))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'infer.py: {error}')
@@ -154,6 +161,17 @@ def main() -> None:
         print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')
     if not records:
         sys.exit(1)
+
+
+def explain(inferencer: ReferringInferencer, pairs, on_bad):
+    """As :meth:`ReferringInferencer.predict`, but gives explanations."""
+    for image, expression in pairs:
+        try:
+            yield inferencer.explain(image, expression)
+        except (FileNotFoundError, ValueError) as error:
+            if on_bad is None:
+                raise
+            on_bad(image, expression, error)
 
 
 def write(results, total: int, out_dir: Path) -> list[dict]:

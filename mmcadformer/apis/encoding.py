@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 from mmseg.structures import SegDataSample
@@ -35,11 +34,11 @@ def predict_expressions(
         yield from _predict(model, inputs, samples, expressions)
         return
     for index, sample in enumerate(samples):
-        image, rest = inputs[index : index + 1], model
-        if hasattr(model.backbone, 'forward_first_stage') and len(expressions) > pairs:
-            image, rest = _begin(model, image)
+        image = inputs[index : index + 1]
+        if hasattr(model.backbone, 'forward_first_stage'):
+            image = model.backbone.forward_first_stage(image)
         for i in range(0, len(expressions), pairs):
-            yield from _predict(rest, image, [sample], expressions[i : i + pairs])
+            yield from _predict(model, image, [sample], expressions[i : i + pairs])
 
 
 def _predict(
@@ -56,22 +55,3 @@ def _predict(
     ]
     logits = model.encode_decode(inputs, [target.metainfo for target in targets])
     return model.postprocess_result(logits, targets)
-
-
-def _begin(model: nn.Module, image: Tensor) -> tuple[object, nn.Module]:
-    """The first stage's output, and a model that goes on from there."""
-    rest = copy.copy(model)
-    rest._modules = dict(model._modules, backbone=_AfterFirstStage(model.backbone))
-    return model.backbone.forward_first_stage(image), rest
-
-
-class _AfterFirstStage(nn.Module):
-    """The rest of a backbone; takes the place of the whole one."""
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, first, text: Tensor, text_mask: Tensor):
-        """As the backbone's, from its first stage instead of from images."""
-        return self.backbone.forward_stages(first, text, text_mask)

@@ -22,6 +22,8 @@ from torch import nn
 
 from ..visualization import draw_referring_overlay
 from .checkpoint import load_checkpoint
+from .encoding import predict_expressions
+from .explanation import AttentionRecorder, Explanation, attention_per_word
 
 # Transforms of a test pipeline that need annotations.
 _NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
@@ -153,6 +155,9 @@ class ReferringInferencer:
         device: 'cpu', 'cuda'...; by default CUDA where there is one.
         batch_size: Pairs that go through the model at once.
         cfg_options: Config keys to override, dotted.
+        expression_batch_size: Expressions on one image, one after the other in the
+            input, that go through the model at once. The image is decoded once for
+            all of them, and its first stage runs once per batch.
 
     Raises:
         FileNotFoundError: If config or checkpoint don't exist.
@@ -167,10 +172,15 @@ class ReferringInferencer:
         device: str | torch.device | None = None,
         batch_size: int = 1,
         cfg_options: dict | None = None,
+        expression_batch_size: int = 8,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f'batch_size must be 1 or more, not {batch_size}')
+        sizes = dict(batch_size=batch_size, expression_batch_size=expression_batch_size)
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f'{name} must be 1 or more, not {size}')
         self.batch_size = batch_size
+        self.expression_batch_size = expression_batch_size
+        self._last_file: tuple[str, dict] | None = None
         self.model = init_model(config, checkpoint, device, cfg_options)
         load, *self._transforms = inference_pipeline(self.model.cfg)
         self._load_file = TRANSFORMS.build(load)
@@ -200,6 +210,27 @@ class ReferringInferencer:
         """
         return list(self.predict(pair_inputs(images, expressions)))
 
+    def explain(self, image: ImageInput, expression: str) -> Explanation:
+        """Segments, and tells which word pulled which region.
+
+        Args:
+            image: Path or RGB uint8 array (H, W, 3).
+            expression: One sentence.
+
+        Returns:
+            The result with the attention between words and pixels of each stage.
+
+        Raises:
+            FileNotFoundError: If the image doesn't exist.
+            ValueError: If the image can't be read, the expression is empty, or the
+                model has no such attention.
+        """
+        with AttentionRecorder(self.model) as recorder:
+            (result,) = self(image, expression)
+        words = self.model.text_encoder.split_words(result.expression)
+        stages = attention_per_word(recorder.stages, words)
+        return Explanation(result, [word for word, _ in words], stages)
+
     def predict(
         self, pairs: Iterable[Pair], on_bad: OnBad | None = None
     ) -> Iterator[ReferringResult]:
@@ -213,25 +244,37 @@ class ReferringInferencer:
         Yields:
             One result per usable pair, in the order given.
         """
+        self._last_file = None  # it may have changed since
         batch: list[dict] = []
         for image, expression in pairs:
             try:
                 item = self._read(image, expression)
             except (FileNotFoundError, ValueError) as error:
                 if on_bad is None:
+                    yield from self._segment(batch)
                     raise
                 on_bad(image, expression, error)
                 continue
-            # Images of different sizes can't share a batch.
-            if batch and batch[0]['inputs'].shape != item['inputs'].shape:
+            if not self._joins(batch, item):
                 yield from self._segment(batch)
                 batch = []
             batch.append(item)
-            if len(batch) == self.batch_size:
-                yield from self._segment(batch)
-                batch = []
-        if batch:
-            yield from self._segment(batch)
+        yield from self._segment(batch)
+
+    def _joins(self, batch: list[dict], item: dict) -> bool:
+        """Whether an item can go through the model together with a batch."""
+        if not batch:
+            return True
+        first = batch[0]['inputs']
+        if first.shape != item['inputs'].shape:
+            return False
+        if _ori_shape(batch[0]) == _ori_shape(item) and torch.equal(
+            first, item['inputs']
+        ):
+            item['inputs'] = first  # what _one_image looks for
+            room = self.expression_batch_size
+            return len(batch) < room and _one_image(batch)
+        return len(batch) < self.batch_size and not _one_image(batch[:2], at_least=2)
 
     def _read(self, image: ImageInput, expression: str) -> dict:
         if not isinstance(expression, str) or not expression.strip():
@@ -241,7 +284,7 @@ class ReferringInferencer:
             loaded = self._load_array(dict(img=mmcv.rgb2bgr(image), img_path=None))
             loaded['img_path'] = ''
         else:
-            loaded = self._read_file(os.fspath(image))
+            loaded = self._read_once(os.fspath(image))
         original = loaded['img']
         if original.ndim != 3 or original.shape[2] != 3:
             raise ValueError(
@@ -251,6 +294,14 @@ class ReferringInferencer:
         prepared = self._prepare({**loaded, 'expression': expression.strip()})
         prepared['image'] = mmcv.bgr2rgb(original.astype(np.uint8))
         return prepared
+
+    def _read_once(self, path: str) -> dict:
+        """The decoded file, kept for the next expression on it."""
+        if self._last_file is None or self._last_file[0] != path:
+            self._last_file = (path, self._read_file(path))
+        loaded = self._last_file[1]
+        # Transforms may draw on the picture.
+        return dict(loaded, img=loaded['img'].copy())
 
     def _read_file(self, path: str) -> dict:
         if '://' not in path and not os.path.isfile(path):
@@ -264,13 +315,23 @@ class ReferringInferencer:
 
     @torch.no_grad()
     def _segment(self, batch: list[dict]) -> Iterator[ReferringResult]:
-        samples = self.model.test_step(
+        if not batch:
+            return
+        data = self.model.data_preprocessor(
             dict(
                 inputs=[item['inputs'] for item in batch],
                 data_samples=[item['data_samples'] for item in batch],
             )
         )
-        for item, sample in zip(batch, samples, strict=True):
+        inputs, samples = data['inputs'], data['data_samples']
+        if _one_image(batch, at_least=2):
+            expressions = [sample.expression for sample in samples]
+            found = predict_expressions(
+                self.model, inputs[:1], samples[:1], expressions, len(batch)
+            )
+        else:
+            found = self.model(inputs, samples, mode='predict')
+        for item, sample in zip(batch, found, strict=True):
             probability = sample.seg_logits.data.float().softmax(dim=0)[1]
             mask = sample.pred_sem_seg.data[0] == 1
             score = float(probability[mask].mean()) if mask.any() else 0.0
@@ -280,8 +341,18 @@ class ReferringInferencer:
                 probability=probability.cpu().numpy(),
                 score=score,
                 image=item['image'],
-                image_path=sample.img_path or None,
+                image_path=item['data_samples'].img_path or None,
             )
+
+
+def _ori_shape(item: dict) -> tuple[int, int]:
+    return tuple(item['data_samples'].ori_shape)
+
+
+def _one_image(batch: list[dict], at_least: int = 1) -> bool:
+    """Whether all items of a batch, and so many of them, are of one image."""
+    first = batch[0]['inputs']
+    return len(batch) >= at_least and all(item['inputs'] is first for item in batch)
 
 
 def pair_inputs(

@@ -103,9 +103,11 @@ def test_batches_give_what_single_pairs_give(
 ):
     sentences = ['the pool', 'the large red court on the left', 'it']
     batched = ReferringInferencer(tiny_config, tiny_checkpoint, 'cpu', batch_size=2)
-    single = inferencer(images[0], sentences)
+    single = [inferencer(images[0], sentence)[0] for sentence in sentences]
     assert [result.expression for result in single] == sentences
-    assert all(map(same, batched(images[0], sentences), single))
+    assert all(map(same, inferencer(images[0], sentences), single))
+    others = [inferencer(image, 'it')[0] for image in images]
+    assert all(map(same, batched(images, 'it'), others))
 
 
 def test_images_of_any_size_keep_theirs(inferencer):

@@ -156,13 +156,14 @@ class ReferringSwin(SwinTransformer):
         return result
 
     def forward(
-        self, x: Tensor, text: Tensor, text_mask: Tensor
+        self, x: Tensor | FirstStage, text: Tensor, text_mask: Tensor
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """Encode images under the guidance of expressions.
 
         Args:
-            x (Tensor): Normalised images (B, 3, H, W), any size; or one image
-                (1, 3, H, W) for all expressions, whose first stage runs once.
+            x (Tensor | FirstStage): Normalised images (B, 3, H, W), any size; or one
+                image (1, 3, H, W) for all expressions, whose first stage runs once;
+                or what :meth:`forward_first_stage` returned for either.
             text (Tensor): L_1 (B, N, C_t).
             text_mask (Tensor): Bool (B, N), True on real tokens.
 
@@ -170,7 +171,8 @@ class ReferringSwin(SwinTransformer):
             tuple: Maps for the decoder, one per stage (B, C_i, H_i, W_i), and the
             language features after the last stage (B, N, C_t).
         """
-        return self.forward_stages(self.forward_first_stage(x), text, text_mask)
+        first = x if isinstance(x, FirstStage) else self.forward_first_stage(x)
+        return self.forward_stages(first, text, text_mask)
 
     def forward_first_stage(self, x: Tensor) -> FirstStage:
         """Everything that depends on the image alone.

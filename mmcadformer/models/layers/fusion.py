@@ -24,6 +24,18 @@ class FusionOutput(NamedTuple):
     text: Tensor
 
 
+class WordAttention(NamedTuple):
+    """Who attends to whom at one stage; None where a fusion has no such part.
+
+    Attributes:
+        pixels_to_words (Tensor, optional): (B, H*W, N); each row sums to 1.
+        words_to_pixels (Tensor, optional): (B, N, H*W); each row sums to 1.
+    """
+
+    pixels_to_words: Tensor | None = None
+    words_to_pixels: Tensor | None = None
+
+
 class StageFusion(BaseModule):
     """Base class of the vision-language fusion after each backbone stage.
 
@@ -76,3 +88,16 @@ class StageFusion(BaseModule):
         Returns:
             FusionOutput: Features for decoder, next stage, and the language side.
         """
+
+    def word_attention(
+        self, visual: Tensor, text: Tensor, text_mask: Tensor
+    ) -> WordAttention:
+        """The attention inside :meth:`forward`, averaged over heads, to look at.
+
+        Args:
+            visual, text, text_mask: As in :meth:`forward`.
+
+        Returns:
+            WordAttention: Empty unless a subclass has something to show.
+        """
+        return WordAttention()

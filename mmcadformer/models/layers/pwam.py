@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .attention import CrossModalAttention
-from .fusion import FusionOutput, StageFusion
+from .fusion import FusionOutput, StageFusion, WordAttention
 from .gate import LanguageGate, Projection
 
 
@@ -88,6 +88,15 @@ class GatedFusion(StageFusion):
             if isinstance(module, LanguageGate):
                 for layer in module.mlp[::2]:
                     trunc_normal_(layer.weight, std=0.02)
+
+    def word_attention(
+        self, visual: Tensor, text: Tensor, text_mask: Tensor
+    ) -> WordAttention:
+        """See :meth:`StageFusion.word_attention`; the whole expression's words."""
+        if text_mask.dim() == 3:  # FIANet's parts, of which the first is the whole
+            text, text_mask = text[:, 0], text_mask[:, 0]
+        to_words = self.align.attention.similarity(visual, text, text_mask)
+        return WordAttention(pixels_to_words=to_words.mean(dim=1))
 
 
 @MODELS.register_module()

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .attention import CrossModalAttention
-from .fusion import FusionOutput, StageFusion
+from .fusion import FusionOutput, StageFusion, WordAttention
 from .gate import LanguageGate, Projection
 
 
@@ -66,6 +66,10 @@ class LGVLA(BaseModule):
         aligned = self.attention(projected, text, context_mask=text_mask) * projected
         return self.out_proj(aligned)
 
+    def similarity(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Similarity of pixels to words, Eq. (1): (B, num_heads, H_i*W_i, N)."""
+        return self.attention.similarity(self.visual_proj(visual), text, text_mask)
+
 
 class VGLVA(BaseModule):
     """Vision-guided language-vision alignment: words query pixels, Eqs. (6)-(8).
@@ -120,6 +124,10 @@ class VGLVA(BaseModule):
         aligned = self.attention(projected, visual) * projected
         refined = self.gate(self.out_proj(aligned))
         return refined * text_mask.unsqueeze(-1).to(refined.dtype)
+
+    def similarity(self, visual: Tensor, text: Tensor) -> Tensor:
+        """Similarity of words to pixels, Eq. (6): (B, num_heads, N, H_i*W_i)."""
+        return self.attention.similarity(self.text_proj(text), visual)
 
 
 @MODELS.register_module()
@@ -190,3 +198,14 @@ class SMGAM(StageFusion):
         if self.vglva is not None:
             text = text + self.vglva(visual, text, text_mask)
         return FusionOutput(to_decoder, to_next_stage, text)
+
+    def word_attention(
+        self, visual: Tensor, text: Tensor, text_mask: Tensor
+    ) -> WordAttention:
+        """See :meth:`StageFusion.word_attention`."""
+        to_words = to_pixels = None
+        if self.lgvla is not None:
+            to_words = self.lgvla.similarity(visual, text, text_mask).mean(dim=1)
+        if self.vglva is not None:
+            to_pixels = self.vglva.similarity(visual, text).mean(dim=1)
+        return WordAttention(to_words, to_pixels)

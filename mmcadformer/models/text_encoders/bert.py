@@ -147,6 +147,34 @@ class BertTextEncoder(BaseModule):
         device = self.tokenizer_state.device
         return dict(input_ids=ids.to(device), text_mask=mask.to(device))
 
+    def split_words(self, expression: str) -> list[tuple[str, list[int]]]:
+        """Which tokens each word of an expression became.
+
+        Args:
+            expression (str): One sentence.
+
+        Returns:
+            list: Words as they stand in the sentence, and the special tokens, each
+            with its positions among the tokens of :meth:`tokenize`; what the
+            encoder cuts off is left out.
+        """
+        encoding = self.tokenizer.encode(expression)
+        kept = self._cut(list(range(len(encoding.ids))))
+        groups: dict[object, list[int]] = {}
+        for position, source in enumerate(kept):
+            word = encoding.word_ids[source]
+            key = word if word is not None else encoding.tokens[source]
+            groups.setdefault(key, []).append(position)
+        words = []
+        for key, positions in groups.items():
+            sources = [kept[position] for position in positions]
+            (start, _), (_, end) = (
+                encoding.offsets[i] for i in (sources[0], sources[-1])
+            )
+            text = key if isinstance(key, str) else expression[start:end]
+            words.append((text, positions))
+        return words
+
     def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """The mask that the model works with; here the one of the real tokens.
 
@@ -205,9 +233,13 @@ class BertTextEncoder(BaseModule):
             self.bert.encoder.layer[: self.trainable].requires_grad_(True)
 
     def _truncate(self, ids: list[int]) -> list[int]:
+        """Cuts a sequence and counts it, if it is too long."""
+        self.num_truncated += len(ids) > self.max_tokens
+        return self._cut(ids)
+
+    def _cut(self, ids: list[int]) -> list[int]:
         if len(ids) <= self.max_tokens:
             return ids
-        self.num_truncated += 1
         if not self.keep_end:
             return ids[: self.max_tokens]
         return ids[: self.max_tokens - 1] + ids[-1:]

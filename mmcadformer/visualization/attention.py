@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat maps of words on an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Inches: a map on its longer side, row titles, a line of text, the text on top.
+_CELL, _TITLE, _LINE, _CAPTION = 1.35, 1.1, 0.3, 5.2
+_DPI = 110
+# Opacity of the hottest and the coldest spots.
+_HOT, _COLD = 0.75, 0.25
+_EXPLANATION = """\
+pixels → words: how much of each place's attention goes to the word.
+words → pixels: how much of the word's attention goes to each place.
+Bright is much, dark is little; one scale per row.
+stands out: the word, by its colour, that gets more there than elsewhere."""
+
+
+class AttentionRow(NamedTuple):
+    """One row of the grid.
+
+    Attributes:
+        title: What the row shows.
+        maps: Float (words, h, w), not negative.
+    """
+
+    title: str
+    maps: np.ndarray
+
+
+def draw_word_attention(
+    image: np.ndarray,
+    overlay: np.ndarray,
+    words: Sequence[str],
+    rows: Sequence[AttentionRow],
+) -> np.ndarray:
+    """Draws a grid of heat maps, one column per word, with the result on top.
+
+    All maps of a row have one scale, from its weakest to its strongest spot. The last
+    column colours each place by the word that stands out most there, against
+    what that word gets on average; the words' colours are beside their names.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        overlay: RGB uint8 picture of the result, of any size.
+        words: Titles of the columns.
+        rows: At least one.
+
+    Returns:
+        RGB uint8.
+    """
+    height, width = image.shape[:2]
+    cell = np.array([width, height]) * _CELL / max(width, height)
+    top = min(3.4, 2.6 * overlay.shape[0] / overlay.shape[1])
+    overlay_width = (top - 0.1) * overlay.shape[1] / overlay.shape[0]
+    grid_width = _TITLE + (len(words) + 1) * cell[0] + 0.1
+    size = (
+        max(grid_width, overlay_width + _CAPTION + 0.5),
+        top + 2 * _LINE + len(rows) * (cell[1] + 0.08),
+    )
+    figure = Figure(figsize=size, dpi=_DPI)
+    canvas = FigureCanvasAgg(figure)
+    colors = _word_colors(len(words))
+
+    def place(left: float, upper: float, wide: float, high: float):
+        """Axes at a place in inches from the upper left corner."""
+        bounds = (left / size[0], 1 - (upper + high) / size[1])
+        axes = figure.add_axes((*bounds, wide / size[0], high / size[1]))
+        axes.axis('off')
+        return axes
+
+    place(0.1, 0.1, overlay_width, top - 0.1).imshow(overlay)
+    axes = place(0.4 + overlay_width, 0.1, _CAPTION, top - 0.1)
+    axes.text(0, 1, _EXPLANATION, ha='left', va='top', fontsize=9, linespacing=1.6)
+    titles = [*words, 'stands out']
+    for column, title in enumerate(titles):
+        left = _TITLE + column * cell[0]
+        color = colors[column] if column < len(words) else (0, 0, 0)
+        axes = place(left, top + _LINE, cell[0], _LINE)
+        axes.text(
+            0.5, 0.3, _short(title), ha='center', color=color, weight='bold', fontsize=9
+        )
+    for number, row in enumerate(rows):
+        upper = top + 2 * _LINE + number * (cell[1] + 0.08)
+        axes = place(0, upper, _TITLE, cell[1])
+        axes.text(0.5, 0.5, row.title, ha='center', va='center', fontsize=8)
+        scale = row.maps.min(), row.maps.max()
+        pictures = [heat_overlay(image, heat, *scale) for heat in row.maps]
+        pictures.append(_strongest_word(image, row.maps, colors))
+        for column, picture in enumerate(pictures):
+            left = _TITLE + column * cell[0]
+            place(left, upper, cell[0] - 0.05, cell[1]).imshow(picture)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def heat_overlay(
+    image: np.ndarray, heat: np.ndarray, lowest: float = 0.0, highest: float = 1.0
+) -> np.ndarray:
+    """Lays a heat map over an image made grey.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        heat: (h, w); enlarged to the image.
+        lowest, highest: The values that get the coldest and the hottest colour.
+
+    Returns:
+        RGB uint8 (H, W, 3).
+    """
+    span = max(highest - lowest, 1e-12)
+    heat = np.clip((heat - lowest) / span, 0, 1).astype(np.float32)
+    heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    colors = matplotlib.colormaps['inferno'](heat)[..., :3]
+    alpha = (_COLD + (_HOT - _COLD) * heat)[..., None]
+    mixed = (1 - alpha) * _grey(image) + alpha * colors
+    return np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+
+
+def _strongest_word(
+    image: np.ndarray, maps: np.ndarray, colors: np.ndarray
+) -> np.ndarray:
+    """Colours places by the word that gets the most against its own average."""
+    average = maps.mean(axis=(1, 2), keepdims=True)
+    relative = maps / np.maximum(average, 1e-12)
+    word = relative.argmax(axis=0).astype(np.uint8)
+    word = cv2.resize(word, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    mixed = 0.45 * _grey(image) + 0.55 * colors[word]
+    return np.rint(255 * mixed).astype(np.uint8)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3), 0...1."""
+    return np.repeat(image.mean(axis=2, keepdims=True) / 255, 3, axis=2)
+
+
+def _word_colors(count: int) -> np.ndarray:
+    """RGB (count, 3) in 0...1, dark enough for text, neighbours far apart."""
+    hues = (np.arange(count) * 0.618034) % 1
+    hsv = np.stack([hues, np.full(count, 0.9), np.full(count, 0.75)], axis=1)
+    return matplotlib.colors.hsv_to_rgb(hsv)
+
+
+def _short(word: str, limit: int = 14) -> str:
+    # A dollar sign would begin a formula.
+    word = word if len(word) <= limit else word[: limit - 1] + '…'
+    return word.replace('$', r'\$')

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which word pulled which region, through the public entry points."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from mmcadformer.apis import ReferringInferencer
+
+SENTENCE = "the Tennis-court's left neighbouring swimmingpool"
+
+
+@pytest.fixture(scope='module')
+def image(tiny_data):
+    return sorted((tiny_data / 'images/synthrs/JPEGImages').glob('*test*'))[0]
+
+
+@pytest.fixture(scope='module')
+def inferencer(tiny_config, tiny_checkpoint):
+    return ReferringInferencer(tiny_config, tiny_checkpoint, device='cpu')
+
+
+@pytest.fixture(scope='module')
+def explanation(inferencer, image):
+    return inferencer.explain(image, f' {SENTENCE} ')
+
+
+def test_words_are_those_of_the_sentence(explanation, inferencer):
+    words = "the Tennis - court ' s left neighbouring swimmingpool".split()
+    assert explanation.words == ['[CLS]', *words, '[SEP]']
+    tokens = inferencer.model.text_encoder.tokenize([SENTENCE])['input_ids'].shape[1]
+    assert tokens > len(explanation.words)  # some words have several pieces
+
+
+def test_shares_add_up(explanation):
+    assert [entry.stage for entry in explanation.stages] == [1, 2, 3, 4]
+    for entry, side in zip(explanation.stages, (16, 8, 4, 2), strict=True):
+        shape = (len(explanation.words), side, side)
+        assert entry.pixels_to_words.shape == entry.words_to_pixels.shape == shape
+        assert np.allclose(entry.pixels_to_words.sum(axis=0), 1, atol=1e-5)
+        assert np.allclose(entry.words_to_pixels.sum(axis=(1, 2)), 1, atol=1e-5)
+
+
+def test_result_is_the_ordinary_one(explanation, inferencer, image):
+    (plain,) = inferencer(image, SENTENCE)
+    assert np.array_equal(plain.probability, explanation.result.probability)
+    assert not inferencer.model.backbone.fusions[0]._forward_pre_hooks
+
+
+def test_each_word_has_its_own_map(explanation):
+    maps = explanation.stages[0].pixels_to_words
+    left, court = explanation.words.index('left'), explanation.words.index('court')
+    assert not np.allclose(maps[left], maps[court])
+    # One word's map is not another's, and places differ.
+    assert maps[left].std() > 0
+
+
+def test_long_sentences_end_where_the_model_stops_reading(inferencer, image):
+    explanation = inferencer.explain(image, 'pool ' * 80)
+    limit = inferencer.model.text_encoder.max_tokens
+    assert explanation.words == ['[CLS]', *['pool'] * (limit - 2), '[SEP]']
+
+
+def test_reading_the_words_counts_no_truncation(inferencer):
+    encoder = inferencer.model.text_encoder
+    before = encoder.num_truncated, encoder.num_expressions
+    encoder.split_words('pool ' * 80)
+    assert (encoder.num_truncated, encoder.num_expressions) == before
+
+
+def test_models_without_one_side_show_the_other(tiny_config, image):
+    cfg = Config.fromfile(tiny_config)
+    cfg.model.backbone.vglva = False
+    explanation = ReferringInferencer(cfg, device='cpu').explain(image, 'pool')
+    assert all(entry.words_to_pixels is None for entry in explanation.stages)
+    assert all(entry.pixels_to_words is not None for entry in explanation.stages)
+    cfg.model.backbone.lgvla = False
+    with pytest.raises(ValueError, match='no attention between words and pixels'):
+        ReferringInferencer(cfg, device='cpu').explain(image, 'pool')
+
+
+def test_command_writes_picture_and_numbers(
+    tiny_config, tiny_checkpoint, image, run_tool, tmp_path
+):
+    run_tool(
+        'infer.py', image, 'the pool', '--config', tiny_config, '--checkpoint',
+        tiny_checkpoint, '--explain', '--out-dir', 'out', cwd=tmp_path,
+    )  # fmt: skip
+    report = json.loads((tmp_path / 'out/results.json').read_text())
+    (record,) = report['results']
+    picture = cv2.imread(str(tmp_path / 'out' / record['attention']))
+    assert picture.shape[0] > 300 and picture.std() > 10
+    data = np.load(tmp_path / 'out' / record['attention_data'])
+    assert data['words'].tolist() == ['[CLS]', 'the', 'pool', '[SEP]']
+    kinds = {'pixels_to_words', 'words_to_pixels'}
+    names = {f'stage{stage}_{kind}' for stage in (1, 2, 3, 4) for kind in kinds}
+    assert set(data.files) == names | {'words'}
+    assert {'overlay', 'mask', 'score', 'expression'} <= record.keys()
