@@ -49,9 +49,7 @@ class ByColor:
 
     def __call__(self, tiles, expressions):
         """Probability of not being ground, and of being ground."""
-        pixels = np.stack(tiles).astype(np.float32)
-        purple = (pixels[..., 0] + pixels[..., 2]) / 2 - pixels[..., 1]
-        built = 1 / (1 + np.exp((purple - 165) / 5))
+        built = 1 / (1 + np.exp((_purple(np.stack(tiles)) - 165) / 5))
         answers = dict(zip(SENTENCES, (built, 1 - built), strict=True))
         return np.stack([answers[text] for text in expressions], axis=1)
 
@@ -98,13 +96,27 @@ def draw(file: Path, size: int) -> list[shapely.Polygon]:
             if objects:
                 draw_objects(canvas, objects)
                 here = [shapely.Polygon(item.polygon()) for item in objects]
-                # The brush paints a little over the outline, which is the truth.
-                outside = rasterize(here, out_shape=(rows, size)) == 0
-                canvas[outside] = ground[outside]
+                _paint_to_the_pixel(canvas, ground, here)
                 outlines += [translate(outline, 0, top) for outline in here]
             window = Window(0, top, size, rows)
             raster.write(canvas.transpose(2, 0, 1), window=window)
     return outlines
+
+
+def _paint_to_the_pixel(
+    canvas: np.ndarray, ground: np.ndarray, outlines: list[shapely.Polygon]
+) -> None:
+    """Makes the outlines the exact truth: soft edges reach over and under them."""
+    inside = rasterize(outlines, out_shape=canvas.shape[:2]) > 0
+    canvas[~inside] = ground[~inside]
+    faint = inside & (_purple(canvas) > 130)
+    canvas[faint] = 90
+
+
+def _purple(pixels: np.ndarray) -> np.ndarray:
+    """What sets the ground apart, about 205 there and at most 60 on objects."""
+    pixels = pixels.astype(np.float32)
+    return (pixels[..., 0] + pixels[..., 2]) / 2 - pixels[..., 1]
 
 
 def segment(scene: Path, out: Path, args: argparse.Namespace) -> None:
