@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets with all their splits, for tools that look at everything."""
 
-from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
 from .errors import AnnotationError, fail
@@ -92,7 +91,6 @@ def _leaves(dataset):
 
 
 def _build(cfg):
-    init_default_scope('mmseg')
     return DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
 
 

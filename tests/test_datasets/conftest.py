@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools import mask as mask_utils
 
@@ -212,7 +213,9 @@ def call_tool(monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
         code = 0
         try:
-            runpy.run_path(str(path), run_name='__main__')
+            # Tools set MMEngine's default scope, which other tests must not see.
+            with DefaultScope.overwrite_default_scope('mmseg'):
+                runpy.run_path(str(path), run_name='__main__')
         except SystemExit as exit_:
             code = exit_.code
         captured = capsys.readouterr()

@@ -7,7 +7,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
 import mmcadformer  # noqa: F401  (registers)
@@ -23,7 +23,8 @@ SPLITS = ('train', 'val', 'test', 'testA')
 
 @pytest.fixture(scope='module', autouse=True)
 def scope():
-    init_default_scope('mmseg')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 def content(kind, root, **kwargs):
@@ -31,6 +32,7 @@ def content(kind, root, **kwargs):
     found = []
     for split in SPLITS:
         config = dict(type=kind, data_root=str(root), pipeline=PIPELINE, **kwargs)
+        config['serialize_data'] = False  # which collects garbage, for long
         try:
             dataset = DATASETS.build(dict(config, split=split, test_mode=True))
         except (FileNotFoundError, ValueError):
@@ -54,7 +56,13 @@ def records(kind, root, **kwargs):
     for split in SPLITS:
         try:
             dataset = DATASETS.build(
-                dict(type=kind, data_root=str(root), split=split, **kwargs)
+                dict(
+                    type=kind,
+                    data_root=str(root),
+                    split=split,
+                    serialize_data=False,
+                    **kwargs,
+                )
             )
         except (FileNotFoundError, ValueError):
             continue

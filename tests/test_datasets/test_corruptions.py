@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
 from mmcadformer.datasets.checks import check_dataset
@@ -235,7 +235,8 @@ def load(kind, root, exclude_file=None):
 
 @pytest.fixture(scope='module', autouse=True)
 def scope():
-    init_default_scope('mmseg')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 def names_file_and_entry(complaint, root, path):

@@ -5,9 +5,15 @@ import json
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 @pytest.fixture
@@ -35,7 +41,6 @@ def leaves(dataset):
 @pytest.mark.parametrize('name', ['refsegrs', 'risbench', 'json', 'rrsisd_rrsishr'])
 def test_config_reads_its_data(repo_root, on_disk, name):
     cfg = Config.fromfile(repo_root / f'configs/cadformer_swinb_{name}.py')
-    init_default_scope('mmseg')
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
         for leaf in leaves(dataset):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import ConcatDataset, pseudo_collate
 from mmseg.registry import DATASETS
 from pycocotools import mask as mask_utils
@@ -21,7 +22,7 @@ from mmcadformer.datasets import (
     UnsafePickleError,
 )
 
-LOAD = dict(type='mmseg.LoadImageFromFile')
+LOAD = dict(type=LoadImageFromFile)  # mmcv's, whatever the default scope is
 TRAIN = [
     LOAD,
     dict(type='mmseg.ChooseExpression'),
