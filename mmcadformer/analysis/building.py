@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -35,4 +37,7 @@ def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.M
         text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
     text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
     torch.manual_seed(0)
-    return MODELS.build(model).to(device).eval()
+    with warnings.catch_warnings():
+        # mmseg's about losses, which don't matter here.
+        warnings.simplefilter('ignore', UserWarning)
+        return MODELS.build(model).to(device).eval()

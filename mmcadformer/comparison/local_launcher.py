@@ -31,13 +31,17 @@ def make_slots(gpus: Sequence[str] | None, processes: int) -> list[dict[str, str
     Args:
         gpus: Names of GPUs, as CUDA_VISIBLE_DEVICES takes them; None takes all that
             are visible, an empty list none.
-        processes: Number of processes where there is no GPU.
+        processes: Number of processes where there is no GPU. Several share the
+            cores, unless the number of threads is set already.
     """
     if gpus is None:
         gpus = _visible_gpus()
     if gpus:
         return [dict(CUDA_VISIBLE_DEVICES=gpu) for gpu in gpus]
-    return [dict(CUDA_VISIBLE_DEVICES='')] * processes
+    slot = dict(CUDA_VISIBLE_DEVICES='')
+    if processes > 1 and 'OMP_NUM_THREADS' not in os.environ:
+        slot['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1) // processes))
+    return [slot] * processes
 
 
 def _visible_gpus() -> list[str]:

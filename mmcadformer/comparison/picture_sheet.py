@@ -13,6 +13,7 @@ from pycocotools import mask as mask_utils
 from mmcadformer.datasets.image_files import read_image
 from mmcadformer.visualization import draw_titled_panels
 from mmcadformer.visualization.overlay import PRED_COLOR, TRUTH_COLOR
+from mmcadformer.visualization.text import draw_text_strip
 
 from .results import MethodResults
 
@@ -88,15 +89,11 @@ def draw_sheet(
     rows = [_draw_row(methods, i, image_dir, panel_width) for i in chosen]
     width = max(row.shape[1] for row in rows)
     rule = np.full((3, width, 3), 160, np.uint8)
-    parts = []
+    parts = [draw_text_strip(width, '', _LEGEND)]
     for row in rows:
-        parts += [
-            rule,
-            np.pad(
-                row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255
-            ),
-        ]
-    return np.concatenate(parts[1:])
+        pad = ((0, 0), (0, width - row.shape[1]), (0, 0))
+        parts += [rule, np.pad(row, pad, constant_values=255)]
+    return np.concatenate(parts)
 
 
 def _draw_row(
@@ -118,9 +115,7 @@ def _draw_row(
         pred = _mask(method.expressions[index]['pred_rle'], size)
         iou = 100 * method.iou[0, index]
         panels.append((f'{method.name}: IoU {iou:.1f} %', pred, truth))
-    return draw_titled_panels(
-        image, panels, line['expression'], _LEGEND, min_width=panel_width
-    )
+    return draw_titled_panels(image, panels, line['expression'], min_width=panel_width)
 
 
 def _read(line: dict, image_dir: str | Path | None) -> np.ndarray:

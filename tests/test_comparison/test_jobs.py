@@ -164,7 +164,11 @@ def test_one_process_for_each_gpu(make_job, monkeypatch, tmp_path):
     names = [slot['CUDA_VISIBLE_DEVICES'] for slot in make_slots(None, 1)]
     assert names == ['6', '1']
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
-    assert len(make_slots(None, 4)) == 2 and len(make_slots([], 4)) == 4
+    assert len(make_slots(None, 4)) == 2
+    assert make_slots([], 4) == 4 * [dict(CUDA_VISIBLE_DEVICES='')]
+    monkeypatch.delenv('OMP_NUM_THREADS')
+    monkeypatch.setattr('os.cpu_count', lambda: 9)
+    assert make_slots([], 4) == 4 * [dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='2')]
 
 
 def test_an_interruption_ends_the_jobs(make_job):
