@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,8 +64,8 @@ def run_locally(
 ) -> dict[str, str]:
     """Runs jobs and waits for them.
 
-    A job that fails doesn't stop the others. If this process is interrupted, so are
-    the jobs; they go on the next time.
+    A job that fails doesn't stop the others. If this process is interrupted or
+    terminated, so are the jobs; they go on the next time.
 
     Args:
         jobs: In the order in which they begin.
@@ -75,7 +79,7 @@ def run_locally(
     waiting, free = list(jobs), list(slots)
     running: list[_Running] = []
     failures: dict[str, str] = {}
-    try:
+    with _exit_on_sigterm(), _ended_in_any_case(running):
         while running or waiting:
             while waiting and free:
                 running.append(_start(waiting.pop(0), command, free.pop(0)))
@@ -86,12 +90,32 @@ def run_locally(
                 _finish(entry, failures)
             if failures and stop_on_failure:
                 waiting.clear()
+    return failures
+
+
+@contextmanager
+def _ended_in_any_case(running: list[_Running]) -> Iterator[None]:
+    """Leaves no process behind that still runs."""
+    try:
+        yield
     finally:
         for entry in running:
             entry.process.terminate()
         for entry in running:
             entry.process.wait()
-    return failures
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM raise SystemExit, as SIGINT raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _start(job: Job, command: Callable[[Job], list[str]], slot: dict) -> _Running:

@@ -137,7 +137,8 @@ def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> No
         notes: Name -> text, e.g. the command.
     """
     today = datetime.now(timezone.utc).strftime('%Y-%m-%d')
-    notes = dict(notes, date=today, commit=get_git_hash(fallback='unknown', digits=12))
+    commit = get_git_hash(fallback='none', digits=12)
+    notes = {**notes, 'date': today, 'commit of the working folder': commit}
     parts = [to_markdown(table) for table in tables]
     parts.append('\n'.join(f'- {name}: {text}' for name, text in notes.items()) + '\n')
     path.write_text('\n'.join(parts), encoding='utf-8')

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import stat
 import sys
 import zipfile
@@ -171,16 +172,23 @@ def test_one_process_for_each_gpu(make_job, monkeypatch, tmp_path):
     assert make_slots([], 4) == 4 * [dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='2')]
 
 
-def test_an_interruption_ends_the_jobs(make_job):
+@pytest.mark.parametrize(
+    'number, error',
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)],
+)
+def test_an_interruption_ends_the_jobs(make_job, number, error):
     job = make_job()
 
     def interrupt(job):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        return ['true']
 
     jobs = [job, make_job('b')]
     commands = {'a': run_process(dict(a='wait')), 'b': interrupt}
-    with pytest.raises(KeyboardInterrupt):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(error):
         run_locally(jobs, lambda job: commands[job.name](job), make_slots([], 2))
+    assert signal.getsignal(signal.SIGTERM) is before
     # It got here, so the process that waits has been ended.
     assert not job.is_done
 

@@ -85,7 +85,7 @@ def test_interval_against_scipy(load):
         return 100 * (ia.sum(axis) / ua.sum(axis) - ib.sum(axis) / ub.sum(axis))
 
     data = (a.intersection[0], a.union[0], b.intersection[0], b.union[0])
-    options = dict(method='percentile', n_resamples=9999, rng=7)
+    options = dict(method='percentile', n_resamples=9999, random_state=7)
     overall = stats.bootstrap(data, difference, paired=True, **options)
     mean = stats.bootstrap((100 * (a.iou[0] - b.iou[0]),), np.mean, **options)
     intervals = paired_bootstrap(a, b, seed=3)
@@ -103,7 +103,7 @@ def test_whole_images_are_drawn_if_asked(load):
     difference = 100 * (a.iou[0] - b.iou[0])
     # All images have three expressions: drawing images is drawing their means.
     means = (difference.reshape(-1, 3).mean(axis=1),)
-    expected = stats.bootstrap(means, np.mean, method='percentile', rng=1)
+    expected = stats.bootstrap(means, np.mean, method='percentile', random_state=1)
     found = paired_bootstrap(a, b, images)['mIoU']
     tolerance = expected.standard_error / 8
     ends = expected.confidence_interval

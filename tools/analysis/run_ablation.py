@@ -19,7 +19,6 @@ and results.jsonl, which compare_results.py reads.
 import argparse
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -290,8 +289,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.run_job is not None:
             cmp.run_job(cmp.Job.load(args.run_job), TOOLS)
             return
-        # Ends the jobs too.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         jobs, configs = plan(args)
         failures = launch(jobs, args)
         if not args.dry_run:
