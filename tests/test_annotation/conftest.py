@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny SAM, boxes to use it on, and a real browser."""
+"""A tiny SAM and boxes to use it on."""
 
 import importlib.util
-import shutil
 
 import pytest
 
@@ -128,52 +127,3 @@ def tool(repo_root):
         return module.STEPS[step](args)
 
     return run
-
-
-@pytest.fixture(scope='session')
-def playwright():
-    """The browser driver; skips where the package or a browser is missing."""
-    driver = pytest.importorskip(
-        'playwright.sync_api', reason='needs the package playwright'
-    )
-    if _chromium_path() is None:
-        pytest.skip('needs Chromium (Debian package chromium)')
-    with driver.sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture
-def chromium(playwright, tmp_path):
-    """Opens a headless Chromium: ``chromium('ann')`` is a browser context.
-
-    The name is that of a profile: the same one again keeps what pages stored.
-    """
-    opened = []
-
-    def open_profile(name='profile'):
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / f'chromium-{name}',
-            executable_path=_chromium_path(),
-            headless=True,
-            args=[
-                '--no-sandbox',
-                '--disable-gpu',
-                '--disable-quic',
-                '--no-first-run',
-                '--disable-background-networking',
-                '--disable-component-update',
-                '--disable-sync',
-            ],
-        )
-        context.set_default_timeout(20_000)
-        opened.append(context)
-        return context
-
-    yield open_profile
-    for context in opened:
-        context.close()
-
-
-def _chromium_path():
-    names = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
-    return next(filter(None, map(shutil.which, names)), None)

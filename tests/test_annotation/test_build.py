@@ -4,6 +4,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,19 @@ def many_boxes(tmp_path, scenes):
     return path, images
 
 
+def kill_after_three_masks(command, folder, repo_root):
+    """Starts the command and kills it when the folder holds three masks or more."""
+    environment = dict(os.environ, PYTHONPATH=str(repo_root))
+    process = subprocess.Popen(
+        list(map(str, command)), env=environment, stderr=subprocess.DEVNULL
+    )
+    while len(list((folder / 'masks').glob('*.json'))) < 3:
+        assert process.poll() is None, 'it ended before it could be killed'
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() in (-signal.SIGKILL, 0)
+
+
 def test_killed_and_resumed_is_the_same(
     tmp_path, many_boxes, tiny_sam, tool, repo_root
 ):
@@ -60,17 +74,12 @@ def test_killed_and_resumed_is_the_same(
     killed = tmp_path / 'killed'
     script = repo_root / 'tools' / 'dataset_converters' / 'build_from_boxes.py'
     command = [sys.executable, script, 'masks', killed, *arguments]
-    environment = dict(os.environ, PYTHONPATH=str(repo_root))
-    process = subprocess.Popen(
-        list(map(str, command)), env=environment, stderr=subprocess.DEVNULL
-    )
-    while len(list((killed / 'masks').glob('*.json'))) < 3:
-        assert process.poll() is None, 'it ended before it could be killed'
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-
-    done = {p: p.stat().st_mtime_ns for p in (killed / 'masks').glob('*.json')}
+    for _attempt in range(10):
+        kill_after_three_masks(command, killed, repo_root)
+        done = {p: p.stat().st_mtime_ns for p in (killed / 'masks').glob('*.json')}
+        if len(done) < 40:
+            break
+        shutil.rmtree(killed)  # the signal came too late, on a busy machine
     assert 3 <= len(done) < 40
     with pytest.raises(ValueError, match='not all masks are made yet'):
         Workspace(killed)
