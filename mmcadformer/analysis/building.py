@@ -14,11 +14,31 @@ from torch import nn
 _BERT_VOCABULARY = 30522
 
 
-def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.Module:
-    """Builds a model with random weights; nothing is downloaded.
+def without_weights(cfg: Config, tokens: int) -> Config:
+    """A config whose model is built with random weights; nothing is downloaded.
 
     A text encoder with a vocabulary from a hub cuts words by the one in this package,
     and keeps the size of its embedding.
+
+    Args:
+        cfg: Config of a run; it stays as it is.
+        tokens: Longest expression that the model has to take.
+
+    Returns:
+        The config, with another ``model.text_encoder``.
+    """
+    cfg = Config(cfg.to_dict())
+    text_encoder = cfg.model.text_encoder
+    if text_encoder.get('vocab') is None:
+        options = dict(text_encoder.get('config') or {})
+        options.setdefault('vocab_size', _BERT_VOCABULARY)
+        text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
+    text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
+    return cfg
+
+
+def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.Module:
+    """Builds a model with random weights, see :func:`without_weights`.
 
     Args:
         cfg: Config of a run.
@@ -29,15 +49,9 @@ def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.M
         The model in evaluation mode.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = Config(dict(model=cfg.model.to_dict())).model
-    text_encoder = model.text_encoder
-    if text_encoder.get('vocab') is None:
-        options = dict(text_encoder.get('config') or {})
-        options.setdefault('vocab_size', _BERT_VOCABULARY)
-        text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
-    text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
     torch.manual_seed(0)
     with warnings.catch_warnings():
         # mmseg's about losses, which don't matter here.
         warnings.simplefilter('ignore', UserWarning)
-        return MODELS.build(model).to(device).eval()
+        model = MODELS.build(without_weights(cfg, tokens).model)
+    return model.to(device).eval()

@@ -97,6 +97,17 @@ def test_benchmark_steps_do_the_work(load_tool, tiny_config):
     assert seen == [(2, 9, 32)]
 
 
+def test_benchmark_of_many_expressions(call_tool, tiny_config, tmp_path):
+    out = tmp_path / 'numbers.json'
+    options = ['--expressions', 9, '--rounds', 2, '--device', 'cpu', '--out', out]
+    text = call_tool('analysis/benchmark_expressions.py', tiny_config, *options)
+    numbers = json.loads(out.read_text())
+    assert 0 < numbers['difference'] < 1e-5
+    assert f'{numbers["wall ratio"]:.3f}' in text and 'CPU' in text
+    with pytest.raises(SystemExit, match='2'):
+        call_tool('analysis/benchmark_expressions.py', tiny_config, '--image', 'no')
+
+
 def test_benchmark_clock_counts_calls_and_memory(load_tool):
     tool = load_tool('analysis/benchmark.py')
     calls, held = [], []
