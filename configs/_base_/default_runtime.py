@@ -6,6 +6,8 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=False)
+# With several GPUs: batches are small, so statistics are those of all GPUs together.
+sync_bn = 'torch'
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='ReferringVisualizer', vis_backends=vis_backends)
 log_processor = dict(by_epoch=True)

@@ -161,6 +161,7 @@ def prepare_cpu_processes(cfg: Config) -> None:
         broadcast_buffers=False,
     )
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    cfg.sync_bn = None
     _replace_sync_batch_norm(cfg.model)
 
 
