@@ -13,10 +13,10 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 
 from mmcadformer.apis import ReferringInferencer, pair_inputs
+from mmcadformer.utils.command_line import add_cfg_options
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
 
@@ -51,13 +51,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="leave out what can't be read and go on; counted at the end",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -13,8 +13,6 @@ was interrupted goes on when the same command is given again. See docs/scenes.md
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from mmcadformer.apis.scene import (
     ObjectFilter,
     Reading,
@@ -22,6 +20,7 @@ from mmcadformer.apis.scene import (
     SceneSegmentor,
     Writing,
 )
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -63,13 +62,7 @@ def add_network_options(group) -> None:
     group.add_argument(
         '--amp', choices=['bf16', 'fp16'], help='automatic mixed precision'
     )
-    group.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(group)
 
 
 def add_tile_options(group) -> None:

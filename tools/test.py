@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -19,6 +19,7 @@ from mmcadformer.engine import (
     override_data,
     prepare_cpu_processes,
 )
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,12 +57,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--data-name', metavar='NAME', help='name of the data sets below the root'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys, e.g. test_dataloader.dataset.split=val',
+    add_cfg_options(
+        parser,
+        'override config keys, e.g. test_dataloader.dataset.split=val',
     )
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm'], default='none'

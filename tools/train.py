@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmcadformer.apis.checkpoint import SAFE_PREFIX
@@ -19,6 +19,7 @@ from mmcadformer.engine import (
     override_data,
     prepare_cpu_processes,
 )
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,12 +54,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--data-name', metavar='NAME', help='name of the data sets below the root'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys, e.g. train_dataloader.batch_size=4 '
+    add_cfg_options(
+        parser,
+        'override config keys, e.g. train_dataloader.batch_size=4 '
         'model.backbone.depths="(2,2,6,2)"',
     )
     parser.add_argument(

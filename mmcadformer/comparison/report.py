@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.utils import get_git_hash
 
+from ..utils import cpu_name
 from .costs import Cost
 from .results import MethodResults
 from .statistics import THRESHOLDS, paired_bootstrap, score
@@ -115,17 +116,8 @@ def describe_machine(device: str) -> str:
     if torch.device(device).type == 'cuda':
         name = torch.cuda.get_device_name(device)
     else:
-        name = f'{_cpu_name()}, {torch.get_num_threads()} threads'
+        name = f'{cpu_name()}, {torch.get_num_threads()} threads'
     return f'{name}; Python {platform.python_version()}, PyTorch {torch.__version__}'
-
-
-def _cpu_name() -> str:
-    cpu_info = Path('/proc/cpuinfo')
-    if cpu_info.exists():
-        for line in cpu_info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> None:

@@ -3,8 +3,9 @@
 
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from ..utils.command_line import add_cfg_options
 from .whole import LAYOUTS, datasets_of_config, open_layout
 
 
@@ -17,13 +18,7 @@ def add_source_arguments(parser):
     parser.add_argument(
         'config', nargs='?', help='config file, whose data sets are taken'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     group = parser.add_argument_group('instead of a config')
     add_layout_arguments(group)
     group.add_argument('--exclude-file', help='list of ids to leave out')

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text encoders, backbones, necks, decode heads and segmentors."""
 
 from .backbones import CADFormerSwin, ReferringSwin

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The released networks as their descriptions have them, for comparison.
 
 Written from ``projects/cadformer/methods.md``: layers under their released names and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Released weights, converted: every key accounted for, and the same numbers."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rotation of kernels against explicit resampling, and ARC against loops."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Attention, gates and SMGAM against the paper's equations in plain float64."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The staged encoder: where features go, what is built, what is refused."""
 
 import pytest

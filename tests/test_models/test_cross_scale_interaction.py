@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cross-scale neck: size, layout, independence of the samples."""
 
 import pytest

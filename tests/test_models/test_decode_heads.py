@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TCMD against Eqs. (10)-(12), and the decoders it is compared with."""
 
 import pytest

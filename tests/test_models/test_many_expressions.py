@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several expressions on one image, encoded once, give what each gives alone."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every method and ablation config: builds, trains, predicts, ignores padding."""
 
 from pathlib import Path

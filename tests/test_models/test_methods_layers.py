@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The methods' own parts against their descriptions, in float64 and by hand."""
 
 import math

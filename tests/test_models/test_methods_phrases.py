@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FIANet's phrase split: which words, which word pieces, what BERT sees of them."""
 
 import pytest

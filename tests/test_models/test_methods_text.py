@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys of the text encoder that the released code and the ablations need."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The decoder's Transformer layer against PyTorch's own."""
 
 import pytest

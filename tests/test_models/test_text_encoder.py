@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BertTextEncoder: tokens, padding, truncation, weights and where they come from."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fused window attention equals MMSegmentation's own."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The attention that is shown is the one that the fusions compute with."""
 
 import pytest

@@ -40,6 +40,8 @@ import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.analysis import build_without_weights
 from mmcadformer.apis import init_model
 from mmcadformer.engine import BFloat16OptimWrapper, check_data_roots
+from mmcadformer.utils import cpu_name
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 @dataclass(frozen=True)
@@ -253,13 +255,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--split', default='train', help='with --mode data')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers here')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     args.shape = tuple(args.shape * 2 if len(args.shape) == 1 else args.shape)
     if len(args.shape) != 2:
@@ -347,19 +343,10 @@ def describe_machine(args: argparse.Namespace) -> str:
     if args.mode != 'data' and torch.device(args.device).type == 'cuda':
         name = torch.cuda.get_device_name(args.device)
     else:
-        name = f'{_cpu_name()}, {torch.get_num_threads()} threads'
+        name = f'{cpu_name()}, {torch.get_num_threads()} threads'
     height, width = args.shape
     what = '' if args.mode == 'data' else f', {height} x {width} px'
     return f'{args.mode}: {args.config}{what}; {name}; PyTorch {torch.__version__}'
-
-
-def _cpu_name() -> str:
-    cpu_info = Path('/proc/cpuinfo')
-    if cpu_info.exists():
-        for line in cpu_info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _autocast(enabled: bool, device: str):

@@ -18,11 +18,12 @@ import time
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmcadformer.analysis import without_weights
 from mmcadformer.apis import ReferringInferencer
 from mmcadformer.datasets.synthrs import generate_synthrs
+from mmcadformer.utils.command_line import add_cfg_options
 
 SENTENCES = (
     'the largest tennis court',
@@ -50,13 +51,7 @@ def parse_args() -> argparse.Namespace:
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers here')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.expressions < 2 or args.rounds < 1:
         parser.error('--expressions must be 2 or more, --rounds 1 or more')

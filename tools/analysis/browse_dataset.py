@@ -10,13 +10,14 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from mmseg.registry import DATASETS
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
+from mmcadformer.utils.command_line import add_cfg_options
 from mmcadformer.visualization import draw_referring_overlay
 
 
@@ -33,13 +34,7 @@ def parse_args() -> argparse.Namespace:
         '--shuffle', action='store_true', help='samples from all over the set'
     )
     parser.add_argument('--seed', type=int, default=0, help='random seed')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.num < 1:
         parser.error('--num must be 1 or more')

@@ -14,7 +14,6 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.utils import ProgressBar
 from mmseg.registry import DATASETS
 
@@ -22,6 +21,7 @@ from mmcadformer.apis import init_model
 from mmcadformer.apis.scene import ModelNetwork
 from mmcadformer.apis.scene.calibration import make_examples, score_examples, summarise
 from mmcadformer.engine import check_data_roots
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -49,12 +49,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--amp', choices=['bf16', 'fp16'], help='automatic mixed precision'
     )
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys, e.g. val_dataloader.dataset.data_root=FOLDER',
+    add_cfg_options(
+        parser,
+        'override config keys, e.g. val_dataloader.dataset.data_root=FOLDER',
     )
     return parser.parse_args(argv)
 

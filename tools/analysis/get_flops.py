@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from prettytable import PrettyTable
 
 from mmcadformer.analysis import CONVENTION, analyse, build_without_weights, explain
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def print_report(report: dict, title: str, least: int, depth: int) -> None:
@@ -64,13 +65,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--json', action='store_true', help='print JSON instead')
     parser.add_argument('--device', default='cpu')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     args.shape = tuple(args.shape * 2 if len(args.shape) == 1 else args.shape)
     if len(args.shape) != 2 or min(args.shape) < 32:

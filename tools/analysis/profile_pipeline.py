@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
@@ -25,6 +25,7 @@ from prettytable import PrettyTable
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,13 +40,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--json', metavar='FILE', help='write the numbers as JSON')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.num < 1:
         parser.error('--num must be 1 or more')

@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmcadformer import comparison as cmp
+from mmcadformer.utils.command_line import add_cfg_options
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -56,13 +57,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out-dir', type=Path, help='folder of all results')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--data-root', metavar='FOLDER', help='root of all data')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='config keys to override in all configs',
-    )
+    add_cfg_options(parser, 'config keys to override in all configs')
     parser.add_argument(
         '--checkpoint',
         choices=cmp.CHECKPOINTS,

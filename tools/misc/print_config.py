@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+
+from mmcadformer.utils.command_line import add_cfg_options
 
 
 def main() -> None:
@@ -14,13 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description='Print a config in full.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--out', help='write it to this .py, .yaml or .json file too')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override config keys',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if not Path(args.config).is_file():
         sys.exit(f'print_config.py: config {args.config} does not exist')

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Staged vision backbones with vision-language fusion between the stages."""
 
 from .cadformer_swin import CADFormerSwin

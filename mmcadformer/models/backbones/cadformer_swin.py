@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoder of CADFormer (Sec. IV-A and IV-B)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Swin Transformer with a vision-language fusion after each stage."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decoders from multi-scale features (and text) to mask logits."""
 
 from .referring_head import ReferringDecodeHead

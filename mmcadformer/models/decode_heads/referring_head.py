@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The top-down decoder that the whole family of methods shares."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The textual-enhanced cross-modal decoder (Sec. IV-C)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shared building blocks: attention, gates, fusions, rotated convolution."""
 
 from .adaptive_rotated_conv import AdaptiveRotatedConv2d, rotation_matrix

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adaptive rotated convolution (ARC), as RMSIN's and CADFormer's decoders use it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cross-modal attention shared by every vision-language fusion of the package."""
 
 from __future__ import annotations

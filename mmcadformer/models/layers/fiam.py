@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FIANet's fusion: the whole expression, its object words and its position words."""
 
 from __future__ import annotations

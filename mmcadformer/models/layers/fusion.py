@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract between a staged backbone and the fusion that it runs per stage."""
 
 from __future__ import annotations

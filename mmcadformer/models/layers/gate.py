@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The projection and the language gate of the LAVT family (CADFormer Eqs. 3, 4)."""
 
 from __future__ import annotations

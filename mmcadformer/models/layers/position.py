@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Absolute positions for backbones that learn from scratch."""
 
 from __future__ import annotations

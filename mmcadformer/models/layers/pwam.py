@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pixel-word attention (PWAM) of LAVT, on which LGCE, RMSIN and FIANet build."""
 
 from __future__ import annotations

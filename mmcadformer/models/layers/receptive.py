@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RMSIN's fusion: pixel-word attention and a branch of several receptive fields."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SMGAM as CADFormer's released code has it, defects included.
 
 It differs from the paper's equations (:mod:`.smgam`) in almost every step. It is here

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Semantic mutual guidance alignment (Sec. IV-B of the CADFormer paper)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Transformer layer of the decoder: pixels attend to each other and to words."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fused window attention for MMSegmentation's Swin Transformer.
 
 Same parameters and results as the host's classes; faster because the attention runs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses that MMSegmentation lacks."""
 
 from .summed_dice_loss import SummedDiceLoss

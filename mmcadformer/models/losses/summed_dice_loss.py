@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Dice loss of RMSIN, FIANet and CADFormer's released code."""
 
 from __future__ import annotations

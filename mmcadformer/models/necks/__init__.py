@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parts between backbone and decode head."""
 
 from .cross_scale_interaction import CrossScaleInteractionNeck

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RMSIN's cross-scale interaction, which CADFormer's released code keeps as a neck."""
 
 from __future__ import annotations

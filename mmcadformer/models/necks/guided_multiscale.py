@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Language-guided cross-scale enhancement (LGCE), a reconstruction."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frame of the necks that let levels interact on one small grid."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FIANet's text-aware multi-scale enhancement (TMEM)."""
 
 from __future__ import annotations

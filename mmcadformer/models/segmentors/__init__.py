@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole models."""
 
 from .referring_segmentor import ReferringSegmentor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text encoder, backbone, neck and decode head, tied together."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encoders of the referring expression."""
 
 from .bert import BertTextEncoder

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expressions to token features with a Transformer from ``transformers``."""
 
 from __future__ import annotations

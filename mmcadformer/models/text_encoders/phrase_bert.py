@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FIANet's text decoupling: the whole expression, its object, its position."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finds the object words and the position words of a referring expression.
 
 Rules and word lists instead of a part-of-speech tagger: nothing to download, and the
