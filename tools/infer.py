@@ -13,10 +13,9 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
-
 from mmcadformer.apis import ReferringInferencer, pair_inputs
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.progress import ProgressBar
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
-
+from ..utils.progress import ProgressBar
 from .images import read_image
 from .outcome import Outcome
 from .review_page import PageBuilder, ReviewItem

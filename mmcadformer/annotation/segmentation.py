@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
-
+from ..utils.progress import ProgressBar
 from .bad_entries import BadEntries
 from .boxes import BoxItem, box_in_image
 from .files import digest

@@ -6,7 +6,8 @@ import os
 import sys
 
 import cv2
-from mmengine.utils import ProgressBar
+
+from ..utils.progress import ProgressBar
 
 
 def default_workers():

@@ -14,7 +14,6 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.utils import ProgressBar
 from mmseg.registry import DATASETS
 
 from mmcadformer.apis import init_model
@@ -22,6 +21,7 @@ from mmcadformer.apis.scene import ModelNetwork
 from mmcadformer.apis.scene.calibration import make_examples, score_examples, summarise
 from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.progress import ProgressBar
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

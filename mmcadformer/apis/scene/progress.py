@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from mmengine.utils import ProgressBar
+from ...utils.progress import ProgressBar
 
 
 class Progress:

@@ -202,7 +202,7 @@ def _tracked(results, total, progress):
     if not progress or not total:
         yield from results
         return
-    from mmengine.utils import ProgressBar
+    from ...utils.progress import ProgressBar
 
     bar = ProgressBar(total, file=sys.stdout)
     for result in results:

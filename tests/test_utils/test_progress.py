@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The progress bar, in a terminal and in a log."""
+
+import os
+
+from mmcadformer.utils.progress import ProgressBar
+
+
+def test_a_log_gets_the_beginning_and_the_end(tmp_path):
+    with open(tmp_path / 'log.txt', 'w') as file:
+        bar = ProgressBar(1000, file=file)
+        for _ in range(998):
+            bar.update()
+        bar.update(2)
+    states = (tmp_path / 'log.txt').read_text().splitlines()
+    assert len(states) == 2
+    assert '0/1000' in states[0] and '1000/1000' in states[1]
+
+
+def test_a_terminal_is_redrawn_while_tasks_end():
+    leader, follower = os.openpty()
+    with os.fdopen(follower, 'w') as terminal:
+        bar = ProgressBar(3, file=terminal)
+        bar._drawn -= 1  # as if a second had passed
+        bar.update()
+        bar.update()  # at once: not drawn
+        bar.update()
+        shown = os.read(leader, 10_000).decode()
+    os.close(leader)
+    assert '1/3' in shown and '2/3' not in shown and '3/3' in shown
