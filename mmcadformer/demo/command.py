@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that starts the page."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from .limits import Limits
+
+_DESCRIPTION = """Opens a web page to try a model in, on this machine.
+
+demo.py CONFIG CHECKPOINT
+demo.py                                        what tools/quickstart.sh has trained
+demo.py CONFIG CHECKPOINT --compare CONFIG CHECKPOINT     two models side by side
+"""
+QUICKSTART_CONFIG = 'configs/cadformer_tiny_synthrs.py'
+QUICKSTART_WEIGHTS = 'work_dirs/quickstart/train'
+REPO = Path(__file__).resolve().parents[2]
+_FIRST_PORT, _LAST_PORT = 7860, 7959
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    default = Limits()
+    parser = argparse.ArgumentParser(
+        prog='demo.py',
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', nargs='?', help="default: the quickstart's")
+    parser.add_argument('checkpoint', nargs='?', help='.pth or .safetensors')
+    parser.add_argument(
+        '--compare',
+        nargs=2,
+        action='append',
+        default=[],
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='another model for the same sentences; may be given again',
+    )
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        metavar='NAME',
+        help='of the models, as the page shows them',
+    )
+    parser.add_argument(
+        '--examples',
+        type=Path,
+        metavar='FOLDER|FILE',
+        help='pictures to offer: a folder (sentences in NAME.txt beside NAME.png, one '
+        'a line), or a .jsonl file with {"image": ..., "expression": ...} per line '
+        '(default: a few drawn scenes)',
+    )
+    parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help='0.0.0.0 lets other machines in (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--port',
+        type=int,
+        help=f'0 for any free one (default: the first free one from {_FIRST_PORT})',
+    )
+    group = parser.add_argument_group('limits')
+    group.add_argument('--max-pixels', type=int, default=default.max_pixels)
+    group.add_argument('--max-upload-mb', type=float, default=default.max_upload_mb)
+    group.add_argument('--max-characters', type=int, default=default.max_characters)
+    group.add_argument(
+        '--queue', type=int, default=default.queue, help='jobs that may wait'
+    )
+    group.add_argument(
+        '--keep-minutes',
+        type=float,
+        default=default.keep_minutes,
+        help='age at which uploads and results are deleted',
+    )
+    for action in group._group_actions:
+        action.help = f'{action.help or ""} (default: %(default)s)'.strip()
+    return parser.parse_args(argv)
+
+
+def choose_models(
+    config: str | None, checkpoint: str | None, compare: Sequence[Sequence[str]]
+) -> list[tuple[str, str]]:
+    """Configs and checkpoints of the command line.
+
+    Raises:
+        ValueError: If only one of the two is given, or none and there is no result
+            of the quickstart.
+    """
+    if config is None:
+        return [find_quickstart(), *map(tuple, compare)]
+    if checkpoint is None:
+        raise ValueError(f'give a checkpoint with the config {config}')
+    return [(config, checkpoint), *map(tuple, compare)]
+
+
+def find_quickstart(roots: Sequence[Path] | None = None) -> tuple[str, str]:
+    """Config and best checkpoint of the quickstart.
+
+    Args:
+        roots: Where to look; by default here and in the checkout.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for root in roots or (Path.cwd(), REPO):
+        config = root / QUICKSTART_CONFIG
+        found = list((root / QUICKSTART_WEIGHTS).glob('best_oIoU_*.pth'))
+        if config.is_file() and found:
+            newest = max(found, key=lambda path: path.stat().st_mtime)
+            return str(config), str(newest)
+    raise ValueError(
+        'no config and checkpoint are given, and there is no result of the quickstart '
+        f'in {QUICKSTART_WEIGHTS}. Run it first, it takes some minutes: '
+        'bash tools/quickstart.sh'
+    )
+
+
+def choose_port(host: str, port: int | None) -> int:
+    """A port that is free.
+
+    Args:
+        host: Address to bind to.
+        port: The one wanted; 0 for any, None for the first free one of a range.
+
+    Raises:
+        ValueError: If it is taken, or the address isn't this machine's.
+    """
+    if port is not None and not 0 <= port <= 65535:
+        raise ValueError(f'port {port} is out of range: 0...65535')
+    ports = [port] if port is not None else range(_FIRST_PORT, _LAST_PORT + 1)
+    for wanted in ports:
+        try:
+            family, *_, address = socket.getaddrinfo(
+                host, wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                return probe.getsockname()[1]
+        except OSError as error:
+            reason = error.strerror
+    if port is None:
+        raise ValueError(
+            f'no port of {host} from {_FIRST_PORT} to {_LAST_PORT} can be used '
+            f'({reason})'
+        )
+    raise ValueError(
+        f'port {port} of {host} cannot be used ({reason}); leave --port out for the '
+        'first free one'
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Starts the page and waits until it is ended."""
+    args = parse_args(argv)
+    _check_gradio()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix='mmcadformer-demo-') as folder:
+        try:
+            _serve(args, Path(folder))
+        except (FileNotFoundError, ValueError) as error:
+            sys.exit(f'demo.py: {error}')
+        except KeyboardInterrupt:
+            print()
+
+
+def _check_gradio() -> None:
+    if importlib.util.find_spec('gradio') is None:
+        sys.exit("demo.py: the page needs Gradio: pip install -e '.[demo]'")
+
+
+def _serve(args: argparse.Namespace, folder: Path) -> None:
+    limits = Limits(
+        args.max_pixels,
+        args.max_upload_mb,
+        args.max_characters,
+        args.queue,
+        args.keep_minutes,
+    )
+    pairs = choose_models(args.config, args.checkpoint, args.compare)
+    port = choose_port(args.host, args.port)
+    _settle_environment(folder)
+    # Not before: these take seconds, and Gradio reads the environment.
+    from .app import build_page
+    from .examples import find_examples
+    from .models import load_models
+    from .server import run
+
+    drawn = folder / 'examples'
+    drawn.mkdir()
+    examples = find_examples(args.examples, drawn)
+    models = load_models(pairs, args.device, args.names)
+    page = build_page(models, examples, limits, folder / 'results')
+    run(page, limits, args.host, port, folder / 'gradio')
+
+
+def _settle_environment(folder: Path) -> None:
+    """Nothing goes out, and all files are in one folder that goes away."""
+    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+    os.environ['HF_HUB_DISABLE_TELEMETRY'] = '1'
+    os.environ['GRADIO_TEMP_DIR'] = str(folder / 'gradio')
+    # The page's own start is checked over HTTP, which no proxy can do.
+    for name in ('NO_PROXY', 'no_proxy'):
+        hosts = filter(None, [os.environ.get(name), '127.0.0.1', 'localhost', '::1'])
+        os.environ[name] = ','.join(hosts)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the page that needs the geo extra: rasters and places on the earth.
+
+Everything is read and written by the code for large scenes, so that the page gives
+what ``tools/infer_scene.py`` would.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .limits import Limits
+
+if TYPE_CHECKING:
+    from ..apis import ReferringResult
+    from .uploads import Picture
+
+INSTALL_GEO = "install the geo extra: pip install -e '.[geo]'"
+# Pixels without data get the colour that networks take for zero.
+_FILL = (124, 116, 104)
+
+
+def has_geo() -> bool:
+    """Whether the geo extra is installed."""
+    names = ('rasterio', 'shapely', 'pyogrio', 'pyproj')
+    return all(importlib.util.find_spec(name) for name in names)
+
+
+def read_raster(path: Path, limits: Limits) -> Picture:
+    """Reads a GeoTIFF, a JPEG 2000 or a PNG of 16 bits.
+
+    Raises:
+        ValueError: If it can't be read or is too large.
+    """
+    from ..apis.scene import SceneReader
+    from .uploads import Picture
+
+    with SceneReader(path) as reader:
+        size = reader.height, reader.width
+        limits.check_pixels(path.name, *size)
+        rgb, valid = reader.read(0, 0, *size, _FILL)
+        place, notes = _find_place(reader)
+    return Picture(rgb, path.name, None if valid.all() else valid, place, notes)
+
+
+def _find_place(reader):
+    """Where a scene lies, or None, and what to say about it."""
+    from ..apis.scene.geometry import Georeference
+
+    try:
+        place = Georeference(reader.crs, reader.transform, reader.height, reader.width)
+    except ValueError as error:
+        return None, (str(error),)
+    if not place.on_earth:
+        return None, ()
+    return place, (f'georeferenced: {place.crs.name}',)
+
+
+def write_geo_files(
+    result: ReferringResult, picture: Picture, geojson: Path, raster: Path
+) -> float:
+    """Writes polygons in EPSG:4326 (RFC 7946), and the mask as a GeoTIFF.
+
+    Args:
+        result: What was found.
+        picture: A picture that has a place.
+        geojson: File of the polygons.
+        raster: File of the mask.
+
+    Returns:
+        Area on the ellipsoid in square metres.
+    """
+    from ..apis.scene.blending import FULL
+    from ..apis.scene.objects import ObjectFilter, trace_objects
+    from ..apis.scene.rasters import MASK_NO_DATA, RasterWriter
+    from ..apis.scene.reader import limited_cache
+    from ..apis.scene.vectors import write_vectors
+
+    place = picture.place
+    mask = result.mask.astype(np.uint8)
+    if picture.valid is not None:
+        mask[~picture.valid] = MASK_NO_DATA
+    probability = np.rint(result.probability * FULL).astype(np.uint16)
+    crs = place.crs.to_wkt()
+    with limited_cache():
+        writer = RasterWriter(*mask.shape, crs, place.transform)
+        writer.write_mask(raster, [(0, mask)], result.expression)
+        found, _ = trace_objects(
+            raster, result.expression, place, ObjectFilter(), [(0, probability)]
+        )
+    write_vectors(geojson, found, place, 'geojson', moment=0)
+    return sum(item.area for item in found)

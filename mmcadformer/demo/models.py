@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of the page, and what they find."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..apis import ReferringInferencer, ReferringResult
+from .uploads import Picture
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model under the name that the page shows.
+
+    Attributes:
+        name: Unlike the others' names.
+        inferencer: The model.
+    """
+
+    name: str
+    inferencer: ReferringInferencer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one model found for one sentence.
+
+    Attributes:
+        model: Name of the model.
+        result: Mask, confidence, score.
+        seconds: Time that the model took for all sentences on the picture.
+        sentences: How many these were.
+        cut: The part of the sentence that the model read, if it cut some off.
+    """
+
+    model: str
+    result: ReferringResult
+    seconds: float
+    sentences: int
+    cut: str | None
+
+
+def load_models(
+    pairs: Sequence[tuple[str, str]],
+    device: str | None = None,
+    names: Sequence[str] | None = None,
+) -> list[NamedModel]:
+    """Loads models.
+
+    Args:
+        pairs: Configs and checkpoints.
+        device: 'cpu', 'cuda'...; by default CUDA where there is one.
+        names: One per model, all different; by default the names of the configs or,
+            if these agree, of the checkpoints, too.
+
+    Raises:
+        FileNotFoundError: If a config or checkpoint doesn't exist.
+        ValueError: If they don't fit, the device isn't there, or names don't fit.
+    """
+    names = _check_names(names, len(pairs)) or _unlike_names(
+        [(Path(config), Path(weights)) for config, weights in pairs]
+    )
+    return [
+        NamedModel(name, ReferringInferencer(*pair, device=device))
+        for name, pair in zip(names, pairs, strict=True)
+    ]
+
+
+def _check_names(names: Sequence[str] | None, count: int) -> Sequence[str] | None:
+    if names is not None and (len(names) != count or len(set(names)) != count):
+        raise ValueError(
+            f'names {list(names)}: give {count}, one per model and all different'
+        )
+    return names
+
+
+def _unlike_names(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
+    candidates = (
+        [config.stem for config, _ in pairs],
+        [f'{config.stem} {weights.stem}' for config, weights in pairs],
+        [
+            f'{config.stem} {weights.parent.name}/{weights.stem}'
+            for config, weights in pairs
+        ],
+    )
+    for names in candidates:
+        if len(set(names)) == len(names):
+            return names
+    return [f'{number}: {name}' for number, name in enumerate(names, start=1)]
+
+
+def find(
+    model: NamedModel, picture: Picture, sentences: Sequence[str]
+) -> Iterator[Finding]:
+    """Segments what sentences name in a picture.
+
+    The sentences go through the model together, so that what depends on the picture
+    alone is computed once.
+
+    Args:
+        model: The model.
+        picture: The picture.
+        sentences: At least one.
+
+    Yields:
+        One finding per sentence.
+    """
+    begin = time.perf_counter()
+    results = model.inferencer(picture.rgb, sentences)
+    seconds = time.perf_counter() - begin
+    for result in results:
+        yield Finding(
+            model.name,
+            _without_missing(result, picture.valid),
+            seconds,
+            len(sentences),
+            read_part(model, result.expression),
+        )
+
+
+def read_part(model: NamedModel, sentence: str) -> str | None:
+    """The part of a sentence that a model reads; None if it reads all of it."""
+    encoder = model.inferencer.model.text_encoder
+    encoding = encoder.tokenizer.encode(sentence)
+    if len(encoding.ids) <= encoder.max_tokens:
+        return None
+    # The mark of the end takes the last place.
+    kept = encoding.offsets[: encoder.max_tokens - bool(encoder.keep_end)]
+    return sentence[: max(end for _, end in kept)]
+
+
+def _without_missing(
+    result: ReferringResult, valid: np.ndarray | None
+) -> ReferringResult:
+    """Nothing is found where the picture has no data."""
+    if valid is None:
+        return result
+    mask = result.mask & valid
+    probability = np.where(valid, result.probability, np.float32(0))
+    score = float(probability[mask].mean()) if mask.any() else 0.0
+    return replace(result, mask=mask, probability=probability, score=score)
