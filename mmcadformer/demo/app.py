@@ -39,7 +39,7 @@ def build_page(
         folder: For results; what is in it gets deleted.
     """
     actions = Actions(models, examples, limits, folder)
-    seconds = int(60 * limits.keep_minutes)
+    seconds = max(1, round(60 * limits.keep_minutes))
     with gr.Blocks(
         title='mmcadformer',
         analytics_enabled=False,

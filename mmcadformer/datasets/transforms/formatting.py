@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pack a sample for the model."""
 
+import numpy as np
+import torch
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
@@ -57,4 +59,9 @@ class PackReferringInputs(PackSegInputs):
                 "PackReferringInputs: no 'expression' in the sample;"
                 ' put ChooseExpression into the pipeline'
             )
-        return super().transform(results)
+        packed = super().transform({k: v for k, v in results.items() if k != 'img'})
+        if 'img' in results:
+            # By NumPy: PyTorch's copy takes ten times as long on one thread.
+            image = np.atleast_3d(results['img']).transpose(2, 0, 1)
+            packed['inputs'] = torch.from_numpy(np.ascontiguousarray(image))
+        return packed
