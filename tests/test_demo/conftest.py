@@ -4,6 +4,7 @@
 import cv2
 import numpy as np
 import pytest
+from matplotlib.path import Path as Ring
 
 
 @pytest.fixture(scope='session')
@@ -48,3 +49,19 @@ def write_geotiff():
         return path
 
     return write
+
+
+@pytest.fixture(scope='session')
+def fill():
+    """From rings (x, y) to the pixels whose centres lie in an odd number of them."""
+
+    def fill_rings(rings, shape):
+        rows, columns = np.indices(shape)
+        centres = np.column_stack([columns.ravel(), rows.ravel()]) + 0.5
+        inside = np.zeros(len(centres), bool)
+        for ring in rings:
+            assert ring[0] == ring[-1]
+            inside ^= Ring(ring).contains_points(centres)
+        return inside.reshape(shape)
+
+    return fill_rings

@@ -6,7 +6,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-from matplotlib.path import Path as Ring
 from scipy import ndimage
 
 from mmcadformer.apis import ReferringResult
@@ -30,19 +29,8 @@ def make_result(mask, seed=0):
     return ReferringResult(SENTENCE, mask, probability, score, image)
 
 
-def fill(rings, shape):
-    """Pixels whose centres lie in an odd number of rings."""
-    rows, columns = np.indices(shape)
-    centres = np.column_stack([columns.ravel(), rows.ravel()]) + 0.5
-    inside = np.zeros(len(centres), bool)
-    for ring in rings:
-        assert ring[0] == ring[-1]
-        inside ^= Ring(ring).contains_points(centres)
-    return inside.reshape(shape)
-
-
 @pytest.mark.parametrize('share', [0.0, 0.05, 0.5, 0.9, 1.0])
-def test_polygons_in_pixels_are_the_mask(tmp_path, share):
+def test_polygons_in_pixels_are_the_mask(tmp_path, fill, share):
     mask = np.random.default_rng(7).random((19, 26)) < share
     result = make_result(mask)
     files = write_files(result, Picture(result.image, 'my scene.png'), tmp_path)
@@ -69,7 +57,7 @@ def test_polygons_in_pixels_are_the_mask(tmp_path, share):
     assert files.mask.name == 'my_scene_the_left_pool_A_mask.png'
 
 
-def test_georeferenced_files(tmp_path, write_geotiff):
+def test_georeferenced_files(tmp_path, fill, write_geotiff):
     import pyproj
     import rasterio
 
