@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does an exported file give what the model gives?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from mmseg.models.utils import resize
+from torch import Tensor, nn
+
+TOLERANCE = 1e-3
+EXPRESSIONS = (
+    ('bridge',),
+    ('a swimming pool', 'the white vehicle to the right of the baseball field'),
+    ('the large storage tank', 'the second ship from the top', 'an airplane'),
+)
+
+Runner = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Parity:
+    """One comparison.
+
+    Attributes:
+        batch: Images and expressions.
+        size: Height and width.
+        tokens: Length of the longest expression.
+        difference: Largest absolute difference of two probabilities.
+    """
+
+    batch: int
+    size: tuple[int, int]
+    tokens: int
+    difference: float
+
+
+@torch.no_grad()
+def check_parity(
+    model: nn.Module,
+    runner: Runner,
+    sizes: Sequence[tuple[int, int]],
+    expressions: Sequence[Sequence[str]] = EXPRESSIONS,
+) -> list[Parity]:
+    """Compares a runner with the model on random images.
+
+    Args:
+        model: The :class:`~mmcadformer.models.ReferringSegmentor`.
+        runner: From image (B, 3, H, W), token ids (B, N) and mask (B, N) to
+            probabilities (B, H, W), as
+            :class:`~mmcadformer.apis.export.ExportableSegmentor`; on the CPU.
+        sizes: Heights and widths; every batch of expressions is tried at each.
+        expressions: Batches of sentences.
+
+    Returns:
+        One entry per size and batch.
+    """
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    results = []
+    for size in sizes:
+        for batch in expressions:
+            tokens = model.text_encoder.tokenize(list(batch))
+            shape = (len(batch), 3, *size)
+            image = torch.randint(256, shape, generator=generator).float()
+            expected = _probability(model, image.to(device), tokens).cpu()
+            found = runner(
+                image, *(tokens[k].cpu() for k in ('input_ids', 'text_mask'))
+            )
+            difference = (found - expected).abs().max().item()
+            length = tokens['input_ids'].shape[1]
+            results.append(Parity(len(batch), tuple(size), length, difference))
+    return results
+
+
+def _probability(model: nn.Module, image: Tensor, tokens: dict) -> Tensor:
+    """What the model itself says, from its own preprocessing on."""
+    # The preprocessor takes BGR, the order in which files are loaded.
+    inputs = model.data_preprocessor(dict(inputs=list(image.flip(1))))['inputs']
+    logits = resize(
+        model.decode(inputs, **tokens),
+        size=image.shape[2:],
+        mode='bilinear',
+        align_corners=model.decode_head.align_corners,
+        warning=False,
+    )
+    return logits.softmax(dim=1)[:, 1]

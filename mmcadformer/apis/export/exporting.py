@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a model to an ONNX or a torch.export file, and checks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from . import onnx_file, program_file
+from .check import EXPRESSIONS, TOLERANCE, Parity, check_parity
+from .companions import describe_model, portable_tokenizer
+from .exportable import ExportableSegmentor
+
+FORMATS = {'.onnx': onnx_file, '.pt2': program_file}
+
+
+def export_model(
+    model: nn.Module,
+    path: str | Path,
+    shape: tuple[int, int] = (480, 480),
+    dynamic_size: bool = False,
+    check_sizes: Sequence[tuple[int, int]] = (),
+) -> list[Parity]:
+    """Writes a model as one file, checks it, and lays its tokenizer beside it.
+
+    The number of expressions and of tokens stays open. Beside ``NAME.onnx`` or
+    ``NAME.pt2`` come ``NAME.tokenizer.json`` and ``NAME.json`` with what a program
+    has to know; both are inside the file as well. Files of these names are replaced.
+
+    Args:
+        model: A :class:`~mmcadformer.models.ReferringSegmentor` with its weights.
+        path: The file; its ending, .onnx or .pt2 (torch.export), is the format. Its
+            folder is made if needed.
+        shape: Height and width.
+        dynamic_size: Leave height and width open, too; .onnx only.
+        check_sizes: With ``dynamic_size``, heights and widths to compare at besides
+            ``shape``.
+
+    Returns:
+        The comparisons with the model.
+
+    Raises:
+        ImportError: If the extra 'export' isn't installed.
+        OSError: If nothing can be written to the folder.
+        RuntimeError: If the model has no tokenizer.
+        ValueError: If the model or the combination of options can't be exported, or
+            the file gives other results than the model. No file is left behind.
+    """
+    path, shape = Path(path), tuple(shape)
+    file_format = _format_of(path)
+    file_format.check_possible(model, dynamic_size)
+    tokenizer = portable_tokenizer(model)
+    example = _example(model, shape)
+    facts = describe_model(model, shape, dynamic_size, tuple(example[2].shape))
+    companions = {
+        'metadata.json': json.dumps(facts, indent=2),
+        'tokenizer.json': tokenizer.to_str(),
+    }
+    with _folder_for_work(path) as folder:
+        file = Path(folder) / path.name
+        exportable = ExportableSegmentor(model).cpu()
+        file_format.write(exportable, example, file, dynamic_size, companions)
+        del exportable  # as large as the model
+        sizes = [shape, *(check_sizes if dynamic_size else ())]
+        results = check_parity(model, file_format.open_file(file), sizes)
+        _refuse_difference(results, path)
+        file.replace(path)
+    path.with_suffix('.json').write_text(companions['metadata.json'] + '\n')
+    tokenizer.save(str(path.with_suffix('.tokenizer.json')))
+    return results
+
+
+def _format_of(path: Path) -> ModuleType:
+    if path.suffix not in FORMATS:
+        raise ValueError(
+            f'{path} must end in .onnx (ONNX) or .pt2 (torch.export), which is the '
+            'format'
+        )
+    if path.is_dir():
+        raise ValueError(f'{path} is a folder; give a file name')
+    return FORMATS[path.suffix]
+
+
+def _folder_for_work(path: Path) -> TemporaryDirectory:
+    """A folder beside a file, from which it moves to its place in one step."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix='export_', dir=path.parent)
+    except OSError as error:
+        raise OSError(
+            f'cannot write to the folder {path.parent}: {error.strerror}'
+        ) from None
+
+
+def _example(model: nn.Module, shape: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Inputs to trace with: two of them, since exporters treat one as a constant."""
+    tokens = model.text_encoder.tokenize(list(EXPRESSIONS[1]))
+    image = torch.zeros(2, 3, *shape)
+    return image, tokens['input_ids'].cpu(), tokens['text_mask'].cpu()
+
+
+def _refuse_difference(results: Sequence[Parity], path: Path) -> None:
+    for result in results:
+        if not result.difference < TOLERANCE:  # also true for NaN
+            raise ValueError(
+                f'the exported model differs from the original by '
+                f'{result.difference:.2g} (allowed: {TOLERANCE}) at {result}: this '
+                f'model cannot be exported to {path.suffix}'
+            )

@@ -1,0 +1,106 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a trained model to a file that runs without this package.
+
+    export.py CONFIG CHECKPOINT --out model.onnx                   ONNX, one image size
+    export.py CONFIG CHECKPOINT --out model.onnx --dynamic-size    ONNX, any image size
+    export.py CONFIG CHECKPOINT --out model.pt2                    torch.export
+
+The result is compared with the model before it gets its name.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmcadformer.apis import init_model
+from mmcadformer.apis.export import export_model
+from mmcadformer.apis.inferencer import inference_pipeline
+from mmcadformer.utils.command_line import add_cfg_options
+
+
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='.pth or .safetensors')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('model.onnx'),
+        metavar='FILE',
+        help='.onnx, or .pt2 for torch.export; default: model.onnx',
+    )
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help="height and width; default: the config's test pipeline",
+    )
+    parser.add_argument(
+        '--dynamic-size', action='store_true', help='leave height and width open'
+    )
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    if args.shape is not None:
+        args.shape = tuple(args.shape * 2 if len(args.shape) == 1 else args.shape)
+        if len(args.shape) != 2 or min(args.shape) < 32:
+            parser.error(
+                '--shape takes height and width, or one number for both, of '
+                '32 pixels or more'
+            )
+    return args
+
+
+def pipeline_shape(cfg) -> tuple[int, int]:
+    """Height and width that the test pipeline resizes to.
+
+    Raises:
+        ValueError: If it has no Resize to one size.
+    """
+    for transform in inference_pipeline(cfg):
+        scale = transform.get('scale')
+        if transform['type'] == 'Resize' and scale and not transform.get('keep_ratio'):
+            width, height = (scale, scale) if isinstance(scale, int) else scale
+            return height, width
+    raise ValueError(
+        'the test pipeline resizes to no single size: give one with --shape'
+    )
+
+
+def other_sizes(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """A smaller, a larger and an odd size, of different proportions."""
+    height, width = shape
+    return [
+        (max(32, height // 2), max(32, width * 3 // 4)),
+        (height + 32, width),
+        (height + 5, max(33, width - 11)),
+    ]
+
+
+def main() -> None:
+    """Exports and says what was compared."""
+    args = parse_args()
+    out = args.out
+    try:
+        model = init_model(args.config, args.checkpoint, 'cpu', args.cfg_options)
+        shape = args.shape or pipeline_shape(model.cfg)
+        results = export_model(model, out, shape, args.dynamic_size, other_sizes(shape))
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        sys.exit(f'export.py: {error}')
+    for result in results:
+        height, width = result.size
+        plural = 's' if result.batch > 1 else ''
+        print(
+            f'{result.batch} expression{plural} of up to {result.tokens} tokens, '
+            f'{height} x {width} px: probabilities differ by {result.difference:.1e}'
+        )
+    size = out.stat().st_size / 2**20
+    print(f'{out} ({size:.1f} MiB), {out.stem}.json and {out.stem}.tokenizer.json')
+
+
+if __name__ == '__main__':
+    main()
