@@ -32,7 +32,7 @@ test_dataloader = dict(
     batch_size=32, num_workers=1, dataset=dict(pipeline=_test_pipeline)
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
-max_epochs = 3
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),

@@ -57,6 +57,9 @@ def parse_args() -> argparse.Namespace:
         default=SCENES['test'],
         help='number of test scenes to draw (default: %(default)s)',
     )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the training (default: %(default)s)'
+    )
     return parser.parse_args()
 
 
@@ -181,6 +184,8 @@ def main() -> None:
         CONFIG,
         '--work-dir',
         str(train_dir),
+        '--seed',
+        str(args.seed),
         *data,
         *epochs,
     )

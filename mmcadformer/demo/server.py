@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import gradio as gr
@@ -54,6 +55,8 @@ def run(page: gr.Blocks, limits: Limits, host: str, port: int, cache: Path) -> N
         cache: Gradio's folder of uploads and results.
     """
     sweeper = threading.Thread(target=_sweep, args=(cache, limits), daemon=True)
+    # Gradio about its own use of Starlette, once per job.
+    warnings.filterwarnings('ignore', message="'HTTP_422_")
     try:
         sweeper.start()
         page.launch(
