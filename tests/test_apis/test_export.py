@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 import sys
+import warnings
 import zipfile
 from contextlib import redirect_stdout
 from io import StringIO
@@ -143,9 +144,20 @@ def exported(output):
 def test_rewritten_parts_compute_the_same(repo_root, method):
     """In float64, where a difference can't hide behind rounding."""
     model = small_model(repo_root, method).double()
+    exportable = ExportableSegmentor(model)
     sizes = [(64, 64), (70, 45), (32, 97)]
-    results = check_parity(model, ExportableSegmentor(model), sizes)
+    results = check_parity(model, exportable, sizes)
     assert len(results) == 9
+    assert max(result.difference for result in results) < 1e-9
+
+    # A trace, which both exporters make, must leave all of that open.
+    tokens = model.text_encoder.tokenize(SENTENCES[:2])
+    example = (torch.zeros(2, 3, 64, 64), tokens['input_ids'], tokens['text_mask'])
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', torch.jit.TracerWarning)
+        traced = torch.jit.trace(exportable, example, check_trace=False)
+    with torch.jit.optimized_execution(False):  # which would take seconds
+        results = check_parity(model, traced, sizes[1:2])
     assert max(result.difference for result in results) < 1e-9
 
 

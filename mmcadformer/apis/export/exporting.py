@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import onnx_file, program_file
-from .check import EXPRESSIONS, TOLERANCE, Parity, check_parity
+from .check import EXPRESSIONS, TOLERANCE, Parity, Runner, check_parity
 from .companions import describe_model, portable_tokenizer
 from .exportable import ExportableSegmentor
 
@@ -68,8 +68,7 @@ def export_model(
         file_format.write(exportable, example, file, dynamic_size, companions)
         del exportable  # as large as the model
         sizes = [shape, *(check_sizes if dynamic_size else ())]
-        results = check_parity(model, file_format.open_file(file), sizes)
-        _refuse_difference(results, path)
+        results = _check(model, file_format.open_file(file), sizes, path)
         file.replace(path)
     path.with_suffix('.json').write_text(companions['metadata.json'] + '\n')
     tokenizer.save(str(path.with_suffix('.tokenizer.json')))
@@ -105,11 +104,21 @@ def _example(model: nn.Module, shape: tuple[int, int]) -> tuple[Tensor, ...]:
     return image, tokens['input_ids'].cpu(), tokens['text_mask'].cpu()
 
 
-def _refuse_difference(results: Sequence[Parity], path: Path) -> None:
+def _check(
+    model: nn.Module, runner: Runner, sizes: Sequence[tuple[int, int]], path: Path
+) -> list[Parity]:
+    reason = f'this model cannot be exported to {path.suffix}'
+    try:
+        results = check_parity(model, runner, sizes)
+    except Exception as error:  # each runtime has its own
+        raise ValueError(
+            f'the exported model fails with other inputs than it was traced with: '
+            f'{reason} ({error})'
+        ) from error
     for result in results:
         if not result.difference < TOLERANCE:  # also true for NaN
             raise ValueError(
                 f'the exported model differs from the original by '
-                f'{result.difference:.2g} (allowed: {TOLERANCE}) at {result}: this '
-                f'model cannot be exported to {path.suffix}'
+                f'{result.difference:.2g} (allowed: {TOLERANCE}) at {result}: {reason}'
             )
+    return results

@@ -78,8 +78,10 @@ class CrossScaleAttention(BaseModule):
         attended = F.scaled_dot_product_attention(q, k, v)  # (B, heads, T, 64)
         values = v[:, :, : size.numel()]
         if self.released_layout:
-            attended = attended.transpose(1, 2).reshape(len(x), -1, attended.shape[2])
-            values = values.reshape(len(x), -1, size.numel())
+            # Not len(x), which tracers take for a constant.
+            batch, tokens = x.shape[0], attended.shape[2]
+            attended = attended.transpose(1, 2).reshape(batch, -1, tokens)
+            values = values.reshape(batch, -1, size.numel())
         else:
             attended = attended.transpose(2, 3).flatten(1, 2)  # (B, heads * 64, T)
             values = values.transpose(2, 3).flatten(1, 2)
