@@ -57,7 +57,8 @@ class ReferringIoUMetric(BaseMetric):
 
     - ``mIoU``: mean over expressions (Eq. 14 of the CADFormer paper);
     - ``oIoU``: sum of intersections over sum of unions (Eq. 15);
-    - ``Pr@X``: share of expressions whose IoU exceeds X.
+    - ``Pr@X``: share of expressions whose IoU exceeds X (the released evaluations
+      of the peers count ties, too).
 
     All are percentages. If the samples come from several datasets, each one's
     numbers follow under ``<dataset_name>/<metric>``.

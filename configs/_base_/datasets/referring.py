@@ -1,16 +1,17 @@
 # Pipelines and loaders that every referring dataset shares; 480x480 as in Sec. V-A.
+# Pillow's bilinear filter is antialiased, like that of the peers' pipelines.
 image_size = (480, 480)
 train_pipeline = [
     dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='random'),
     dict(type='LoadReferringMask'),
-    dict(type='Resize', scale=image_size, keep_ratio=False),
+    dict(type='Resize', scale=image_size, keep_ratio=False, backend='pillow'),
     dict(type='PackReferringInputs'),
 ]
 test_pipeline = [
     dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='first'),
-    dict(type='Resize', scale=image_size, keep_ratio=False),
+    dict(type='Resize', scale=image_size, keep_ratio=False, backend='pillow'),
     dict(type='LoadReferringMask'),  # after Resize: the truth keeps its resolution
     dict(type='PackReferringInputs'),
 ]

@@ -36,7 +36,7 @@ train_pipeline = [
     dict(type='ChooseExpression', mode='random'),
     dict(type='LoadReferringMask'),
     dict(type='RandomBoxErasing', prob=0.2, num_boxes=(20, 60), box_size=32),
-    dict(type='Resize', scale=(480, 480), keep_ratio=False),
+    dict(type='Resize', scale=(480, 480), keep_ratio=False, backend='pillow'),
     dict(type='PackReferringInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
