@@ -28,8 +28,8 @@ METHODS = sorted(CONFIGS)
 
 for folder in (FOLDER, Path(__file__).parent):
     sys.path.insert(0, str(folder))
-from released import convert, read_released  # noqa: E402
-from released2mmcadformer import build_empty_model  # noqa: E402
+from released import LAYOUTS, convert, read_released  # noqa: E402
+from released2mmcadformer import build_empty_model, differing_options  # noqa: E402
 from released_models import Released  # noqa: E402
 
 BERT = dict(
@@ -226,6 +226,85 @@ def test_uncertain_names_do_not_matter(method, pattern, new):
         assert torch.equal(value, expected[name]), name
 
 
+@pytest.mark.parametrize('gates', ['lang_gates', 'word_switches'])
+def test_words_that_look_at_pixels_may_be_projected_by_linear_layers(gates):
+    """VGLVA with 2-D weights, which have the shape of its gates."""
+    model, state = build('cadformer'), small_released('cadformer').state_dict()
+    load(model, state, 'cadformer')
+    expected = {k: v.clone() for k, v in model.state_dict().items()}
+    linear = {
+        name.replace('lang_gates', gates): (
+            value.squeeze(2) if 'lang_fusions' in name and value.dim() == 3 else value
+        )
+        for name, value in state.items()
+    }
+    report = load(model, linear, 'cadformer')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    square = [
+        (a, how)
+        for a, _, how in report.placed
+        if re.search(r'lang_fusions.*(project|f_query|W)', a)
+    ]
+    assert len(square) == 4 * 4
+    assert {how for _, how in square} == {'order'}
+
+
+def test_listed_keys_of_linear_layers_on_words_are_accounted_for():
+    config = Config.fromfile(ROOT / CONFIGS['cadformer'])
+    state = {
+        name: value.squeeze(2) if 'lang_fusions' in name and value.dim() == 3 else value
+        for name, value in weightless('cadformer').items()
+    }
+    target = build_empty_model(config).state_dict()
+    _, report = convert(state, 'cadformer', target)
+    assert report.complete and not report.zeros, str(report)
+
+
+@pytest.mark.parametrize(
+    ('language', 'visual', 'certain'),
+    [
+        ('lang_gate', 'res_gate', True),
+        ('res_gate', 'visual_gate', True),
+        ('res_gate', 'switch', False),
+        ('res_gate', 'res_gate_2', False),
+        ('lang_vis_gate', 'vis_lang_gate', False),
+    ],
+)
+def test_gates_are_told_apart_by_unambiguous_names_alone(language, visual, certain):
+    model, state = build('rmsin'), small_released('rmsin').state_dict()
+    load(model, state, 'rmsin')
+    expected = {k: v.clone() for k, v in model.state_dict().items()}
+    names = {'res_gate': language, 'res_gate_v': visual}
+    state = {
+        re.sub(r'res_gate\w*', lambda match: names[match[0]], name): value
+        for name, value in state.items()
+    }
+    report = load(model, state, 'rmsin')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    gates = {a: how for a, b, how in report.placed if re.search(r'gate\.mlp', b)}
+    assert len(gates) == 3 * 2 * 2
+    assert set(gates.values()) == {'name' if certain else 'order'}
+
+
+@pytest.mark.parametrize('registered_first', [False, True])
+def test_last_norm_of_the_neck_is_the_one_beside_its_convolution(registered_first):
+    """A norm inside the blocks may be the only one without a number in its name."""
+    model, state = build('rmsin'), small_released('rmsin').state_dict()
+    load(model, state, 'rmsin')
+    expected = {k: v.clone() for k, v in model.state_dict().items()}
+    state = rename(state, r'neck\.bn\.', 'neck.tail.0.')
+    state = rename(state, r'neck\.up_channel\.', 'neck.tail.1.')
+    state = rename(state, r'neck\.block\.0\.ff\.bn1\.', 'neck.blk.ffn.norm.')
+    if registered_first:
+        state = dict(sorted(state.items(), key=lambda item: '.tail.' not in item[0]))
+    report = load(model, state, 'rmsin')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert ('backbone.neck.tail.0', 'neck.expand.0') in report.by_order()
+
+
 def test_receptive_branch_with_flat_names():
     """No names of branches: the place of the 3x3 convolution decides."""
     model, state = build('rmsin'), small_released('rmsin').state_dict()
@@ -320,6 +399,25 @@ def test_files_that_hold_programs_are_refused(tmp_path):
         read_released(tmp_path / 'c.pth')
 
 
+END = 'model.text_encoder.keep_end=False'
+
+
+@pytest.mark.parametrize(
+    ('method', 'config', 'options'),
+    [
+        ('lavt', CONFIGS['lavt'], END),
+        ('rmsin', CONFIGS['rmsin'], END),
+        ('fianet', CONFIGS['fianet'], f'model.text_encoder.max_tokens=22 {END}'),
+        ('fianet', 'configs/fianet_swinb_refsegrs.py', END),
+        ('cadformer', CONFIGS['cadformer'], ''),
+    ],
+)
+def test_settings_that_no_weight_shows_are_named(method, config, options):
+    config = Config.fromfile(ROOT / config)
+    target = build_empty_model(config).state_dict()
+    assert differing_options(LAYOUTS[method](target).settings, config) == options
+
+
 def run(*args):
     command = [sys.executable, FOLDER / 'released2mmcadformer.py', *args]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -335,6 +433,8 @@ def test_command_writes_a_loadable_file(tmp_path):
     assert result.returncode == 0, result.stderr
     assert '0 unknown, 0 tensors missing' in result.stdout
     assert 'told apart by their order alone' in result.stdout
+    assert f'wrote {target}\n' in result.stdout
+    assert result.stdout.endswith(f'--cfg-options {END}\n')
     assert 'used    backbone.patch_embed.proj' in report.read_text()
     state = torch.load(target, weights_only=True)['state_dict']
     assert not build('rmsin').load_state_dict(state).missing_keys

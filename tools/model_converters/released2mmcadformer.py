@@ -7,11 +7,13 @@ released2mmcadformer.py METHOD SOURCE TARGET
 Every key of the file is accounted for: used, known to be unused, or unknown; keys of
 ours without a value are missing. Unknown and missing keys are errors. Layers whose
 released names aren't known are recognised by their shapes and by their order; the
-report says so, and --by-name refuses them.
+report says so, and --by-name refuses them. Printed last are the --cfg-options with
+which a model computes what the released code does, where the config has other values.
 """
 
 import argparse
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from released import LAYOUTS, convert, read_released
+from released import LAYOUTS, Setting, convert, read_released
 
 import mmcadformer  # noqa: F401  (registers the components)
 
@@ -59,8 +61,8 @@ def main() -> None:
     try:
         state = read_released(args.source)
         config = Config.fromfile(args.config or ROOT / CONFIGS[args.method])
-        model = build_empty_model(config)
-        new, report = convert(state, args.method, model.state_dict())
+        target = build_empty_model(config).state_dict()
+        new, report = convert(state, args.method, target)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
     if args.report:
@@ -83,6 +85,28 @@ def main() -> None:
     meta = dict(method=args.method, source=str(args.source), converted_by=__file__)
     torch.save(dict(meta=meta, state_dict=new), args.target)
     print(f'wrote {args.target}')
+    options = differing_options(LAYOUTS[args.method](target).settings, config)
+    if options:
+        print(f'to run it as the released code does: --cfg-options {options}')
+
+
+def differing_options(settings: dict[str, Setting], config: Config) -> str:
+    """Write down as command-line options what a config doesn't say.
+
+    Args:
+        settings (dict[str, Setting]): Values by their keys, with dots.
+        config (Config): What they are compared with.
+
+    Returns:
+        str: ``key=value`` for those that differ or are missing, with blanks between.
+    """
+    plain = config.to_dict()
+    return ' '.join(
+        f'{key}={value}'
+        for key, value in settings.items()
+        if functools.reduce(lambda part, k: part.get(k, {}), key.split('.'), plain)
+        != value
+    )
 
 
 def build_empty_model(config: Config) -> torch.nn.Module:

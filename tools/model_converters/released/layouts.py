@@ -14,6 +14,8 @@ from torch import Tensor
 
 from .units import Row
 
+Setting = bool | int
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -24,11 +26,14 @@ class Layout:
         groups (list[tuple[str, list[Row]]]): Pattern of a part, and its layers.
         unused (list[tuple[str, str]]): Pattern of layers that may be there without
             a part in the result, and why.
+        settings (dict[str, Setting]): Config keys, and what the released code does
+            there. No weight shows them, but they change the result.
     """
 
     rules: list[tuple[str, str]]
     groups: list[tuple[str, list[Row]]]
     unused: list[tuple[str, str]]
+    settings: dict[str, Setting]
 
 
 SWIN = [
@@ -49,6 +54,7 @@ SWIN = [
 ]
 BERT = [(r'text_encoder\.((?:embeddings|encoder)\..+)', r'text_encoder.bert.\1')]
 POOLER = [(r'text_encoder\.(pooler|cls)\.', 'BERT without its pooler is used')]
+RESHAPED = {'model.neck.released_layout': True}
 STAGE = r'backbone\.layers\.{}\.'
 NECK = r'(?!text_encoder\.|classifier\.|backbone\.layers\.)'
 
@@ -72,6 +78,14 @@ def _decoder(rotated: bool) -> list[tuple[str, str]]:
                 name = rf'classifier\.conv2_{level + 1}\.\w+\.{old}'
                 rules.append((name, f'{block}.3.routing.{new}'))
     return rules
+
+
+def _cut(tokens: int) -> dict[str, Setting]:
+    """Sequences end after so many tokens; the end mark is cut off with the rest."""
+    return {
+        'model.text_encoder.max_tokens': tokens,
+        'model.text_encoder.keep_end': False,
+    }
 
 
 def _channels(target: dict[str, Tensor]) -> list[int]:
@@ -121,20 +135,32 @@ def _alignment(stage: int, channels: int, text: int) -> list[Row]:
 
 
 def _gate(target: str | None, channels: int, *where: str) -> list[Row]:
-    """Two linear layers of a tanh gate, at places 0 and 2 of a sequence."""
+    """Two linear layers of a tanh gate, at places 0 and 2 of a sequence, no bias."""
     return [
         Row(
             target and f'{target}.mlp.{place}',
             'linear',
             (channels, channels),
             tuple(rf'{hint}\.{place}$' for hint in (*where, '')),
+            bias=False,
         )
         for place in (0, 2)
     ]
 
 
-_OWN_GATE = (r'layers\.\d+\.res_gate', r'(lang|text|txt)\w*')
-_VISUAL_GATE = (r'(vis|rec|vr)\w*', r'gate\w*')
+def _gate_of(words: str, *others: str) -> tuple[str, str]:
+    """Hints for one of a stage's gates: what the name says, then that it is a gate.
+
+    LAVT's name for its only gate, ``res_gate``, says nothing where there are two.
+    """
+    not_of_others = ''.join(rf'(?!.*({other}))' for other in others)
+    return (rf'layers\.\d+\.{not_of_others}.*({words}).*', r'gate\w*')
+
+
+_LANGUAGE, _VISUAL, _OBJECT = 'lang|text|txt', 'vis|rec|vr', 'obj|target'
+_OWN_GATE = _gate_of(_LANGUAGE, _VISUAL, _OBJECT)
+_VISUAL_GATE = _gate_of(_VISUAL, _LANGUAGE)
+_OBJECT_GATE = _gate_of(_OBJECT, _LANGUAGE)
 
 
 def _stages(
@@ -159,6 +185,7 @@ def _lavt(target: dict[str, Tensor]) -> Layout:
         rules=[*SWIN, *BERT, *_decoder(rotated=False)],
         groups=list(_stages(target, lambda *_: [])),
         unused=POOLER,
+        settings=_cut(20),
     )
 
 
@@ -223,9 +250,8 @@ def _cross_scale_attention(target: str, channels: int, grid: int) -> list[Row]:
 def _neck_frame(target: dict[str, Tensor], blocks: list[Row]) -> list[Row]:
     """What RMSIN's and FIANet's necks share, around the blocks."""
     width, total = target['neck.reduce.weight'].shape[:2]
-    outside_lists = r'^\D*$'
     rows = [Row('neck.reduce', 'conv', (width, total)), *blocks]
-    rows.append(Row('neck.expand.0', 'bn', (width,), (outside_lists,)))
+    rows.append(Row('neck.expand.0', 'bn', (width,), beside='neck.expand.1'))
     rows.append(Row('neck.expand.1', 'conv', (total, width)))
     for level, channels in enumerate(_channels(target)):
         gate = f'neck.gates.{level}'
@@ -274,6 +300,7 @@ def _rmsin(target: dict[str, Tensor]) -> Layout:
             (NECK, _cross_scale_neck(target)),
         ],
         unused=POOLER,
+        settings={**_cut(20), **RESHAPED},
     )
 
 
@@ -285,7 +312,7 @@ def _fianet_stage(stage: int, width: int, text: int, used: bool) -> list[Row]:
         *_attention(
             block and f'{block}.object_attention', width, text, r'(obj|target)'
         ),
-        *_gate(block and f'{block}.object_gate', width, r'gate\w*'),
+        *_gate(block and f'{block}.object_gate', width, *_OBJECT_GATE),
         *_attention(block and f'{block}.position_attention', width, text, r'(pos|loc)'),
         Row(block and f'{block}.position_conv', 'conv', (1, 2, 3, 3)),
         Row(ours and f'{ours}.modulation.0', 'any', (hidden, width)),
@@ -294,12 +321,15 @@ def _fianet_stage(stage: int, width: int, text: int, used: bool) -> list[Row]:
     ]
 
 
+def _neck_depth(target: dict[str, Tensor]) -> int:
+    return sum(k.endswith('attention_norm.weight') for k in target)
+
+
 def _text_aware_neck(target: dict[str, Tensor]) -> list[Row]:
     width = target['neck.reduce.weight'].shape[0]
     text = _text_channels(target)
     blocks = []
-    depth = sum(k.endswith('attention_norm.weight') for k in target)
-    for i in range(depth):
+    for i in range(_neck_depth(target)):
         ours = f'neck.blocks.{i}'
         where = rf'\.{i}\.'
         blocks += [
@@ -313,10 +343,13 @@ def _text_aware_neck(target: dict[str, Tensor]) -> list[Row]:
 
 
 def _fianet(target: dict[str, Tensor]) -> Layout:
+    # One block is the network for RefSegRS, three the one for RRSIS-D.
+    tokens = 20 if _neck_depth(target) == 1 else 22
     return Layout(
         rules=[*SWIN, *BERT, *_decoder(rotated=False)],
         groups=[*_stages(target, _fianet_stage), (NECK, _text_aware_neck(target))],
         unused=POOLER,
+        settings=_cut(tokens),
     )
 
 
@@ -337,7 +370,7 @@ def _cadformer_stage(target: dict[str, Tensor]) -> Callable[..., list[Row]]:
                 ('out_proj.0', square, r'project_mm\.0$'),
             ]
             found += [
-                Row(ours and f'{ours}.{name}', 'conv', shape, (hint,))
+                Row(ours and f'{ours}.{name}', 'any', shape, (hint,))
                 for name, shape, hint in layers
             ]
             found += _gate(ours and f'{ours}.gate', text, r'gate.*')
@@ -389,6 +422,12 @@ def _cadformer(target: dict[str, Tensor]) -> Layout:
             (NECK, _cross_scale_neck(target)),
         ],
         unused=[*POOLER, encoder],
+        settings={
+            **_cut(20),
+            **RESHAPED,
+            'model.text_encoder.pad_to_max': True,
+            'model.decode_head.attend_to_padding': True,
+        },
     )
 
 

@@ -24,6 +24,11 @@ class Unit:
     tensors: dict[str, Tensor] = field(repr=False)
 
     @property
+    def module(self) -> str:
+        """Name of the module that holds the layer."""
+        return self.name.rpartition('.')[0]
+
+    @property
     def kind(self) -> str:
         """'bn', 'ln', 'linear', 'conv', or 'other'."""
         weight = self.tensors.get('weight')
@@ -61,19 +66,26 @@ class Row:
         kind (str): Its :attr:`Unit.kind`; 'any' for 'linear' or 'conv'.
         shape (tuple[int, ...]): Its :attr:`Unit.shape`.
         hints (tuple[str, ...]): Regular expressions for its name, the surest first.
+        bias (bool): Whether it may have a bias. Default: True.
         after (str, optional): Our layer whose released layer this one follows, which
             tells layers of one shape apart where names don't.
+        beside (str, optional): Our layer whose released layer is likely to be in the
+            same module, likewise.
     """
 
     target: str | None
     kind: str
     shape: tuple[int, ...]
     hints: tuple[str, ...] = ()
+    bias: bool = True
     after: str | None = None
+    beside: str | None = None
 
     def fits(self, unit: Unit) -> bool:
-        """Whether a layer has this kind and shape."""
+        """Whether a layer has this kind and shape, and no bias too many."""
         kinds = ('linear', 'conv') if self.kind == 'any' else (self.kind,)
+        if 'bias' in unit.tensors and not self.bias:
+            return False
         return unit.kind in kinds and unit.shape == self.shape
 
 
@@ -85,7 +97,7 @@ class Placement:
         unit (Unit): The released layer.
         row (Row): What it is.
         how (str): 'name', 'shape' (the only one of its kind and shape) or 'order'
-            (the first of several of one shape, and so on).
+            (the first of several of one shape, and so on; or by the neighbours).
     """
 
     unit: Unit
@@ -110,12 +122,11 @@ def assign(rows: Sequence[Row], units: Sequence[Unit]) -> list[Placement]:
     depth = max((len(row.hints) for row in rows), default=0)
     for level in (*range(depth), None):
         for hint, group in _groups(pending, level):
-            group = _in_file_order(group, placed)
             found = [u for u in free if group[0].fits(u) and _matches(u.name, hint)]
             if len(found) != len(group):
                 continue
             how = 'order' if len(group) > 1 else 'shape' if hint is None else 'name'
-            for row, unit in zip(group, found, strict=True):
+            for row, unit in _pairs(group, found, placed):
                 placed.append(Placement(unit, row, how))
                 pending.remove(row)
                 free.remove(unit)
@@ -125,23 +136,42 @@ def assign(rows: Sequence[Row], units: Sequence[Unit]) -> list[Placement]:
 def _groups(
     rows: Iterable[Row], level: int | None
 ) -> list[tuple[str | None, list[Row]]]:
-    """Rows that names don't tell apart at this level, norms last."""
+    """Rows that names don't tell apart at this level, the most demanding first.
+
+    Norms are last of all: they may need the layers that they follow.
+    """
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         if level is None:
-            groups[None, row.kind, row.shape].append(row)
+            groups[None, row.kind, row.shape, row.bias].append(row)
         elif level < len(row.hints):
-            groups[row.hints[level], row.kind, row.shape].append(row)
-    ordered = sorted(groups.items(), key=lambda item: item[0][1] in ('bn', 'ln'))
+            groups[row.hints[level], row.kind, row.shape, row.bias].append(row)
+
+    def demand(item: tuple[tuple, list[Row]]) -> int:
+        _, kind, _, bias = item[0]
+        return {'any': 2, 'bn': 3, 'ln': 3}.get(kind, int(bias))
+
+    ordered = sorted(groups.items(), key=demand)
     return [(key[0], group) for key, group in ordered]
 
 
-def _in_file_order(group: list[Row], placed: list[Placement]) -> list[Row]:
-    """Sort rows by the place of the layer that they follow, if all follow one."""
-    place = {p.row.target: p.unit.index for p in placed}
-    if all(row.after in place for row in group):
-        return sorted(group, key=lambda row: place[row.after])
-    return group
+def _pairs(
+    group: list[Row], found: list[Unit], placed: list[Placement]
+) -> list[tuple[Row, Unit]]:
+    """Rows and layers: first those with a neighbour, the others in their order."""
+    near = {p.row.target: p.unit for p in placed if p.row.target}
+    pairs, others, rest = [], [], list(found)
+    for row in group:
+        module = near[row.beside].module if row.beside in near else None
+        siblings = [unit for unit in rest if unit.module == module]
+        if len(siblings) == 1:
+            pairs.append((row, siblings[0]))
+            rest.remove(siblings[0])
+        else:
+            others.append(row)
+    if all(row.after in near for row in others):
+        others.sort(key=lambda row: near[row.after].index)
+    return pairs + list(zip(others, rest, strict=True))
 
 
 def _matches(name: str, hint: str | None) -> bool:
