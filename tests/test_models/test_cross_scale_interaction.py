@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cross-scale neck: size, layout, independence of the samples."""
 
+import re
+
 import pytest
 import torch
 
-from mmcadformer.models import CrossScaleInteractionNeck
+from mmcadformer.models import CrossScaleInteractionNeck, TextAwareMultiScaleNeck
 from mmcadformer.models.necks.cross_scale_interaction import CrossScaleAttention
 
 CHANNELS = (8, 16, 32, 64)
@@ -82,3 +84,28 @@ def test_attention_follows_its_definition():
 def test_width_that_does_not_split_is_refused():
     with pytest.raises(ValueError, match='divisible by 15'):
         CrossScaleInteractionNeck(CHANNELS, channels=50)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'linear'),
+    [
+        (CrossScaleInteractionNeck, r'qkv|mix_tokens|project'),
+        (TextAwareMultiScaleNeck, r'feed_forward'),
+    ],
+)
+def test_linear_layers_start_as_in_the_backbone(kind, linear):
+    """Truncated normal, 0.02; what the release has as convolutions stays as it was."""
+    torch.manual_seed(0)
+    neck = kind(CHANNELS)
+    before = {name: value.clone() for name, value in neck.state_dict().items()}
+    neck.init_weights()
+    changed = set()
+    for name, module in neck.named_modules():
+        if not re.search(linear, name) or not isinstance(module, torch.nn.Linear):
+            continue
+        assert module.weight.std().item() == pytest.approx(0.02, rel=0.1), name
+        assert module.bias is None or not module.bias.any(), name
+        changed |= {f'{name}.{leaf}' for leaf, _ in module.named_parameters()}
+    assert len(changed) > 5
+    for name, value in neck.state_dict().items():
+        assert torch.equal(value, before[name]) != (name in changed), name

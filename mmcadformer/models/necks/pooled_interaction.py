@@ -8,7 +8,10 @@ from abc import abstractmethod
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
+from mmengine.model.weight_init import trunc_normal_init
 from torch import Tensor, nn
+
+from ..layers import CrossModalAttention
 
 
 class ScaleAwareGate(BaseModule):
@@ -85,6 +88,24 @@ class PooledInteractionNeck(BaseModule):
             nn.BatchNorm2d(channels), nn.Conv2d(channels, total, 1)
         )
         self.gates = ModuleList(ScaleAwareGate(c) for c in in_channels)
+
+    def init_weights(self) -> None:
+        """Truncated normal, 0.02, and zero biases for linear layers.
+
+        The released code builds these necks inside the backbone, whose start they
+        share. It leaves 1x1 convolutions at PyTorch's start, and such are the
+        projections of the attention to words.
+        """
+        super().init_weights()
+        projections = {
+            layer
+            for module in self.modules()
+            if isinstance(module, CrossModalAttention)
+            for layer in module.children()
+        }
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module not in projections:
+                trunc_normal_init(module, std=0.02)
 
     @abstractmethod
     def build_blocks(self, channels: int, **kwargs) -> None:
