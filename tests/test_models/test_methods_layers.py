@@ -219,6 +219,23 @@ def test_fiam_without_object_words_has_finite_gradients(phrase_features):
     assert all(p.grad.isfinite().all() for p in fusion.object_position.parameters())
 
 
+def test_fiam_without_position_words_weighs_all_pixels_alike(phrase_features):
+    """Only some versions of PyTorch define attention to nothing."""
+    visual, text, masks = phrase_features
+    masks[0, 2] = False
+    fusion = FIAM(VISUAL, TEXT, reduction=4)
+    out = fusion(visual, SIZE, text, masks).to_next_stage
+    aligned = align(fusion.align, visual, text[:, 0], masks[:, 0])
+    block = fusion.object_position
+    found = word_attention(block.object_attention, visual, text[:, 1], masks[:, 1])
+    fine = gate(block.object_gate, found) / 2
+    channels = fusion.modulation(visual.mean(dim=1, keepdim=True))
+    expected = visual + channels * (gate(fusion.gate, aligned) + fine)
+    torch.testing.assert_close(out[0], expected[0])
+    out.sum().backward()
+    assert all(p.grad.isfinite().all() for p in block.parameters())
+
+
 def test_fiam_asks_for_the_encoder_that_splits_phrases(features):
     visual, text, mask = features
     with pytest.raises(ValueError, match='PhraseBertTextEncoder'):

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from .attention import CrossModalAttention
 from .fusion import FusionOutput
 from .gate import LanguageGate
 from .pwam import GatedFusion, PixelWordAlignment, word_attention
@@ -46,24 +47,35 @@ class ObjectPositionBlock(BaseModule):
             hw_shape (tuple[int, int]): H and W.
             text (tuple[Tensor]): T_o and T_p, both (B, N, C_t).
             text_mask (tuple[Tensor]): Bool m_o and m_p, both (B, N). An expression
-                without object words gives zeros.
+                without object words gives zeros; one without position words weighs
+                all pixels by one half.
 
         Returns:
             Tensor: (B, H*W, C_i).
         """
         (object_text, position_text), (object_mask, position_mask) = text, text_mask
-        has_object = object_mask.any(dim=1, keepdim=True)
-        # Attention to nothing is undefined: attend to something and drop the result.
-        features = self.object_attention(
-            visual, object_text, context_mask=object_mask | ~has_object
+        features = self.object_gate(
+            _attend(self.object_attention, visual, object_text, object_mask)
         )
-        features = self.object_gate(features * has_object.unsqueeze(-1))
-        position = self.position_attention(
-            visual, position_text, context_mask=position_mask
+        position = _attend(
+            self.position_attention, visual, position_text, position_mask
         )
         summary = torch.stack([position.mean(dim=2), position.amax(dim=2)], dim=1)
         weight = self.position_conv(summary.unflatten(2, tuple(hw_shape))).sigmoid()
         return features * weight.flatten(2).transpose(1, 2)
+
+
+def _attend(
+    attention: CrossModalAttention, visual: Tensor, text: Tensor, mask: Tensor
+) -> Tensor:
+    """Attention of pixels (B, H*W, C_i) to words; zeros where there are none.
+
+    Attention to nothing is undefined (PyTorch before 2.5 may give NaN): attend to
+    something and drop the result.
+    """
+    has_words = mask.any(dim=1, keepdim=True)
+    attended = attention(visual, text, context_mask=mask | ~has_words)
+    return attended * has_words.unsqueeze(-1)
 
 
 @MODELS.register_module()
