@@ -1,4 +1,5 @@
-# FIANet on RefSegRS: one block in the neck, the dataset's own categories.
+# FIANet on RefSegRS, with CADFormer's schedule: one block in the neck, the dataset's own
+# categories.
 _base_ = [
     './_base_/models/fianet_swinb.py',
     './_base_/datasets/refsegrs.py',

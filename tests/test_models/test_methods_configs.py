@@ -262,3 +262,26 @@ def test_released_cadformer_depends_on_padding():
     with torch.no_grad():
         difference = model(images, **tokens) - model(images, **shorter)
     assert difference.abs().max() > 1e-4
+
+
+def test_released_cadformer_decays_all_but_norms_and_tables_of_its_backbone():
+    model, cfg = build(RELEASED)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    decay = {
+        id(parameter): group['weight_decay']
+        for group in optimizer.param_groups
+        for parameter in group['params']
+    }
+    kinds = set()
+    for prefix, module in model.named_modules():
+        part = prefix.split('.')[0]
+        norm = type(module).__name__ in ('LayerNorm', 'BatchNorm2d', 'BatchNorm1d')
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            table = name == 'relative_position_bias_table'
+            fixed = part == 'backbone' and (norm or table)
+            kinds.add((part, norm, name == 'bias'))
+            assert decay[id(parameter)] == (0 if fixed else 0.01), f'{prefix}.{name}'
+    parts = ('backbone', 'neck', 'decode_head')
+    assert kinds == {(p, n, b) for p in parts for n in (0, 1) for b in (0, 1)}

@@ -40,4 +40,17 @@ train_pipeline = [
     dict(type='PackReferringInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-optim_wrapper = dict(optimizer=dict(lr=3e-5))
+# Only the backbone's norms and position tables don't decay: norms of neck and decoder
+# do, and so do all biases. The longest key that occurs in a name decides.
+optim_wrapper = dict(
+    optimizer=dict(lr=3e-5),
+    paramwise_cfg=dict(
+        _delete_=True,
+        custom_keys={
+            'norm': dict(decay_mult=0.0),
+            'relative_position_bias_table': dict(decay_mult=0.0),
+            'neck.': dict(decay_mult=1.0),
+            'decode_head.': dict(decay_mult=1.0),
+        },
+    ),
+)
