@@ -55,20 +55,25 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def pipeline_shape(cfg) -> tuple[int, int]:
-    """Height and width that the test pipeline resizes to.
+def pipeline_resize(cfg) -> dict:
+    """The Resize of the test pipeline; empty if it has none."""
+    pipeline = inference_pipeline(cfg)
+    return next((t for t in pipeline if t['type'] == 'Resize'), {})
+
+
+def resize_shape(resize: dict) -> tuple[int, int]:
+    """Height and width that a Resize gives.
 
     Raises:
-        ValueError: If it has no Resize to one size.
+        ValueError: If it gives no single size.
     """
-    for transform in inference_pipeline(cfg):
-        scale = transform.get('scale')
-        if transform['type'] == 'Resize' and scale and not transform.get('keep_ratio'):
-            width, height = (scale, scale) if isinstance(scale, int) else scale
-            return height, width
-    raise ValueError(
-        'the test pipeline resizes to no single size: give one with --shape'
-    )
+    scale = resize.get('scale')
+    if scale is None or resize.get('keep_ratio'):
+        raise ValueError(
+            'the test pipeline resizes to no single size: give one with --shape'
+        )
+    width, height = (scale, scale) if isinstance(scale, int) else scale
+    return height, width
 
 
 def other_sizes(shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -87,8 +92,16 @@ def main() -> None:
     out = args.out
     try:
         model = init_model(args.config, args.checkpoint, 'cpu', args.cfg_options)
-        shape = args.shape or pipeline_shape(model.cfg)
-        results = export_model(model, out, shape, args.dynamic_size, other_sizes(shape))
+        resize = pipeline_resize(model.cfg)
+        shape = args.shape or resize_shape(resize)
+        results = export_model(
+            model,
+            out,
+            shape,
+            dynamic_size=args.dynamic_size,
+            antialias=resize.get('backend') == 'pillow',
+            check_sizes=other_sizes(shape),
+        )
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(f'export.py: {error}')
     for result in results:

@@ -14,25 +14,28 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    # Image.resize() smooths when it makes smaller; the model hasn't learned that.
+def resize(image: Image.Image, size: tuple[int, int], antialias: bool) -> Image.Image:
+    if antialias:
+        return image.resize(size, Image.BILINEAR)
     return image.transform(size, Image.EXTENT, (0, 0, *image.size), Image.BILINEAR)
 
 
 def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
     session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
     inside = session.get_modelmeta().custom_metadata_map
-    height, width = json.loads(inside['metadata.json'])['size']
+    facts = json.loads(inside['metadata.json'])
     text = Tokenizer.from_str(inside['tokenizer.json']).encode(sentence)
     image = Image.open(image_file).convert('RGB')
-    pixels = np.asarray(resize(image, (width, height)), np.float32)
+    height, width = facts['size']
+    pixels = resize(image, (width, height), facts['antialias'])
     inputs = dict(
-        image=pixels.transpose(2, 0, 1)[None],
+        image=np.asarray(pixels, np.float32).transpose(2, 0, 1)[None],
         input_ids=np.array([text.ids], np.int64),
         text_mask=np.array([text.attention_mask], bool),
     )
     (probability,) = session.run(['probability'], inputs)[0]
-    mask = np.asarray(resize(Image.fromarray(probability), image.size)) > 0.5
+    probability = resize(Image.fromarray(probability), image.size, antialias=False)
+    mask = np.asarray(probability) > facts['threshold']
     Image.fromarray(mask).save(out_file)
     print(f'{sentence}: {mask.sum()} pixels')
 

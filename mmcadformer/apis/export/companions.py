@@ -45,6 +45,7 @@ def describe_model(
     model: nn.Module,
     shape: tuple[int, int],
     dynamic_size: bool,
+    antialias: bool,
     mask_shape: tuple[int, ...],
 ) -> dict:
     """Facts that a program without this package needs.
@@ -53,6 +54,7 @@ def describe_model(
         model: A :class:`~mmcadformer.models.ReferringSegmentor`.
         shape: Height and width that the model works at.
         dynamic_size: Whether other sizes are possible, too.
+        antialias: Whether images are smoothed when they are made smaller.
         mask_shape: Shape of an example of the text mask.
 
     Returns:
@@ -70,6 +72,7 @@ def describe_model(
         outputs=dict(probability='float32 (batch, height, width), of the target'),
         size=list(shape),
         dynamic_size=dynamic_size,
+        antialias=antialias,
         threshold=0.5,
         max_tokens=model.text_encoder.max_tokens,
     )

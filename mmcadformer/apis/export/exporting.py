@@ -25,6 +25,7 @@ def export_model(
     path: str | Path,
     shape: tuple[int, int] = (480, 480),
     dynamic_size: bool = False,
+    antialias: bool = False,
     check_sizes: Sequence[tuple[int, int]] = (),
 ) -> list[Parity]:
     """Writes a model as one file, checks it, and lays its tokenizer beside it.
@@ -39,6 +40,8 @@ def export_model(
             folder is made if needed.
         shape: Height and width.
         dynamic_size: Leave height and width open, too; .onnx only.
+        antialias: Whether images are smoothed when they are made smaller, as Pillow
+            does; noted for the program that runs the file.
         check_sizes: With ``dynamic_size``, heights and widths to compare at besides
             ``shape``.
 
@@ -57,7 +60,8 @@ def export_model(
     file_format.check_possible(model, dynamic_size)
     tokenizer = portable_tokenizer(model)
     example = _example(model, shape)
-    facts = describe_model(model, shape, dynamic_size, tuple(example[2].shape))
+    mask_shape = tuple(example[2].shape)
+    facts = describe_model(model, shape, dynamic_size, antialias, mask_shape)
     companions = {
         'metadata.json': json.dumps(facts, indent=2),
         'tokenizer.json': tokenizer.to_str(),
