@@ -172,11 +172,19 @@ def test_one_process_for_each_gpu(make_job, monkeypatch, tmp_path):
     assert make_slots([], 4) == 4 * [dict(CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='2')]
 
 
+@pytest.fixture
+def sigint():
+    """Python's own handler, also where a shell's background job ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     'number, error',
     [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)],
 )
-def test_an_interruption_ends_the_jobs(make_job, number, error):
+def test_an_interruption_ends_the_jobs(make_job, number, error, sigint):
     job = make_job()
 
     def interrupt(job):
