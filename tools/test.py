@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmcadformer.apis import load_checkpoint
 from mmcadformer.engine import (
     check_data_roots,
+    end_processes,
     override_data,
     prepare_cpu_processes,
 )
@@ -141,6 +142,7 @@ def main() -> None:
         facts = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics)
         path = Path(args.out).with_suffix('.metrics.json')
         path.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    end_processes()
 
 
 if __name__ == '__main__':

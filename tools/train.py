@@ -15,6 +15,7 @@ from mmcadformer.engine import (
     add_tensorboard,
     check_data_roots,
     enable_amp,
+    end_processes,
     find_resume_checkpoint,
     override_data,
     prepare_cpu_processes,
@@ -138,6 +139,7 @@ def main() -> None:
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         sys.exit(f'train.py: {error}')
     Runner.from_cfg(cfg).train()
+    end_processes()
 
 
 if __name__ == '__main__':

@@ -165,6 +165,17 @@ def prepare_cpu_processes(cfg: Config) -> None:
     _replace_sync_batch_norm(cfg.model)
 
 
+def end_processes() -> None:
+    """Lets the processes of a run end together; call it last.
+
+    Gloo's threads abort a process that exits while another is still talking to it.
+    Does nothing where a process runs alone.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def _leaf_datasets(dataset: dict, key: str) -> Iterator[tuple[str, dict]]:
     """Walks through wrappers such as ConcatDataset, with the config keys."""
     if 'datasets' in dataset:

@@ -2,6 +2,7 @@
 """The progress bar, in a terminal and in a log."""
 
 import os
+import select
 
 from mmcadformer.utils.progress import ProgressBar
 
@@ -25,6 +26,9 @@ def test_a_terminal_is_redrawn_while_tasks_end():
         bar.update()
         bar.update()  # at once: not drawn
         bar.update()
-        shown = os.read(leader, 10_000).decode()
+        shown = ''
+        # The system may hand it over in pieces.
+        while '3/3' not in shown and select.select([leader], [], [], 10)[0]:
+            shown += os.read(leader, 10_000).decode()
     os.close(leader)
     assert '1/3' in shown and '2/3' not in shown and '3/3' in shown
