@@ -7,12 +7,15 @@ from mmseg.models.backbones import SwinTransformer
 from mmseg.models.backbones.swin import ShiftWindowMSA
 
 from mmcadformer.models import CADFormerSwin
-from mmcadformer.models.layers import FusedShiftWindowMSA
+from mmcadformer.models.layers import FusedShiftWindowMSA, FusedWindowMSA
 
 
+@pytest.mark.parametrize('by_sample', [True, False])
 @pytest.mark.parametrize('shift', [0, 2])
 @pytest.mark.parametrize('size', [(8, 8), (9, 14), (3, 5)])
-def test_same_result_as_the_host(shift, size):
+def test_same_result_as_the_host(shift, size, by_sample, monkeypatch):
+    # What CPUs do, and what other devices do.
+    monkeypatch.setattr(FusedWindowMSA, '_goes_by_sample', lambda self, x: by_sample)
     args = dict(embed_dims=8, num_heads=2, window_size=4, shift_size=shift)
     host = ShiftWindowMSA(**args).eval()
     torch.nn.init.normal_(host.w_msa.relative_position_bias_table)

@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...models.backbones import ReferringSwin
-from ...models.layers import AdaptiveRotatedConv2d, FusedShiftWindowMSA
+from ...models.layers import (
+    AdaptiveRotatedConv2d,
+    FusedShiftWindowMSA,
+    FusedWindowMSA,
+)
 from ...models.layers.window_attention import shifted_window_mask
 from ...models.necks.pooled_interaction import PooledInteractionNeck
 
@@ -116,12 +120,13 @@ class _PerTapRotatedConv2d:
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2], x.shape[3]
         kernels = self.kernels(*self.routing(x))  # (B, out, in, 3, 3)
+        kernels = kernels.permute(3, 4, 0, 1, 2).contiguous()
         padded = F.pad(x, (1, 1, 1, 1))
         out = 0
         for row in range(3):
             for column in range(3):
                 shifted = padded[:, :, row : row + height, column : column + width]
-                out = out + kernels[..., row, column] @ shifted.flatten(2)
+                out = out + kernels[row, column] @ shifted.flatten(2)
         return out.unflatten(2, (height, width))
 
 
@@ -130,6 +135,14 @@ class _UncachedWindowAttention:
 
     def _mask(self, size: tuple[int, int], device: torch.device) -> Tensor:
         return shifted_window_mask(*size, self.window_size, self.shift_size, device)
+
+
+class _SamplesAtOnce:
+    """A loop over samples would write the batch size down."""
+
+    @staticmethod
+    def _goes_by_sample(x: Tensor) -> bool:
+        return False
 
 
 class _UnconditionalPadding:
@@ -218,6 +231,7 @@ class _PlainMultiheadAttention:
 _REPLACEMENTS = {
     AdaptiveRotatedConv2d: _PerTapRotatedConv2d,
     FusedShiftWindowMSA: _UncachedWindowAttention,
+    FusedWindowMSA: _SamplesAtOnce,
     AdaptivePadding: _UnconditionalPadding,
     ReferringSwin: _ResizedPositions,
     PatchMerging: _ReshapedPatchMerging,

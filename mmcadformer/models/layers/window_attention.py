@@ -52,30 +52,51 @@ class FusedWindowMSA(WindowMSA):
         Returns:
             Tensor: (B * num_windows, N, C).
         """
-        tokens = x.shape[1]
-        bias = self._position_bias(tokens)  # (heads, N, N)
-        windows = 1
-        if mask is not None:
-            windows = mask.shape[0]
-            bias = (bias + mask.unsqueeze(1)).flatten(0, 1)  # (nW * heads, N, N)
-        qkv = self.qkv(x).unflatten(0, (-1, windows))
-        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))  # (B, nW, N, 3, h, C/h)
-        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
+        bias = self._position_bias(x.shape[1]).unsqueeze(0)  # (1, h, N, N)
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B * nW, h, N, C/h)
+        if mask is None:
+            out = self._attend(q, k, v, bias)
+        elif self._goes_by_sample(x):
+            out = self._attend_by_sample(q, k, v, bias + mask.unsqueeze(1))
+        else:
+            out = self._attend_at_once(q, k, v, bias + mask.unsqueeze(1))
+        return self.proj_drop(self.proj(out))
+
+    @staticmethod
+    def _goes_by_sample(x: Tensor) -> bool:
+        # On CPUs copies cost more than calls.
+        return x.device.type == 'cpu'
+
+    def _attend_by_sample(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor):
+        windows = bias.shape[0]
+        samples = zip(*(x.split(windows) for x in (q, k, v)), strict=True)
+        outs = [self._attend(*sample, bias) for sample in samples]
+        return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+    def _attend_at_once(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor):
+        """Windows pass for heads, so that no mask is repeated for each sample."""
+        windows = bias.shape[0]
+        q, k, v = (x.unflatten(0, (-1, windows)).flatten(1, 2) for x in (q, k, v))
+        out = self._attend(q, k, v, bias.flatten(0, 1).unsqueeze(0))
+        out = out.unflatten(2, (windows, -1))  # (B, N, nW, C)
+        return out.transpose(1, 2).flatten(0, 1)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """From (S, h, N, C/h) to (S, N, C)."""
         out = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=bias.to(q.dtype).unsqueeze(0),
+            attn_mask=bias.to(q.dtype),
             dropout_p=self.attn_drop.p if self.training else 0.0,
             scale=self.scale,
         )
-        out = out.unflatten(1, (windows, self.num_heads))  # (B, nW, h, N, C/h)
-        out = out.permute(0, 1, 3, 2, 4).flatten(3).flatten(0, 1)
-        return self.proj_drop(self.proj(out))
+        return out.transpose(1, 2).flatten(2)
 
     def _position_bias(self, tokens: int) -> Tensor:
         bias = self.relative_position_bias_table[self.relative_position_index.view(-1)]
-        return bias.view(tokens, tokens, -1).permute(2, 0, 1)
+        return bias.view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
 
 
 class FusedShiftWindowMSA(ShiftWindowMSA):

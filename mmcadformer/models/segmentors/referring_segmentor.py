@@ -177,7 +177,8 @@ class ReferringSegmentor(EncoderDecoder):
             ``pred_input_seg`` (1, H, W), the mask at the network's input size that
             the published 480x480 protocol is computed on.
         """
-        input_masks = seg_logits.argmax(dim=1, keepdim=True).to(torch.uint8)
+        # The same as argmax over the two classes, in a hundredth of the time.
+        input_masks = (seg_logits[:, 1:] > seg_logits[:, :1]).to(torch.uint8)
         results = super().postprocess_result(seg_logits, data_samples)
         for sample, mask in zip(results, input_masks, strict=True):
             sample.set_data({'pred_input_seg': PixelData(data=mask)})
