@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 
 from mmcadformer.apis import ReferringInferencer, pair_inputs
+from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.command_line import add_cfg_options
-from mmcadformer.utils.progress import ProgressBar
-
-IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
+from mmcadformer.utils.progress import track
 
 
 def parse_args() -> argparse.Namespace:
@@ -149,7 +148,7 @@ def main() -> None:
     path = Path(args.out_dir) / 'results.json'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + '\n', encoding='utf-8')
-    print(f'\n{len(records)} results in {args.out_dir}, listed in {path}')
+    print(f'{len(records)} results in {args.out_dir}, listed in {path}')
     if skipped:
         print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')
     if not records:
@@ -169,12 +168,10 @@ def explain(inferencer: ReferringInferencer, pairs, on_bad):
 
 def write(results, total: int, out_dir: Path) -> list[dict]:
     """Writes each result as it comes and shows the progress."""
-    bar = ProgressBar(total)
     records = []
-    for number, result in enumerate(results):
+    for number, result in enumerate(track(results, total)):
         name = f'{number:04d}_{Path(result.image_path).stem}'
         records.append(result.save(out_dir, name))
-        bar.update()
     return records
 
 

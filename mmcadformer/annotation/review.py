@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..utils.progress import ProgressBar
+from ..utils.progress import track
 from .images import read_image
 from .outcome import Outcome
 from .review_page import PageBuilder, ReviewItem
@@ -65,17 +65,12 @@ def write_review(
     title = title or f'Masks of {workspace.folder.resolve().name}'
     page = PageBuilder(title, crop_size)
     groups = by_image(chosen)
-    bar = ProgressBar(len(groups)) if progress else None
-    for image, group in groups.items():
+    for image, group in track(groups.items(), len(groups), progress):
         pixels, _ = read_image(workspace.images / image)
         for item in group:
             mask = outcome.masks[item.item_id]
             votes = outcome.votes(item.item_id) if show != 'all' else ()
             page.add(pixels, ReviewItem(item, mask, *rated[item.item_id], votes))
-        if bar:
-            bar.update()
-    if bar:
-        print()
     return page.write(path, annotator, items_per_file)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..utils.progress import ProgressBar
+from ..utils.progress import track
 from .bad_entries import BadEntries
 from .boxes import BoxItem, box_in_image
 from .files import digest
@@ -58,16 +58,11 @@ def segment_items(
         for image, group in groups.items()
     }
     missing = [image for image, record in records.items() if record is None]
-    bar = ProgressBar(len(missing)) if progress and missing else None
-    for image in missing:
+    for image in track(missing, len(missing), progress):
         path = Path(images) / image
         with bad.around(str(path)):
             records[image] = _segment(path, groups[image], store, segmenter)
             store.write(records[image])
-        if bar:
-            bar.update()
-    if bar:
-        print()
     masks: dict[str, ItemMask] = {}
     for image, record in records.items():
         if record is not None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image files that are whole, or an error that names them."""
+"""Image files: what they are called, and reading those that are whole."""
 
 import cv2
 import numpy as np
 from mmengine.fileio import get
 
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
 _JPEG, _END_OF_IMAGE, _START_OF_SCAN = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xda'
 
 

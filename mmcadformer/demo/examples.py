@@ -10,9 +10,9 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
+from ..datasets.image_files import IMAGE_SUFFIXES
 from ..datasets.synthrs import make_scene
 
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
 _DRAWN, _DRAWN_SIZE, _DRAWN_SEED = 6, 256, 2025
 
 
@@ -49,7 +49,7 @@ def find_examples(source: Path | None, folder: Path) -> list[Example]:
         examples = [
             Example(path, _sentences_beside(path))
             for path in sorted(source.iterdir())
-            if path.suffix.lower() in SUFFIXES
+            if path.suffix.lower() in IMAGE_SUFFIXES
         ]
     elif source.is_file():
         examples = _read_list(source)

@@ -3,12 +3,14 @@
 
 import sys
 import time
-from typing import TextIO
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
 
 from mmengine.utils import ProgressBar as _ProgressBar
 
 _TERMINAL_SECONDS = 0.1
 _LOG_SECONDS = 10.0
+_T = TypeVar('_T')
 
 
 class ProgressBar(_ProgressBar):
@@ -34,3 +36,27 @@ class ProgressBar(_ProgressBar):
         if is_last or now - self._drawn >= self._seconds:
             super().update(self._waiting)
             self._waiting, self._drawn = 0, now
+
+
+def track(
+    items: Iterable[_T], total: int, show: bool = True, file: TextIO | None = None
+) -> Iterator[_T]:
+    """Passes things on and shows how many are done, then ends the line.
+
+    Args:
+        items: Tasks or their results; one is done when the next is asked for.
+        total: Their number.
+        show: Without, and where there are none, nothing is shown.
+        file: Where to; by default standard output.
+
+    Yields:
+        The items.
+    """
+    if not show or not total:
+        yield from items
+        return
+    bar = ProgressBar(total, file)
+    for item in items:
+        yield item
+        bar.update()
+    print(file=bar.file)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The progress bar, in a terminal and in a log."""
 
+import io
 import os
 import select
 
-from mmcadformer.utils.progress import ProgressBar
+from mmcadformer.utils.progress import ProgressBar, track
 
 
 def test_a_log_gets_the_beginning_and_the_end(tmp_path):
@@ -32,3 +33,21 @@ def test_a_terminal_is_redrawn_while_tasks_end():
             shown += os.read(leader, 10_000).decode()
     os.close(leader)
     assert '1/3' in shown and '2/3' not in shown and '3/3' in shown
+
+
+def test_tracked_things_pass_and_the_line_ends():
+    shown = io.StringIO()
+    assert list(track(iter('abc'), 3, file=shown)) == ['a', 'b', 'c']
+    assert '3/3' in shown.getvalue() and shown.getvalue().endswith('\n')
+
+
+def test_the_line_ends_too_where_there_are_fewer_than_expected():
+    shown = io.StringIO()
+    assert list(track('ab', 3, file=shown)) == ['a', 'b']
+    assert shown.getvalue().endswith('\n')
+
+
+def test_nothing_is_shown_unasked_or_of_nothing(capsys):
+    assert list(track('ab', 2, show=False)) == ['a', 'b']
+    assert list(track('', 0)) == []
+    assert capsys.readouterr() == ('', '')

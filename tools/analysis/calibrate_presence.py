@@ -21,7 +21,7 @@ from mmcadformer.apis.scene import ModelNetwork
 from mmcadformer.apis.scene.calibration import make_examples, score_examples, summarise
 from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options
-from mmcadformer.utils.progress import ProgressBar
+from mmcadformer.utils.progress import track
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -72,13 +72,10 @@ def calibrate(args: argparse.Namespace) -> dict:
     records = [dataset.get_data_info(index) for index in range(len(dataset))]
     examples = make_examples(records, args.max_images, args.seed)
     network = ModelNetwork(model, args.batch_size, args.amp)
-    bar = None if args.quiet else ProgressBar(len(examples), file=sys.stderr)
-    scored = []
-    for item in score_examples(examples, network):
-        scored.append(item)
-        if bar is not None:
-            bar.update()
-    result = summarise(scored, args.max_false_alarms)
+    scored = track(
+        score_examples(examples, network), len(examples), not args.quiet, sys.stderr
+    )
+    result = summarise(list(scored), args.max_false_alarms)
     return dict(
         result,
         config=os.fspath(args.config),
@@ -100,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f'calibrate_presence.py: {error}')
     print(
-        f'\nthreshold {result["threshold"]:.4f}: '
+        f'threshold {result["threshold"]:.4f}: '
         f'{result["recall"]:.1%} of the tiles with the object stay, '
         f'{result["false_alarms"]:.1%} of those without (AUROC {result["auroc"]:.3f}, '
         f'{result["images"]} images)'

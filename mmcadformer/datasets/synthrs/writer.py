@@ -2,7 +2,6 @@
 """Writes SynthRS to disk in the layout of RefCOCO."""
 
 import json
-import multiprocessing
 import pickle
 import shutil
 import sys
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..parallel import map_tracked
 from .layout import DIFFICULTIES, Difficulty
 from .objects import CATEGORIES
 from .scene import make_scene
@@ -91,7 +91,7 @@ def generate_synthrs(
         for number in range(arguments['num_scenes'][split])
     ]
     make = partial(_make_and_save, str(_image_folder(root)), arguments, difficulty)
-    scenes = _run(make, jobs, num_workers, progress)
+    scenes = list(map_tracked(make, jobs, num_workers, progress, file=sys.stdout))
     _write_annotations(root / 'synthrs', arguments, jobs, scenes)
     return root / 'synthrs'
 
@@ -179,36 +179,6 @@ def _prepare(root, arguments, overwrite):
     _image_folder(root).mkdir(parents=True)
     marker.write_text(json.dumps(arguments))
     return True
-
-
-def _run(make, jobs, num_workers, progress):
-    """Results of all jobs in their order."""
-    # OpenCV's own threads don't survive a fork, and gain nothing here
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    try:
-        if num_workers <= 0:
-            return list(_tracked(map(make, jobs), len(jobs), progress))
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context('fork' if 'fork' in methods else None)
-        with context.Pool(num_workers) as pool:
-            results = pool.imap(make, jobs, chunksize=8)
-            return list(_tracked(results, len(jobs), progress))
-    finally:
-        cv2.setNumThreads(threads)
-
-
-def _tracked(results, total, progress):
-    if not progress or not total:
-        yield from results
-        return
-    from ...utils.progress import ProgressBar
-
-    bar = ProgressBar(total, file=sys.stdout)
-    for result in results:
-        yield result
-        bar.update()
-    print()
 
 
 def _file_name(split, number):
