@@ -21,6 +21,7 @@ from mmcadformer.engine import (
     prepare_cpu_processes,
 )
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,14 +81,11 @@ def build_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If config, checkpoint or data aren't there.
         ValueError: If the config can't do what an option asks for.
     """
-    for what in ('config', 'checkpoint'):
-        path = getattr(args, what)
-        if '://' not in path and not Path(path).is_file():
-            raise FileNotFoundError(f'{what} {path} does not exist')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options or {})
     override_data(cfg, args.data_root, args.data_name)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

@@ -21,6 +21,7 @@ from mmcadformer.engine import (
     prepare_cpu_processes,
 )
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,12 +80,9 @@ def build_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If config, data or a checkpoint isn't there.
         ValueError: If options contradict the config.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options or {})
     override_data(cfg, args.data_root, args.data_name)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir

@@ -18,8 +18,9 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
-from torch import nn
+from torch import Tensor, nn
 
+from ..utils.config import read_config
 from ..visualization import draw_referring_overlay
 from .checkpoint import load_checkpoint
 from .encoding import predict_expressions
@@ -27,6 +28,8 @@ from .explanation import AttentionRecorder, Explanation, attention_per_word
 
 # Transforms of a test pipeline that need annotations.
 _NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
+
+_CPU_PIXELS = 2 * 480 * 480  # input pixels that go through the model at once
 
 ImageInput = Union[str, os.PathLike, np.ndarray]  # noqa: UP007  (Python 3.10)
 Pair = tuple[ImageInput, str]
@@ -156,8 +159,9 @@ class ReferringInferencer:
         batch_size: Pairs that go through the model at once.
         cfg_options: Config keys to override, dotted.
         expression_batch_size: Expressions on one image, one after the other in the
-            input, that go through the model at once. The image is decoded once for
-            all of them, and its first stage runs once per batch.
+            input, that share what the image alone decides: it is decoded once for
+            all of them, and its first stage runs once per batch. GPUs take the batch
+            at once, CPUs as many as make up two images of 480 x 480 px.
 
     Raises:
         FileNotFoundError: If config or checkpoint don't exist.
@@ -327,7 +331,7 @@ class ReferringInferencer:
         if _one_image(batch, at_least=2):
             expressions = [sample.expression for sample in samples]
             found = predict_expressions(
-                self.model, inputs[:1], samples[:1], expressions, len(batch)
+                self.model, inputs[:1], samples[:1], expressions, _pairs_at_once(inputs)
             )
         else:
             found = self.model(inputs, samples, mode='predict')
@@ -343,6 +347,14 @@ class ReferringInferencer:
                 image=item['image'],
                 image_path=item['data_samples'].img_path or None,
             )
+
+
+def _pairs_at_once(inputs: Tensor) -> int:
+    """How many expressions on one image go through the later stages together."""
+    if inputs.device.type != 'cpu':
+        return len(inputs)
+    # More only make the maps too large for the caches of a CPU.
+    return max(1, _CPU_PIXELS // (inputs.shape[2] * inputs.shape[3]))
 
 
 def _ori_shape(item: dict) -> tuple[int, int]:
@@ -424,12 +436,9 @@ def inference_pipeline(cfg: Config) -> list[dict]:
 def _read_config(
     config: str | os.PathLike | Config, cfg_options: dict | None
 ) -> Config:
-    if isinstance(config, Config):
-        cfg = deepcopy(config)
-    else:
-        if not os.path.isfile(config):
-            raise FileNotFoundError(f'config {os.fspath(config)} does not exist')
-        cfg = Config.fromfile(config)
+    if not isinstance(config, Config):
+        return read_config(config, cfg_options)
+    cfg = deepcopy(config)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
     return cfg

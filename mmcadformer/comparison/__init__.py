@@ -13,6 +13,7 @@ from .breakdown import (
     group_by_type,
     select,
 )
+from .command_line import add_difference_arguments
 from .costs import Cost, input_shape, measure_costs
 from .expression_types import EXPRESSION_TYPES, classify_expression, find_types
 from .job import CHECKPOINTS, Job
@@ -46,6 +47,7 @@ __all__ = [
     'MethodResults',
     'Spread',
     'Table',
+    'add_difference_arguments',
     'breakdown_table',
     'choose_pairs',
     'classify_expression',

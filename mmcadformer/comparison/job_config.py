@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmcadformer.engine import check_data_roots, override_data
+from mmcadformer.utils.config import read_config
 
 # What changes neither weights nor scores.
 _IRRELEVANT = frozenset(
@@ -38,10 +39,7 @@ def prepare_config(
         FileNotFoundError: If the config or the data isn't there.
         ValueError: If the config tests without ReferringIoUMetric.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'config {path} does not exist')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(options or {})
+    cfg = read_config(path, options)
     override_data(cfg, data_root, None)
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     if skip_validation:

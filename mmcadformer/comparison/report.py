@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from mmengine.utils import get_git_hash
 
-from ..utils import cpu_name
+from ..utils import device_name
 from .costs import Cost
 from .results import MethodResults
 from .statistics import THRESHOLDS, paired_bootstrap, score
@@ -113,11 +113,8 @@ def choose_pairs(
 
 def describe_machine(device: str) -> str:
     """The hardware and the versions that numbers hold for."""
-    if torch.device(device).type == 'cuda':
-        name = torch.cuda.get_device_name(device)
-    else:
-        name = f'{cpu_name()}, {torch.get_num_threads()} threads'
-    return f'{name}; Python {platform.python_version()}, PyTorch {torch.__version__}'
+    python = platform.python_version()
+    return f'{device_name(device)}; Python {python}, PyTorch {torch.__version__}'
 
 
 def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> None:

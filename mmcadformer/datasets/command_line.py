@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How commands are told which data sets to look at."""
 
-from pathlib import Path
-
-from mmengine.config import Config
-
 from ..utils.command_line import add_cfg_options
+from ..utils.config import read_config
 from .whole import LAYOUTS, datasets_of_config, open_layout
 
 
@@ -61,11 +58,7 @@ def open_sources(args):
         return [
             (open_named_layout(args), [args.exclude_file] * bool(args.exclude_file))
         ]
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     sources = datasets_of_config(cfg)
     if not sources:
         raise ValueError(f'{args.config} has no data set')

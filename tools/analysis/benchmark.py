@@ -40,8 +40,9 @@ import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.analysis import build_without_weights
 from mmcadformer.apis import init_model
 from mmcadformer.engine import BFloat16OptimWrapper, check_data_roots
-from mmcadformer.utils import cpu_name
+from mmcadformer.utils import device_name
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 
 @dataclass(frozen=True)
@@ -269,9 +270,7 @@ def parse_args() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> list[dict]:
     """Measures everything that the command line asks for."""
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     if args.mode == 'data':
         check_data_roots(cfg, [args.split])
@@ -340,10 +339,7 @@ def main() -> None:
 
 def describe_machine(args: argparse.Namespace) -> str:
     """Names what the numbers hold for."""
-    if args.mode != 'data' and torch.device(args.device).type == 'cuda':
-        name = torch.cuda.get_device_name(args.device)
-    else:
-        name = f'{cpu_name()}, {torch.get_num_threads()} threads'
+    name = device_name('cpu' if args.mode == 'data' else args.device)
     height, width = args.shape
     what = '' if args.mode == 'data' else f', {height} x {width} px'
     return f'{args.mode}: {args.config}{what}; {name}; PyTorch {torch.__version__}'

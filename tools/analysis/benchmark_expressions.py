@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 
 from mmcadformer.analysis import without_weights
 from mmcadformer.apis import ReferringInferencer
 from mmcadformer.datasets.synthrs import generate_synthrs
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 SENTENCES = (
     'the largest tennis court',
@@ -64,9 +64,7 @@ def parse_args() -> argparse.Namespace:
 
 def build_inferencer(args: argparse.Namespace) -> ReferringInferencer:
     """The inferencer, with random weights if there is no checkpoint."""
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     if args.checkpoint is None:
         cfg = without_weights(cfg, tokens=20)
         torch.manual_seed(0)

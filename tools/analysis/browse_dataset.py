@@ -10,7 +10,6 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 from mmseg.registry import DATASETS
@@ -18,6 +17,7 @@ from mmseg.registry import DATASETS
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 from mmcadformer.visualization import draw_referring_overlay
 
 
@@ -56,11 +56,7 @@ def main() -> None:
     """Draws."""
     args = parse_args()
     try:
-        if not Path(args.config).is_file():
-            raise FileNotFoundError(f'config {args.config} does not exist')
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = read_config(args.config, args.cfg_options)
         check_data_roots(cfg, [args.split])
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)

@@ -32,20 +32,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('results', nargs='+', metavar='[NAME=]FILE.jsonl')
     parser.add_argument('--out-dir', type=Path, required=True)
-    parser.add_argument(
-        '--pairs',
-        choices=['reference', 'all'],
-        default='reference',
-        help='differences of each method from the first, or of any two',
-    )
-    parser.add_argument(
-        '--bootstrap',
-        choices=cmp.GROUPINGS,
-        default='expression',
-        help='what is drawn: expressions, or images with all their expressions',
-    )
-    parser.add_argument('--resamples', type=int, default=10_000)
-    parser.add_argument('--level', type=float, default=0.95, help='confidence')
+    cmp.add_difference_arguments(parser)
     parser.add_argument(
         '--tie',
         type=float,

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
@@ -30,6 +29,7 @@ from mmcadformer.datasets.statistics import (
     plot_statistics,
 )
 from mmcadformer.datasets.whole import read_whole
+from mmcadformer.utils.config import read_config
 
 # Only the tokenizer is wanted: the smallest network around it.
 _SMALL = dict(hidden_size=8, num_hidden_layers=0, num_attention_heads=1)
@@ -71,9 +71,7 @@ def make_counter(
     """
     encoder = dict(type='BertTextEncoder', max_tokens=20)
     if args.config is not None:
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = read_config(args.config, args.cfg_options)
         encoder = dict(cfg.model.text_encoder)
     if args.vocab is not None or args.config is None:
         encoder.update(pretrained=None, vocab=args.vocab or 'remote_sensing')

@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
 from prettytable import PrettyTable
 
 from mmcadformer.analysis import CONVENTION, analyse, build_without_weights, explain
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 
 def print_report(report: dict, title: str, least: int, depth: int) -> None:
@@ -80,9 +80,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Counts and prints."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     model = build_without_weights(cfg, args.tokens, args.device)
     limit = getattr(model.text_encoder.bert.config, 'max_position_embeddings', None)
     if limit is not None and args.tokens > limit:

@@ -26,6 +26,7 @@ from prettytable import PrettyTable
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -106,11 +107,7 @@ def main() -> None:
     """Measures and prints."""
     args = parse_args()
     try:
-        if not Path(args.config).is_file():
-            raise FileNotFoundError(f'config {args.config} does not exist')
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = read_config(args.config, args.cfg_options)
         check_data_roots(cfg, [args.split])
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         # As in a worker of a loader.

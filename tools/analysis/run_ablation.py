@@ -123,20 +123,7 @@ def _add_launching(parser: argparse.ArgumentParser) -> None:
 def _add_reporting(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('tables')
     group.add_argument('--reference', metavar='NAME', help='default: the first method')
-    group.add_argument(
-        '--pairs',
-        choices=['reference', 'all'],
-        default='reference',
-        help='differences of each method from the reference, or of any two',
-    )
-    group.add_argument(
-        '--bootstrap',
-        choices=cmp.GROUPINGS,
-        default='expression',
-        help='what is drawn: expressions, or images with all their expressions',
-    )
-    group.add_argument('--resamples', type=int, default=10_000)
-    group.add_argument('--level', type=float, default=0.95, help='confidence')
+    cmp.add_difference_arguments(group)
     group.add_argument(
         '--shape',
         type=int,

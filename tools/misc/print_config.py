@@ -4,11 +4,9 @@
 
 import argparse
 import sys
-from pathlib import Path
-
-from mmengine.config import Config
 
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import read_config
 
 
 def main() -> None:
@@ -18,11 +16,10 @@ def main() -> None:
     parser.add_argument('--out', help='write it to this .py, .yaml or .json file too')
     add_cfg_options(parser)
     args = parser.parse_args()
-    if not Path(args.config).is_file():
-        sys.exit(f'print_config.py: config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg = read_config(args.config, args.cfg_options)
+    except FileNotFoundError as error:
+        sys.exit(f'print_config.py: {error}')
     print(cfg.pretty_text)
     if args.out is not None:
         cfg.dump(args.out)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Config files as commands are given them; imports MMEngine."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+
+def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
+    """Reads a config file.
+
+    Args:
+        path: The file.
+        options: Keys to override, as of ``--cfg-options``.
+
+    Raises:
+        FileNotFoundError: If it isn't there.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {os.fspath(path)} does not exist')
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    return cfg
