@@ -13,6 +13,7 @@ from .cards import message_html
 from .examples import Example
 from .limits import Limits
 from .models import NamedModel
+from .updates import Start
 
 ASSETS = Path(__file__).parent / 'assets'
 _EXAMPLE_COLUMNS = 6
@@ -39,6 +40,7 @@ def build_page(
         folder: For results; what is in it gets deleted.
     """
     actions = Actions(models, examples, limits, folder)
+    start = actions.start()
     seconds = max(1, round(60 * limits.keep_minutes))
     with gr.Blocks(
         title='mmcadformer',
@@ -49,9 +51,9 @@ def build_page(
         gr.Markdown(_INTRO, elem_id='intro')
         with gr.Row(elem_id='columns'):
             with gr.Column(scale=2, min_width=320):
-                source = _Source(actions)
+                source = _Source(actions, start)
             with gr.Column(scale=5, min_width=320):
-                question = _Question(actions)
+                question = _Question(actions, start)
                 results = _Results(actions)
         _connect(actions, source, question, results)
     # One job at a time, and no way around the queue.
@@ -74,8 +76,7 @@ def look() -> dict:
 class _Source:
     """Where the picture comes from."""
 
-    def __init__(self, actions: Actions) -> None:
-        start = actions.start()
+    def __init__(self, actions: Actions, start: Start) -> None:
         self.path = gr.State(start.source)
         self.upload = gr.File(
             label=f'Your picture, up to {actions.limits.max_upload_mb:g} MB',
@@ -108,8 +109,7 @@ class _Source:
 class _Question:
     """Sentences, models and button."""
 
-    def __init__(self, actions: Actions) -> None:
-        start = actions.start()
+    def __init__(self, actions: Actions, start: Start) -> None:
         with gr.Row(elem_id='ask'):
             self.sentence = gr.Textbox(
                 start.sentence,
