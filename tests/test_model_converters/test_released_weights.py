@@ -373,6 +373,24 @@ def test_weights_of_another_size_are_refused():
         convert(state, 'lavt', model.state_dict())
 
 
+def test_a_config_without_the_methods_neck_is_refused():
+    config = small_config('rmsin')
+    config.model.neck = None
+    target = build_empty_model(config).state_dict()
+    with pytest.raises(ValueError, match=r'whose model\.neck is that of rmsin'):
+        convert(small_released('rmsin').state_dict(), 'rmsin', target)
+
+
+@pytest.mark.parametrize(
+    ('method', 'other', 'part'),
+    [('fianet', 'lavt', 'neck'), ('cadformer', 'rmsin', 'decode_head')],
+)
+def test_the_config_of_another_method_is_refused(method, other, part):
+    target = build_empty_model(small_config(other)).state_dict()
+    with pytest.raises(ValueError, match=rf'whose model\.{part} is that of {method}'):
+        convert(small_released(method).state_dict(), method, target)
+
+
 def test_training_checkpoint_with_arguments_is_read(tmp_path):
     """DDP's prefix, a Namespace beside the weights, and BERT stored apart."""
     content = {

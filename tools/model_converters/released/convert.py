@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .layouts import LAYOUTS
+from .layouts import LAYOUTS, Layout
 from .receptive import arrange_receptive
 from .units import Placement, Row, Unit, assign, split_units
 
@@ -77,9 +77,9 @@ def convert(
         tuple: Our state dict, and the report. Incomplete if the report says so.
 
     Raises:
-        ValueError: If a tensor has another size than ours.
+        ValueError: If a tensor has another size than ours, or our model lacks a part.
     """
-    layout = LAYOUTS[method](target)
+    layout = _layout(method, target)
     report = Report()
     free = []
     for unit in split_units(state):
@@ -97,6 +97,18 @@ def convert(
         placements += found
     _sort_out_rest(free, placements, layout.unused, report)
     return _fill(placements, target, report), report
+
+
+def _layout(method: str, target: dict[str, Tensor]) -> Layout:
+    describe = LAYOUTS[method]
+    try:
+        return describe(target)
+    except KeyError as error:  # a size is read off a tensor that isn't there
+        (name,) = error.args
+        raise ValueError(
+            f'the model has no {name}, which weights of {method} need: give a config '
+            f'whose model.{name.partition(".")[0]} is that of {method}'
+        ) from None
 
 
 def _by_rule(rules: list[tuple[str, str]], units: list[Unit]) -> list[Placement]:
