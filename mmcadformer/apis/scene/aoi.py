@@ -12,8 +12,9 @@ import pyproj
 import shapely
 from affine import Affine
 from mmengine.logging import print_log
+from pyproj.enums import TransformDirection
 from rasterio.features import rasterize
-from shapely.affinity import affine_transform
+from shapely.affinity import affine_transform, translate
 from shapely.geometry.base import BaseGeometry
 
 from .geometry import Georeference
@@ -41,7 +42,8 @@ class AreaOfInterest:
     def mask(self, row: int, column: int, height: int, width: int) -> np.ndarray:
         """Pixels of a window whose centre is inside: bool (height, width)."""
         window = shapely.box(column, row, column + width, row + height)
-        part = self.polygons.intersection(window)
+        # Where the area only touches the window are lines, which have no centres.
+        part = _only_areas(self.polygons.intersection(window))
         if part.area == 0:
             return np.zeros((height, width), bool)
         inside = rasterize(
@@ -60,7 +62,7 @@ def read_aoi(
 
     Args:
         path: GeoJSON, GeoPackage, Shapefile or whatever else GDAL reads; the first
-            layer counts.
+            layer that is no mere table counts.
         place: Where the scene lies.
         height, width: Of the scene in pixels.
 
@@ -72,7 +74,8 @@ def read_aoi(
         ValueError: If it can't be read, has no area, or lies elsewhere.
     """
     polygons, crs = _read_polygons(os.fspath(path))
-    polygons = _to_scene(polygons, crs, place, os.fspath(path))
+    frame = place.to_map(shapely.box(0, 0, width, height))
+    polygons = _to_scene(polygons, crs, place, frame, os.fspath(path))
     to_pixel = (~place.transform).to_shapely()
     polygons = affine_transform(polygons, to_pixel)
     inside = _only_areas(polygons.intersection(shapely.box(0, 0, width, height)))
@@ -89,13 +92,15 @@ def _read_polygons(path: str) -> tuple[BaseGeometry, str | None]:
     if not Path(path).exists():
         raise FileNotFoundError(f'area of interest {path} does not exist')
     try:
-        meta, _, geometries, _ = pyogrio.raw.read(path, columns=[], force_2d=True)
+        meta, _, geometries, _ = pyogrio.raw.read(
+            path, layer=_choose_layer(path), columns=[], force_2d=True
+        )
         shapes = [] if geometries is None else shapely.from_wkb(geometries)
+        shapes = [shapely.make_valid(shape) for shape in shapes if shape is not None]
     except (pyogrio.errors.DataSourceError, shapely.errors.GEOSException) as error:
         raise ValueError(
             f'area of interest {path} is no vector file that can be read: {error}'
         ) from None
-    shapes = [shapely.make_valid(shape) for shape in shapes if shape is not None]
     union = _only_areas(shapely.union_all(shapes))
     if union.area == 0:
         raise ValueError(
@@ -105,13 +110,31 @@ def _read_polygons(path: str) -> tuple[BaseGeometry, str | None]:
     return union, meta['crs']
 
 
+def _choose_layer(path: str) -> str:
+    layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if not layers:
+        raise ValueError(f'area of interest {path} has no layer with polygons')
+    if len(layers) > 1:
+        print_log(
+            f'area of interest {path} has several layers, of which the first counts: '
+            + ', '.join(layers),
+            logger='current',
+            level=30,
+        )
+    return layers[0]
+
+
 def _only_areas(geometry: BaseGeometry) -> BaseGeometry:
     parts = shapely.get_parts(shapely.get_parts(geometry))
     return shapely.union_all([part for part in parts if part.area > 0])
 
 
 def _to_scene(
-    polygons: BaseGeometry, crs: str | None, place: Georeference, path: str
+    polygons: BaseGeometry,
+    crs: str | None,
+    place: Georeference,
+    frame: shapely.Polygon,
+    path: str,
 ) -> BaseGeometry:
     if place.crs is None or crs is None:
         if place.crs is not None or crs is not None:
@@ -123,10 +146,11 @@ def _to_scene(
                 level=30,
             )
         return polygons
+    transformer = pyproj.Transformer.from_crs(crs, place.crs, always_xy=True)
+    polygons = _near(polygons, frame, transformer)
     west, south, east, north = polygons.bounds
     # Edges that are straight there are curves here.
     piece = max(east - west, north - south) / 200
-    transformer = pyproj.Transformer.from_crs(crs, place.crs, always_xy=True)
     moved = shapely.transform(
         shapely.segmentize(polygons, piece), transformer.transform, interleaved=False
     )
@@ -135,4 +159,31 @@ def _to_scene(
             f'area of interest {path} cannot be moved to the coordinate system of the '
             f'scene, {place.crs.name}: it lies too far away'
         )
-    return shapely.make_valid(moved)
+    return _at_every_turn(shapely.make_valid(moved), place.crs)
+
+
+def _near(
+    polygons: BaseGeometry, frame: shapely.Polygon, transformer: pyproj.Transformer
+) -> BaseGeometry:
+    """The part around the scene: what is far away may have no place in its system."""
+    west, south, east, north = transformer.transform_bounds(
+        *frame.bounds, direction=TransformDirection.INVERSE
+    )
+    if not np.isfinite((west, south, east, north)).all() or west > east:
+        return polygons
+    margin = max(east - west, north - south) / 2
+    box = shapely.box(west - margin, south - margin, east + margin, north + margin)
+    near = _only_areas(
+        polygons.intersection(_at_every_turn(box, transformer.source_crs))
+    )
+    return polygons if near.is_empty else near
+
+
+def _at_every_turn(geometry: BaseGeometry, crs: pyproj.CRS) -> BaseGeometry:
+    """Adds where else longitudes may have it: -170 degrees are 190, too."""
+    if not crs.is_geographic:
+        return geometry
+    turn = 2 * np.pi / crs.axis_info[0].unit_conversion_factor
+    return shapely.union_all(
+        [translate(geometry, turns * turn) for turns in (-1, 0, 1)]
+    )
