@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms of referring segmentation samples."""
 
+from .cropping import RandomReferringCrop, survives_cropping
 from .direction_words import rewrite_directions
 from .erasing import RandomBoxErasing
 from .flipping import RandomReferringFlip, RandomReferringRotate90
@@ -12,8 +13,10 @@ __all__ = [
     'LoadReferringMask',
     'PackReferringInputs',
     'RandomBoxErasing',
+    'RandomReferringCrop',
     'RandomReferringFlip',
     'RandomReferringRotate90',
     'WholeLoadImageFromFile',
     'rewrite_directions',
+    'survives_cropping',
 ]
