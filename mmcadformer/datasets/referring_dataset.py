@@ -10,6 +10,7 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
+from .categories import category_objects
 from .errors import KINDS, AnnotationError, fail
 from .readers.base import parse_json
 from .shuffling import shuffle_expressions
@@ -96,6 +97,12 @@ class BaseReferringDataset(BaseSegDataset):
             blind to language doesn't notice (see
             :func:`~mmcadformer.datasets.shuffling.shuffle_expressions`).
             Images with one object are left out. Defaults to False.
+        category_expressions (Sequence[str]): For training: one sample more per
+            image and category, with all of its objects as the target and one of
+            these sentences, such as ``'every {category}'``. It teaches what a
+            category looks like, which takes long from objects that are told apart
+            by size and place; for data whose images have all their objects
+            annotated, by polygons or RLEs. Defaults to none.
         lazy_init (bool): Don't read annotations yet. Defaults to False.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
 
@@ -113,6 +120,7 @@ class BaseReferringDataset(BaseSegDataset):
         data_prefix=None,
         test_mode=False,
         shuffle_expressions=False,
+        category_expressions=(),
         lazy_init=False,
         **kwargs,
     ):
@@ -121,10 +129,21 @@ class BaseReferringDataset(BaseSegDataset):
                 f'{name}/{split}: shuffle_expressions is a control for testing; '
                 'it needs test_mode=True'
             )
+        if isinstance(category_expressions, str):
+            raise ValueError(
+                f'{name}/{split}: category_expressions must be a list of sentences, '
+                f'got {category_expressions!r}'
+            )
+        if category_expressions and test_mode:
+            raise ValueError(
+                f'{name}/{split}: category_expressions are for training; test data '
+                'is taken as it is'
+            )
         self.name = name
         self.split = split
         self.exclude_file = exclude_file
         self.shuffle_expressions = shuffle_expressions
+        self.category_expressions = tuple(category_expressions)
         # The base class wants the classes of a test set before annotations
         # are read, which is where they may come from: hence both flags later.
         super().__init__(
@@ -199,6 +218,8 @@ class BaseReferringDataset(BaseSegDataset):
         objects = self.load_objects()
         self.check_files(objects)
         self._set_classes(objects)
+        if self.category_expressions:
+            objects = objects + category_objects(objects, self.category_expressions)
         records = [
             record
             for obj in objects

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples that show everything of a category at once."""
+
+from .masks import segments_of
+
+PLACEHOLDER = '{category}'
+
+
+def category_objects(objects, expressions):
+    """One record per image and category, whose mask is all of its objects.
+
+    Args:
+        objects (list[dict]): Records of :class:`BaseReferringDataset`.
+        expressions (Sequence[str]): Sentences for each category, in which
+            ``{category}`` stands for its name.
+
+    Returns:
+        list[dict]: Records in the order in which images and categories occur first.
+        Objects without a mask (expressions that refer to nothing) take no part.
+
+    Raises:
+        ValueError: Masks are files of their own, which can't be put together.
+    """
+    groups = {}
+    for obj in objects:
+        if obj['segmentation'] is not None:
+            groups.setdefault((obj['image_id'], obj['category']), []).append(obj)
+    return [_together(group, expressions) for group in groups.values()]
+
+
+def _together(group, expressions):
+    """Record of all objects of one image and category."""
+    first = group[0]
+    ref_id = f'{first["image_id"]}/{first["category"]}'
+    return dict(
+        first,
+        ref_id=ref_id,
+        ann_id=ref_id,
+        segmentation=[segment for obj in group for segment in _segments(obj)],
+        expressions=[
+            text.replace(PLACEHOLDER, first['category']) for text in expressions
+        ],
+        sent_ids=[f'{ref_id}/{i}' for i in range(len(expressions))],
+    )
+
+
+def _segments(obj):
+    if isinstance(obj['segmentation'], dict) and 'file' in obj['segmentation']:
+        raise ValueError(
+            f'{obj["img_path"]}, ref_id {obj["ref_id"]!r}: category_expressions need '
+            f'polygons or RLEs, not mask files such as {obj["segmentation"]["file"]}'
+        )
+    return segments_of(obj['segmentation'])
