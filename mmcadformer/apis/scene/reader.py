@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,12 @@ import numpy as np
 import rasterio
 from mmengine.logging import print_log
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import (
+    CRSError,
+    NodataShadowWarning,
+    NotGeoreferencedWarning,
+    RasterioError,
+)
 from rasterio.windows import Window
 
 from .stretch import Stretch, given_stretch, percentile_stretch
@@ -21,8 +27,13 @@ from .stretch import Stretch, given_stretch, percentile_stretch
 CACHE_MEGABYTES = 128
 # The values of a stretch come from this many squares along each axis.
 SAMPLE_GRID, SAMPLE_SIDE = 16, 64
+# If there is no data in any: side of the squares that cover the scene, and which
+# share of their pixels is taken.
+SEARCH_SIDE, SEARCH_STEP = 512, 16
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+# Written by programs that only look at a scene: statistics and reduced pictures.
+_BY_VIEWERS = ('.aux.xml', '.ovr')
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,8 @@ class Reading:
         value_range: What becomes 0 and 255: two numbers, or two per band. By default
             8-bit bands are left alone and others are stretched by ``percentiles``.
         percentiles: Shares of the values, in percent, that bound the stretch.
-        nodata: Value that stands for missing pixels, where the file doesn't say so.
+        nodata: Value that stands for missing pixels, where the file doesn't say so
+            or is wrong. A mask or alpha band of the file counts, too.
         crs: Coordinate system, such as 'EPSG:32614', where the file doesn't say so
             or is wrong.
 
@@ -70,6 +82,7 @@ class SceneReader:
         reading: How to understand its pixels.
 
     Attributes:
+        name: The path, whatever the working directory.
         height, width: In pixels.
         crs: rasterio CRS, or None.
         transform: From (column, row) to map coordinates; None if the file has none.
@@ -81,6 +94,8 @@ class SceneReader:
 
     def __init__(self, path: str | os.PathLike, reading: Reading | None = None) -> None:
         self.path = os.fspath(path)
+        is_file = os.path.isfile(self.path)
+        self.name = os.path.abspath(self.path) if is_file else self.path
         self.reading = reading or Reading()
         self._environment = limited_cache()
         with limited_cache():
@@ -131,22 +146,40 @@ class SceneReader:
 
     def facts(self) -> dict:
         """What identifies the content, for comparison between runs."""
-        facts = dict(path=self.path, height=self.height, width=self.width)
+        facts = dict(path=self.name, height=self.height, width=self.width)
         if os.path.isfile(self.path):
             status = os.stat(self.path)
-            facts['path'] = os.path.abspath(self.path)
             facts.update(bytes=status.st_size, modified=status.st_mtime_ns)
+        states = [(file, os.stat(file)) for file in self.files()]
+        facts['files'] = [
+            (file, state.st_size, state.st_mtime_ns) for file, state in states
+        ]
         return facts
 
+    def files(self) -> list[str]:
+        """Files on this machine that the pixels come from.
+
+        Masks beside the scene and the pictures that a VRT is made of are among them.
+        """
+        return [
+            file
+            for file in sorted(self._file.files)
+            if os.path.isfile(file) and not file.endswith(_BY_VIEWERS)
+        ]
+
     def _open(self) -> rasterio.DatasetReader:
-        remote = '://' in self.path or self.path.startswith('/vsi')
-        if not remote and not Path(self.path).exists():
-            raise FileNotFoundError(f'scene {self.path} does not exist')
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore', NotGeoreferencedWarning)
                 return rasterio.open(self.path)
+        except UnicodeEncodeError:
+            raise ValueError(
+                f'the name of the scene {self.path!r} is not UTF-8: rename it'
+            ) from None
         except RasterioError as error:
+            # Names may also be addresses or parts of files, as in GPKG:FILE:TABLE.
+            if ':' not in self.path and not Path(self.path).exists():
+                raise FileNotFoundError(f'scene {self.path} does not exist') from None
             raise ValueError(
                 f'{self.path} is no raster file that can be read: {_reason(error)}'
             ) from None
@@ -173,9 +206,7 @@ class SceneReader:
             raise ValueError(f'{self.path} has complex numbers, not a picture')
         floating = any('float' in self._type(band) for band in self._bands)
         self._values_tell_validity = floating or self.reading.nodata is not None
-        self._always_valid = self.reading.nodata is None and all(
-            MaskFlags.all_valid in flags for flags in file.mask_flag_enums
-        )
+        self._alpha, self._masked = self._find_masks()
         self._stretch = self._find_stretch()
 
     def _find_crs(self) -> rasterio.crs.CRS | None:
@@ -215,6 +246,22 @@ class SceneReader:
     def _type(self, band: int) -> str:
         return self._file.dtypes[band - 1]
 
+    def _find_masks(self) -> tuple[list[int], list[int]]:
+        """Alpha bands, and bands whose masks tell where there is data."""
+        alpha, masked = [], []
+        for band, (kind, flags) in enumerate(
+            zip(self._file.colorinterp, self._file.mask_flag_enums, strict=True), 1
+        ):
+            replaced = MaskFlags.nodata in flags and self.reading.nodata is not None
+            if kind == ColorInterp.alpha:
+                alpha.append(band)
+            elif not replaced:
+                masked.append(band)
+        flags = [self._file.mask_flag_enums[band - 1] for band in masked]
+        # GDAL's mask of a band is the alpha band only if nothing else is said.
+        said = any(not {MaskFlags.all_valid, MaskFlags.alpha} & set(f) for f in flags)
+        return alpha, masked if said else []
+
     def _find_palette(self) -> np.ndarray | None:
         """Colours (256, 3) of a picture that stores indices into a palette."""
         band = self._bands[0]
@@ -238,24 +285,38 @@ class SceneReader:
         sample = self._sample()
         if not sample.size:
             raise ValueError(
-                f'{self.path} has no valid pixels: all that were looked at are nodata '
-                'or NaN'
+                f'{self.path} has no valid pixels: all are nodata, masked or NaN'
             )
         return percentile_stretch(sample, self.reading.percentiles)
 
     def _sample(self) -> np.ndarray:
         """Valid values (bands, N) from squares all over the scene."""
+        sample = self._valid_values(
+            SAMPLE_SIDE, _spread(self.height), _spread(self.width)
+        )
+        if sample.size:
+            return sample
+        # Little of the scene has data: look everywhere.
+        rows, columns = (
+            range(0, length, SEARCH_SIDE) for length in (self.height, self.width)
+        )
+        return self._valid_values(SEARCH_SIDE, rows, columns, step=SEARCH_STEP)
+
+    def _valid_values(
+        self, side: int, rows: Iterable[int], columns: Sequence[int], step: int = 1
+    ) -> np.ndarray:
+        """Every ``step``-th valid value (bands, N) of squares."""
         found = []
-        for row in _spread(self.height):
-            for column in _spread(self.width):
+        for row in rows:
+            for column in columns:
                 window = Window(
                     column,
                     row,
-                    min(SAMPLE_SIDE, self.width - column),
-                    min(SAMPLE_SIDE, self.height - row),
+                    min(side, self.width - column),
+                    min(side, self.height - row),
                 )
                 values = self._read_bands(window)
-                found.append(values[:, self._valid(window, values)])
+                found.append(values[:, self._valid(window, values)][:, ::step])
         return np.concatenate(found, axis=1)
 
     def _read_bands(self, window: Window) -> np.ndarray:
@@ -264,18 +325,25 @@ class SceneReader:
         )
 
     def _valid(self, window: Window, values: np.ndarray | None) -> np.ndarray:
-        shape = (int(window.height), int(window.width))
-        if self._always_valid:
-            valid = np.ones(shape, bool)
-        elif self.reading.nodata is not None:
-            valid = (values != self.reading.nodata).any(axis=0)
-        else:
-            valid = self._guarded(
-                window, lambda: self._file.dataset_mask(window=window) > 0
+        valid = np.ones((int(window.height), int(window.width)), bool)
+        if self._masked:
+            valid &= self._guarded(window, lambda: self._read_masks(window))
+        if self._alpha:
+            opacity = self._guarded(
+                window, lambda: self._file.read(self._alpha, window=window)
             )
+            valid &= (opacity > 0).all(axis=0)
+        if self.reading.nodata is not None:
+            valid &= (values != self.reading.nodata).any(axis=0)
         if values is not None and values.dtype.kind == 'f':
             valid &= np.isfinite(values).all(axis=0)
         return valid
+
+    def _read_masks(self, window: Window) -> np.ndarray:
+        with warnings.catch_warnings():
+            # The alpha band is read beside it.
+            warnings.simplefilter('ignore', NodataShadowWarning)
+            return self._file.read_masks(self._masked, window=window).any(axis=0)
 
     def _guarded(self, window: Window, read):
         try:

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, trace_objects
 from .outlines import PixelOutlines
+from .outputs import Outputs
 from .rasters import ENCODINGS, RasterWriter, mask_strip
 from .reader import limited_cache
 from .run import SceneRun
@@ -82,8 +83,7 @@ class ResultWriter:
         run: The run; it may still have to look.
         place: Where the scene lies.
         writing: What to write.
-        out_dir: Where to.
-        stem: How file names begin.
+        outputs: Where to.
 
     Raises:
         ValueError: If GeoJSON is asked for and the place isn't known.
@@ -94,11 +94,11 @@ class ResultWriter:
         run: SceneRun,
         place: Georeference,
         writing: Writing,
-        out_dir: Path,
-        stem: str,
+        outputs: Outputs,
     ) -> None:
         self.run, self.place, self.writing = run, place, writing
-        self.out_dir, self.stem = out_dir, stem
+        self.out_dir, self.stem = outputs.folder, outputs.stem
+        self._summary_name = outputs.summary.name
         self.formats = choose_formats(writing.formats, place, run.reader.path)
         reader = run.reader
         self._rasters = RasterWriter(
@@ -118,7 +118,7 @@ class ResultWriter:
                 objects += found
                 records.append(record)
         summary = self._summary(records, self._write_vectors(folder, objects))
-        last = f'{self.stem}.json'
+        last = self._summary_name
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         (folder / last).write_text(text + '\n', encoding='utf-8')
         names = sorted(file.name for file in folder.iterdir() if file.name != last)
@@ -189,7 +189,7 @@ class ResultWriter:
     def _summary(self, records: list[dict], polygons: list[str]) -> dict:
         reader, tiling = self.run.reader, self.run.tiling
         return dict(
-            scene=reader.path,
+            scene=reader.name,
             height=reader.height,
             width=reader.width,
             crs=None if reader.crs is None else reader.crs.to_string(),

@@ -18,6 +18,7 @@ from ..inferencer import init_model
 from .aoi import AreaOfInterest, read_aoi
 from .geometry import Georeference
 from .network import ModelNetwork, TileNetwork
+from .outputs import Outputs
 from .presence import read_presence
 from .reader import Reading, SceneReader
 from .results import ResultWriter, SceneResult, Writing, choose_formats
@@ -133,10 +134,12 @@ class SceneSegmentor:
             size = (reader.height, reader.width)
             place = Georeference(reader.crs, reader.transform, *size)
             area = None if aoi is None else read_aoi(aoi, place, *size)
-            # Wrong formats are found before any work is done.
-            choose_formats(writing.formats, place, reader.path)
-            folder = _make_folder(Path(out_dir))
-            stem = Path(reader.path).stem
+            outputs = Outputs(Path(out_dir), Path(reader.path).stem)
+            # Wrong formats and folders are found before any work is done.
+            formats = choose_formats(writing.formats, place, reader.path)
+            inputs = [reader.path, *reader.files(), *([] if aoi is None else [aoi])]
+            outputs.check(reader.name, inputs, formats)
+            _make_folder(outputs.folder)
             plan = self._plan(reader, area, expressions)
             run = SceneRun(
                 reader,
@@ -145,10 +148,10 @@ class SceneSegmentor:
                 expressions,
                 self.presence,
                 area,
-                Workspace(folder / f'{stem}.work', plan, restart),
+                Workspace(outputs.workspace, plan, restart),
             )
             run.look(progress)
-            return ResultWriter(run, place, writing, folder, stem).write()
+            return ResultWriter(run, place, writing, outputs).write()
 
     def _plan(
         self, reader: SceneReader, aoi: AreaOfInterest | None, expressions: list[str]
@@ -173,7 +176,7 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
     """Sentences without blanks around them.
 
     Raises:
-        ValueError: If there is none, or one is empty.
+        ValueError: If there is none, or one is empty or can't be written as UTF-8.
     """
     if isinstance(expressions, str):
         expressions = [expressions]
@@ -183,12 +186,15 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
     for number, expression in enumerate(expressions, start=1):
         if not isinstance(expression, str) or not expression.strip():
             raise ValueError(f'expression {number} is empty: {expression!r}')
+        if any(
+            '\ud800' <= letter <= '\udfff' or letter == '\0' for letter in expression
+        ):
+            raise ValueError(f'expression {number} is no text: {expression!r}')
     return [expression.strip() for expression in expressions]
 
 
-def _make_folder(folder: Path) -> Path:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f'output folder {folder} cannot be made: {error}') from None
-    return folder

@@ -149,6 +149,80 @@ def test_missing_pixels_in_all_the_ways_files_say_so(make_scene, blobs):
         assert np.array_equal(reader.read_valid(5, 0, 50, 80), valid[5:55])
 
 
+@pytest.mark.parametrize('value', [0, 7, 255])
+@pytest.mark.parametrize('said', ['by the file', 'by the user'])
+def test_alpha_and_nodata_count_both(make_scene, blobs, value, said):
+    picture = blobs(60, 80) | 1
+    picture[picture == value] = 9
+    transparent, missing = np.zeros((2, 60, 80), bool)
+    transparent[10:30, 5:25] = missing[20:50, 40:60] = True
+    picture[missing] = value
+    alpha = np.where(transparent, 0, 255).astype(np.uint8)
+    path = make_scene(
+        np.dstack([picture, alpha]),
+        colors=[
+            ColorInterp.red,
+            ColorInterp.green,
+            ColorInterp.blue,
+            ColorInterp.alpha,
+        ],
+        nodata=value if said == 'by the file' else None,
+    )
+    reading = Reading(nodata=value if said == 'by the user' else None)
+    with SceneReader(path, reading) as reader:
+        found, valid = reader.read(0, 0, 60, 80, FILL)
+        assert np.array_equal(valid, ~(transparent | missing))
+        assert np.array_equal(found[valid], picture[valid])
+        assert np.array_equal(reader.read_valid(15, 3, 30, 70), valid[15:45, 3:73])
+
+
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+@pytest.mark.parametrize('inside', [True, False])
+def test_masks_of_files_count_beside_a_given_nodata(make_scene, blobs, inside):
+    picture = blobs(60, 80) | 1
+    picture[:5] = 0
+    hole = np.zeros((60, 80), bool)
+    hole[10:30, 5:25] = True
+    path = make_scene(picture)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside):
+        with rasterio.open(path, 'r+') as file:
+            file.write_mask(~hole)
+    assert path.with_name('scene.tif.msk').exists() != inside
+    _, valid = read_all(path)
+    assert np.array_equal(valid, ~hole)
+    _, valid = read_all(path, Reading(nodata=0))
+    hole[:5] = True
+    assert np.array_equal(valid, ~hole)
+
+
+def test_a_scene_of_which_little_has_data_is_stretched_by_that(make_scene):
+    """Between the squares of the sample."""
+    scene = np.zeros((1200, 1300), np.uint16)
+    patch = np.arange(100, 200, dtype=np.uint16).reshape(10, 10)
+    scene[66:76, 69:79] = patch
+    found, valid = read_all(make_scene(scene, nodata=0))
+    assert valid.sum() == 100
+    low, high = np.percentile(patch, (2, 98))
+    expected = np.clip((patch - low) / (high - low), 0, 1) * 255
+    assert np.abs(found[66:76, 69:79, 0] - expected).max() < 20
+
+
+def test_parts_of_a_file_are_scenes(make_scene, blobs, utm, tmp_path):
+    pictures = dict(one=blobs(40, 50), two=blobs(40, 50, seed=1))
+    for number, (table, picture) in enumerate(pictures.items()):
+        options = dict(RASTER_TABLE=table, TILE_FORMAT='PNG', **utm)
+        if number:
+            options['APPEND_SUBDATASET'] = 'YES'
+        make_scene(picture, 'both.gpkg', driver='GPKG', **options)
+    path = tmp_path / 'both.gpkg'
+    with pytest.raises(ValueError, match='give one of its parts.*:two'):
+        SceneReader(path)
+    found, _ = read_all(f'GPKG:{path}:two')
+    assert np.array_equal(found, pictures['two'])
+    with pytest.raises(ValueError, match='nowhere.gpkg'):
+        SceneReader('GPKG:nowhere.gpkg:one')
+
+
 def test_a_constant_band_is_no_error(make_scene):
     found, valid = read_all(make_scene(np.full((20, 20, 3), 700, np.uint16)))
     assert valid.all() and len(np.unique(found)) == 1

@@ -10,6 +10,9 @@ import pytest
 
 pytest.importorskip('rasterio', reason='needs the geo extra')
 
+import rasterio.shutil
+from rasterio.vrt import WarpedVRT
+
 from mmcadformer.apis.scene import Reading, SceneSegmentor, Tiling, Writing
 
 
@@ -121,6 +124,33 @@ def test_a_changed_scene_is_another_scene(interrupted, segment):
     os.replace(f'{interrupted}.new', interrupted)
     with pytest.raises(ValueError, match='scene'):
         segment(interrupted)
+
+
+def test_a_changed_source_of_a_mosaic_is_another_scene(
+    interrupted, segment, network, tmp_path
+):
+    """And a mask that appears beside it, but not what viewers leave there."""
+    segment(interrupted)
+    mosaic = tmp_path / 'mosaic.vrt'
+    with rasterio.open(interrupted) as source, WarpedVRT(source) as warped:
+        rasterio.shutil.copy(warped, mosaic, driver='VRT')
+    network.stop_after = network.calls + 3
+
+    def answer(pixels, word, plain=network.answer):
+        if network.calls == network.stop_after:
+            raise KeyboardInterrupt
+        return plain(pixels, word)
+
+    network.answer = answer
+    with pytest.raises(KeyboardInterrupt):
+        segment(mosaic)
+    (tmp_path / 'scene.tif.aux.xml').write_text('<PAMDataset/>')
+    status = os.stat(interrupted)
+    os.utime(interrupted, (status.st_atime, status.st_mtime + 1))
+    with pytest.raises(ValueError, match='scene'):
+        segment(mosaic)
+    os.utime(interrupted, ns=(status.st_atime_ns, status.st_mtime_ns))
+    segment(mosaic)
 
 
 def test_files_of_others_survive(scene, segment, tmp_path):

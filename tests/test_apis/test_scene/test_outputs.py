@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No run destroys what it reads, or what others have written."""
+
+import pytest
+
+pytest.importorskip('rasterio', reason='needs the geo extra')
+
+import shapely
+
+from mmcadformer.apis.scene import Writing
+
+
+@pytest.fixture
+def scene(make_scene, blobs, utm, tmp_path):
+    (tmp_path / 'out').mkdir()
+    return make_scene(blobs(40, 50), 'out/scene.tif', **utm)
+
+
+def test_results_replace_those_of_the_same_scene(scene, segment, monkeypatch):
+    first = segment(scene, ['red', 'blue'])
+    assert segment(scene, 'blue').objects != first.objects
+    monkeypatch.chdir(scene.parent)
+    assert segment('scene.tif').summary['scene'] == str(scene)
+
+
+def test_results_of_another_scene_of_that_name_stay(
+    scene, segment, make_scene, blobs, utm, tmp_path, monkeypatch
+):
+    (tmp_path / 'later').mkdir()
+    later = make_scene(blobs(40, 50, seed=1), 'later/scene.tif', **utm)
+    segment(scene)
+    before = (tmp_path / 'out/scene.json').read_bytes()
+    with pytest.raises(ValueError, match=r'out/scene\.json.*later/scene\.tif'):
+        segment(later)
+    monkeypatch.chdir(later.parent)
+    with pytest.raises(ValueError, match='another output folder'):
+        segment('scene.tif')
+    assert (tmp_path / 'out/scene.json').read_bytes() == before
+    segment(later, out='other')
+
+
+@pytest.mark.parametrize('text', ['{"type": "Feature", "stac_version": "1.0.0"}', '[]'])
+def test_descriptions_of_the_scene_stay(scene, segment, tmp_path, text):
+    """Catalogues keep them beside it, under the same name."""
+    item = tmp_path / 'out/scene.json'
+    item.write_text(text)
+    with pytest.raises(ValueError, match=r'scene\.json would be replaced'):
+        segment(scene)
+    assert item.read_text() == text
+    assert sorted(file.name for file in item.parent.iterdir()) == [
+        'scene.json', 'scene.tif',
+    ]  # fmt: skip
+
+
+def test_the_area_of_interest_stays(scene, segment, tmp_path):
+    segment(scene)
+    area = tmp_path / 'out/scene.geojson'
+    area.write_text(shapely.to_geojson(shapely.box(-180, -90, 180, 90)))
+    with pytest.raises(ValueError, match=r'scene\.geojson is read by this run'):
+        segment(scene, aoi=area)
+    segment(scene, aoi=area, writing=Writing(formats=('gpkg',)))
+    assert area.exists()
+
+
+def test_the_scene_itself_stays(segment, make_scene, blobs, utm, tmp_path):
+    (tmp_path / 'out').mkdir()
+    scene = make_scene(blobs(40, 50), 'out/scene.gpkg', driver='GPKG', **utm)
+    before = scene.read_bytes()
+    for name in (scene, f'GPKG:{scene}:scene'):
+        with pytest.raises(ValueError, match=r'scene\.gpkg is read by this run'):
+            segment(name)
+    assert scene.read_bytes() == before
+
+
+@pytest.mark.parametrize('text', ['caf\udce9', 'red\0'])
+def test_text_that_no_file_can_hold_is_refused_at_once(scene, segment, network, text):
+    with pytest.raises(ValueError, match='expression 2'):
+        segment(scene, ['red', text])
+    assert network.calls == 0
