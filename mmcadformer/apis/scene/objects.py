@@ -101,7 +101,7 @@ def trace_objects(
             small.append(outline)
             continue
         if wanted.simplify:
-            polygon = polygon.simplify(wanted.simplify)
+            polygon = _simplified(polygon, wanted.simplify)
         outlines.append(outline)
         found.append(FoundObject(expression, 0.0, pixels, area, polygon))
     for item, total in zip(found, _sums_inside(outlines, strips), strict=True):
@@ -126,6 +126,15 @@ def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
                 polygon = affine_transform(shapely.geometry.shape(outline), to_pixel)
                 # Corners of pixels: whole numbers again, without rounding errors.
                 yield shapely.transform(polygon, np.rint)
+
+
+def _simplified(polygon: shapely.Polygon, tolerance: float) -> shapely.Polygon:
+    """A simpler outline; less simple than it could be where it would cross itself."""
+    simple = polygon.simplify(tolerance)
+    while not simple.is_valid:
+        tolerance /= 2
+        simple = polygon.simplify(tolerance)
+    return simple
 
 
 def _sums_inside(outlines: Sequence[shapely.Polygon], strips: Strips) -> np.ndarray:

@@ -254,6 +254,21 @@ def test_outlines_are_simplified_in_map_units(make_scene, utm, segment):
     assert found.area == exact.area == pytest.approx(exact.pixels * 0.25, rel=2e-3)
 
 
+@pytest.mark.parametrize('units', [2.5, 500])
+def test_simple_outlines_do_not_cross_themselves(make_scene, utm, segment, units):
+    """Nor do objects vanish that are smaller than the tolerance."""
+    rng = np.random.default_rng(0)
+    picture = np.zeros((120, 130, 3), np.uint8)
+    picture[..., 0] = 255 * (rng.random((120, 130)) < 0.6)
+    path = make_scene(picture, **utm)
+    exact = segment(path, out='exact').objects
+    simple = Writing(objects=ObjectFilter(simplify=units), formats=('gpkg',))
+    found = segment(path, out='simple', writing=simple).objects
+    assert len(found) == len(exact)
+    _, _, stored, _ = pyogrio.raw.read(path.parent / 'simple/scene.gpkg')
+    assert all(shape.is_valid and shape.area for shape in shapely.from_wkb(stored))
+
+
 @pytest.mark.parametrize(
     'kind, nodata, tolerance',
     [('uint8', 255, 0.002), ('uint16', 65535, 1e-5), ('float32', None, 1e-5)],
