@@ -133,9 +133,9 @@ class _Question:
             self.button = gr.Button(
                 'Find', variant='primary', scale=1, min_width=110, elem_id='find'
             )
-        self.suggestions = gr.Dataset(
-            components=[gr.Textbox(visible=False)],
-            samples=[[text] for text in start.suggestions],
+        # Not gr.Dataset: on slow connections its script fails while it loads.
+        self.suggestions = gr.Radio(
+            list(start.suggestions),
             label='Sentences for this picture',
             elem_id='suggestions',
         )
@@ -230,10 +230,10 @@ def _connect(
     for event in (source.upload.upload, source.upload.clear):
         event(actions.take_upload, source.upload, changed, **job)
     source.gallery.select(actions.take_example, None, [source.upload, *changed], **job)
-    question.suggestions.click(
-        lambda row: row[0],
+    question.suggestions.input(
+        lambda text: (text, None),  # none stays chosen: each works again
         question.suggestions,
-        question.sentence,
+        [question.sentence, question.suggestions],
         queue=False,
         api_visibility='private',
     )

@@ -49,7 +49,7 @@ def show_start(start: Start) -> list:
         start.message,
         gr.skip() if keep else start.sentence,
         gr.skip() if keep else '',
-        gr.update(samples=[[text] for text in start.suggestions]),
+        gr.update(choices=list(start.suggestions), value=None),
     ]
 
 

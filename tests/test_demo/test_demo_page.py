@@ -207,8 +207,10 @@ def test_example_upload_comparison_and_downloads(
     # Another example brings other sentences.
     page.click('#examples .thumbnail-item >> nth=1')
     page.locator('#picture-message', has_text='scene_2.png').wait_for()
-    offered = page.locator('#suggestions button').all_inner_texts()
-    page.click('#suggestions button >> nth=1')
+    offered = [
+        text.strip() for text in page.locator('#suggestions label').all_inner_texts()
+    ]
+    page.click('#suggestions label >> nth=1')
     page.wait_for_function(
         "text => document.querySelector('#sentence input, #sentence textarea').value"
         ' === text',
@@ -312,3 +314,19 @@ def test_errors_are_said_on_the_page(server, page, demo_rgb, tmp_path):
     ask(page, FIRST)
     (expected,) = server.models[1](tmp_path / 'picture.jpg', FIRST)
     check_card(page, 0, expected, '')
+
+
+def test_a_slow_connection_breaks_nothing(server, chromium):
+    page = chromium().new_page()
+    errors = []
+    page.on('pageerror', lambda error: errors.append(str(error)))
+    network = page.context.new_cdp_session(page)
+    network.send('Network.enable')
+    slow = dict(latency=300, downloadThroughput=4e5, uploadThroughput=1e5)  # bytes/s
+    network.send('Network.emulateNetworkConditions', dict(offline=False, **slow))
+    page.goto(server.url, timeout=120_000)
+    page.locator('#suggestions label').first.wait_for(timeout=120_000)
+    page.locator('#preview img').wait_for(timeout=120_000)
+    page.click('#find')
+    page.locator('.card h3').first.wait_for(timeout=120_000)
+    assert errors == []
