@@ -66,6 +66,26 @@ def test_the_first_stage_runs_once_per_batch(inferencer, images, monkeypatch, ba
     assert batches == [[1, 3], [1, 1]]
 
 
+def test_cpus_take_large_images_in_small_groups(inferencer, images, monkeypatch):
+    pixels = inferencer.model.cfg.image_size[0] ** 2
+    monkeypatch.setattr('mmcadformer.apis.inferencer._CPU_PIXELS', 3 * pixels)
+    backbone = inferencer.model.backbone
+    seen = {'first': [], 'second': []}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda module, args, name=name: seen[name].append(args[0].shape[0])
+        )
+        for name, module in (
+            ('first', backbone.patch_embed),
+            ('second', backbone.stages[1].blocks[0]),
+        )
+    ]
+    inferencer(images[0], SENTENCES)
+    for handle in handles:
+        handle.remove()
+    assert seen == {'first': [1], 'second': [3, 1]}
+
+
 def test_images_and_expressions_may_alternate(inferencer, images, batches):
     a, b = images[:2]
     pairs = [(a, 'pool'), (a, 'road'), (b, 'pool'), (a, 'tank'), (a, 'it'), (b, 'it')]
