@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from .blending import FULL, NO_DATA
@@ -84,6 +86,9 @@ class RasterWriter:
             strips: First row and uint16 (rows, width), top to bottom.
             expression: Becomes the band's description.
             encoding: Key of ``ENCODINGS``.
+
+        Raises:
+            OSError: If the file can't be written, or not as a whole.
         """
         form = ENCODINGS[encoding]
 
@@ -98,7 +103,11 @@ class RasterWriter:
         )
 
     def write_mask(self, file: Path, strips: Strips, expression: str) -> None:
-        """Writes one band with 1 on the object, 0 beside it, 255 without data."""
+        """Writes one band with 1 on the object, 0 beside it, 255 without data.
+
+        Raises:
+            OSError: If the file can't be written, or not as a whole.
+        """
         self._write(file, strips, expression, 'uint8', MASK_NO_DATA)
 
     def _write(
@@ -110,9 +119,27 @@ class RasterWriter:
         nodata: float,
         scale: float = 1.0,
     ) -> None:
+        try:
+            with self._create(file, dtype, nodata) as raster:
+                raster.set_band_description(1, expression)
+                if scale != 1:
+                    raster.scales = (scale,)
+                checksum = 0
+                for row, values in strips:
+                    height, width = values.shape
+                    raster.write(values, 1, window=Window(0, row, width, height))
+                    checksum = zlib.crc32(np.ascontiguousarray(values), checksum)
+            # A disk that is full when the file is closed raises no error.
+            complete = _read_checksum(file) == checksum
+        except RasterioError:
+            complete = False
+        if not complete:
+            raise OSError(f'{file} could not be written as a whole: is the disk full?')
+
+    def _create(self, file: Path, dtype: str, nodata: float) -> DatasetWriter:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            raster = rasterio.open(
+            return rasterio.open(
                 file,
                 'w',
                 driver='GTiff',
@@ -126,13 +153,20 @@ class RasterWriter:
                 bigtiff='if_safer',
                 **self._place,
             )
-        with raster:
-            raster.set_band_description(1, expression)
-            if scale != 1:
-                raster.scales = (scale,)
-            for row, values in strips:
-                height, width = values.shape
-                raster.write(values, 1, window=Window(0, row, width, height))
+
+
+def _read_checksum(file: Path) -> int:
+    """Of all values of a raster, row by row."""
+    checksum = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        raster = rasterio.open(file)
+    with raster:
+        for row in range(0, raster.height, BLOCK):
+            height = min(BLOCK, raster.height - row)
+            window = Window(0, row, raster.width, height)
+            checksum = zlib.crc32(raster.read(1, window=window), checksum)
+    return checksum
 
 
 def mask_strip(values: np.ndarray, threshold: float) -> np.ndarray:

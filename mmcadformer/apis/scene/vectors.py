@@ -45,12 +45,18 @@ def write_vectors(
             coordinates of the scene.
         moment: Time to note where a format wants one, seconds since 1970. Not the
             present one, so that equal results are equal files.
+
+    Raises:
+        OSError: If the file can't be written.
     """
     driver, _ = FORMATS[form]
-    if driver is None:
-        _write_geojson(file, objects, place)
-    else:
-        _write_layer(file, objects, place, driver, moment)
+    try:
+        if driver is None:
+            _write_geojson(file, objects, place)
+        else:
+            _write_layer(file, objects, place, driver, moment)
+    except (OSError, RuntimeError) as error:  # pyogrio's are the latter
+        raise OSError(f'{file} cannot be written: {error}') from error
 
 
 def _write_geojson(
@@ -128,6 +134,15 @@ def _write_layer(
                 encoding='UTF-8',
                 layer_options=options,
             )
+    _check_layer(file, objects)
+
+
+def _check_layer(file: Path, objects: Sequence[FoundObject]) -> None:
+    """Finds what a disk that was full when the file was closed has left out."""
+    _, _, shapes, (pixels,) = pyogrio.raw.read(file, columns=['pixels'])
+    complete = all(shape is not None for shape in shapes)
+    if not complete or pixels.tolist() != [found.pixels for found in objects]:
+        raise OSError('objects are missing in it; is the disk full?')
 
 
 def _fit_into_dbf(expressions: list[str]) -> list[str]:

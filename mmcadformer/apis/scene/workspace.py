@@ -119,8 +119,14 @@ class Workspace:
 
     def _save(self, file: Path, array: np.ndarray) -> None:
         part = file.with_name(f'{file.name}.part')
-        with part.open('wb') as stream:
-            np.save(stream, array)
+        try:
+            with part.open('wb') as stream:
+                # np.save would not notice that the disk is full in the end.
+                header = np.lib.format.header_data_from_array_1_0(array)
+                np.lib.format.write_array_header_1_0(stream, header)
+                stream.write(np.ascontiguousarray(array).data)
+        except OSError as error:
+            raise OSError(f'{part} cannot be written: {error}') from None
         os.replace(part, file)
 
     def _compare(self, plan: dict) -> None:
