@@ -141,13 +141,13 @@ def main() -> None:
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)
         records = write(results, len(pairs), Path(args.out_dir))
-    except (FileNotFoundError, ValueError) as error:
+        report = dict(results=records, skipped=skipped)
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+        path = Path(args.out_dir) / 'results.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + '\n', encoding='utf-8')
+    except (OSError, ValueError) as error:
         sys.exit(f'infer.py: {error}')
-    report = dict(results=records, skipped=skipped)
-    text = json.dumps(report, indent=2, ensure_ascii=False)
-    path = Path(args.out_dir) / 'results.json'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + '\n', encoding='utf-8')
     print(f'{len(records)} results in {args.out_dir}, listed in {path}')
     if skipped:
         print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')

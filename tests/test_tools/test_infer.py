@@ -110,3 +110,10 @@ def test_list_errors_name_the_line(infer, images, tmp_path):
 def test_empty_expression_is_refused(infer, images):
     with pytest.raises(SystemExit, match='is empty'):
         infer(images[0], ' ')
+
+
+@pytest.mark.parametrize('options', [[], ['--explain']])
+def test_a_folder_that_cannot_be_made_is_named(infer, images, tmp_path, options):
+    (tmp_path / 'out').touch()
+    with pytest.raises(SystemExit, match='infer.py: .*out'):
+        infer(images[0], 'the left pool', *options)

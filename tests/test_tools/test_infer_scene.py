@@ -188,3 +188,27 @@ def test_calibration_says_what_is_missing(
             '--checkpoint', tiny_checkpoint, '--out', tmp_path / 'p.json',
             '--cfg-options', 'val_dataloader.dataset.data_root=/nowhere/at/all',
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--max-images', '0'], 'max_images must be 1 or more, not 0'),
+        (['--max-images', '-3'], 'max_images must be 1 or more, not -3'),
+        (
+            ['--max-false-alarms', '5', '--checkpoint', 'gone.pth'],
+            'out of range: 0...1',
+        ),
+        (['--out', '.', '--checkpoint', 'gone.pth'], 'is a folder'),
+    ],
+)
+def test_calibration_refuses_bad_options(
+    call_tool, tiny_config, tiny_checkpoint, tmp_path, monkeypatch, options, message
+):
+    """Those that need no data before the model is loaded."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=message):
+        call_tool(
+            'analysis/calibrate_presence.py', '--config', tiny_config,
+            '--checkpoint', tiny_checkpoint, '--device', 'cpu', *options,
+        )  # fmt: skip

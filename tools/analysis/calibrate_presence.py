@@ -18,7 +18,12 @@ from mmseg.registry import DATASETS
 
 from mmcadformer.apis import init_model
 from mmcadformer.apis.scene import ModelNetwork
-from mmcadformer.apis.scene.calibration import make_examples, score_examples, summarise
+from mmcadformer.apis.scene.calibration import (
+    check_max_false_alarms,
+    make_examples,
+    score_examples,
+    summarise,
+)
 from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options
 from mmcadformer.utils.progress import track
@@ -90,9 +95,13 @@ def main(argv: list[str] | None = None) -> None:
     """Calibrates, writes the file and reports."""
     args = parse_args(argv)
     try:
-        result = calibrate(args)
         out = Path(args.out)
+        # Options that can't be used are found before hours of scoring.
+        if out.is_dir():
+            raise ValueError(f'--out {out} is a folder: name a file')
         out.parent.mkdir(parents=True, exist_ok=True)
+        check_max_false_alarms(args.max_false_alarms)
+        result = calibrate(args)
         out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
     except (OSError, ValueError) as error:
         sys.exit(f'calibrate_presence.py: {error}')

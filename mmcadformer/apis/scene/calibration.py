@@ -77,8 +77,11 @@ def make_examples(
         Examples, those of one image together.
 
     Raises:
-        ValueError: If no counterexample can be made.
+        ValueError: If no counterexample can be made, or ``max_images`` is no number
+            of images.
     """
+    if max_images is not None and max_images < 1:
+        raise ValueError(f'max_images must be 1 or more, not {max_images}')
     rng = np.random.default_rng(seed)
     images = _by_image(records)
     if max_images is not None and len(images) > max_images:
@@ -198,9 +201,18 @@ def _passing(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return (len(scores) - np.searchsorted(scores, thresholds)) / len(scores)
 
 
+def check_max_false_alarms(share: float | None) -> None:
+    """Refuses what is no share.
+
+    Raises:
+        ValueError: If it is out of range.
+    """
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f'max_false_alarms {share} is out of range: 0...1')
+
+
 def _first_below(alarms: np.ndarray, most: float) -> int:
-    if not 0 <= most <= 1:
-        raise ValueError(f'max_false_alarms {most} is out of range: 0...1')
+    check_max_false_alarms(most)
     if alarms[-1] > most:
         raise ValueError(
             f'max_false_alarms {most} cannot be kept: {alarms[-1]:.1%} of the empty '
