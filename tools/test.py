@@ -20,7 +20,7 @@ from mmcadformer.engine import (
     override_data,
     prepare_cpu_processes,
 )
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, add_data_options
 from mmcadformer.utils.config import read_config
 
 
@@ -53,12 +53,7 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='with --show-dir: every n-th expression',
     )
-    parser.add_argument(
-        '--data-root', metavar='FOLDER', help='root folder of all data sets'
-    )
-    parser.add_argument(
-        '--data-name', metavar='NAME', help='name of the data sets below the root'
-    )
+    add_data_options(parser)
     add_cfg_options(
         parser,
         'override config keys, e.g. test_dataloader.dataset.split=val',

@@ -23,3 +23,17 @@ def add_cfg_options(
         metavar='KEY=VALUE',
         help=help,
     )
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--data-root`` and ``--data-name``, which point a config to other data.
+
+    Args:
+        parser: Extended in place.
+    """
+    parser.add_argument(
+        '--data-root', metavar='FOLDER', help='root folder of all data sets'
+    )
+    parser.add_argument(
+        '--data-name', metavar='NAME', help='name of the data sets below the root'
+    )

@@ -179,14 +179,20 @@ def test_presence_is_calibrated_on_validation_data(
     assert summary['presence'] == content['threshold']
 
 
+@pytest.mark.parametrize(
+    'other_data',
+    [
+        ('--cfg-options', 'val_dataloader.dataset.data_root=/nowhere/at/all'),
+        ('--data-root', '/nowhere/at/all'),
+    ],
+)
 def test_calibration_says_what_is_missing(
-    call_tool, tiny_config, tiny_checkpoint, tmp_path
+    call_tool, tiny_config, tiny_checkpoint, tmp_path, other_data
 ):
-    with pytest.raises(SystemExit, match='data_root'):
+    with pytest.raises(SystemExit, match='nowhere'):
         call_tool(
             'analysis/calibrate_presence.py', '--config', tiny_config,
-            '--checkpoint', tiny_checkpoint, '--out', tmp_path / 'p.json',
-            '--cfg-options', 'val_dataloader.dataset.data_root=/nowhere/at/all',
+            '--checkpoint', tiny_checkpoint, '--out', tmp_path / 'p.json', *other_data,
         )  # fmt: skip
 
 

@@ -24,8 +24,8 @@ from mmcadformer.apis.scene.calibration import (
     score_examples,
     summarise,
 )
-from mmcadformer.engine import check_data_roots
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.engine import check_data_roots, override_data
+from mmcadformer.utils.command_line import add_cfg_options, add_data_options
 from mmcadformer.utils.progress import track
 
 
@@ -54,6 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--amp', choices=['bf16', 'fp16'], help='automatic mixed precision'
     )
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    add_data_options(parser)
     add_cfg_options(
         parser,
         'override config keys, e.g. val_dataloader.dataset.data_root=FOLDER',
@@ -70,6 +71,7 @@ def calibrate(args: argparse.Namespace) -> dict:
     model = init_model(args.config, args.checkpoint, args.device, args.cfg_options)
     if not model.cfg.get('val_dataloader'):
         raise ValueError(f'{args.config} has no val_dataloader')
+    override_data(model.cfg, args.data_root, args.data_name)
     check_data_roots(model.cfg, ['val'])
     dataset = DATASETS.build(
         dict(model.cfg.val_dataloader.dataset, test_mode=True, pipeline=[])
