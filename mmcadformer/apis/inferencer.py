@@ -29,7 +29,7 @@ from .explanation import AttentionRecorder, Explanation, attention_per_word
 # Transforms of a test pipeline that need annotations.
 _NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
 
-_CPU_PIXELS = 2 * 480 * 480  # input pixels that go through the model at once
+_CPU_PIXELS = 480 * 480  # input pixels that go through the later stages at once
 
 ImageInput = Union[str, os.PathLike, np.ndarray]  # noqa: UP007  (Python 3.10)
 Pair = tuple[ImageInput, str]
@@ -161,7 +161,7 @@ class ReferringInferencer:
         expression_batch_size: Expressions on one image, one after the other in the
             input, that share what the image alone decides: it is decoded once for
             all of them, and its first stage runs once per batch. GPUs take the batch
-            at once, CPUs as many as make up two images of 480 x 480 px.
+            at once, CPUs as many as make up 480 x 480 pixels.
 
     Raises:
         FileNotFoundError: If config or checkpoint don't exist.
@@ -353,7 +353,7 @@ def _pairs_at_once(inputs: Tensor) -> int:
     """How many expressions on one image go through the later stages together."""
     if inputs.device.type != 'cpu':
         return len(inputs)
-    # More only make the maps too large for the caches of a CPU.
+    # Larger maps leave a CPU's caches, and its cores are busy without them.
     return max(1, _CPU_PIXELS // (inputs.shape[2] * inputs.shape[3]))
 
 
