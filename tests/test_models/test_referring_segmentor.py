@@ -5,6 +5,7 @@ import copy
 
 import pytest
 import torch
+from mmseg.models import EncoderDecoder
 
 EXPRESSIONS = ['the red tennis court', 'a pool on the far left side of the road']
 
@@ -145,6 +146,7 @@ def test_sample_without_expression_is_refused(build_model, make_samples, tiny_cf
     [
         ('backbone', 'text_channels', 24, 'text encoder gives 32 channels'),
         ('backbone', 'text_output', False, 'backbone.text_output=True'),
+        ('decode_head', 'out_channels', 1, 'decode_head.out_channels=1: it must be 2'),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(
@@ -153,6 +155,37 @@ def test_parts_that_do_not_fit_are_refused(
     tiny_cfg[part][key] = value
     with pytest.raises(ValueError, match=message):
         build_model(tiny_cfg)
+
+
+@pytest.mark.parametrize(
+    'meta',
+    [
+        {},
+        dict(padding_size=(1, 5, 2, 8)),
+        dict(img_padding_size=(0, 3, 0, 0), padding_size=(9, 9, 9, 9)),
+        dict(flip=True, flip_direction='horizontal'),
+        dict(flip=True, flip_direction='vertical'),
+        None,
+    ],
+)
+def test_results_are_laid_out_as_the_host_does(
+    build_model, make_samples, tiny_cfg, meta
+):
+    model = build_model(tiny_cfg)
+    logits = torch.randn(2, 2, 40, 32)
+    samples, expected = None, None
+    if meta is not None:
+        samples = make_samples(EXPRESSIONS, ori_shape=(50, 70))
+        for sample in samples:
+            sample.set_metainfo(meta)
+        expected = copy.deepcopy(samples)
+    expected = EncoderDecoder.postprocess_result(model, logits, expected)
+    results = model.postprocess_result(logits, samples)
+    for one, other, own in zip(results, expected, logits, strict=True):
+        for name in ('seg_logits', 'pred_sem_seg'):
+            found, truth = getattr(one, name).data, getattr(other, name).data
+            assert found.dtype == truth.dtype and torch.equal(found, truth)
+        assert torch.equal(one.pred_input_seg.data[0], own.argmax(dim=0).byte())
 
 
 def test_mixed_precision_stays_finite(build_model, tiny_cfg):

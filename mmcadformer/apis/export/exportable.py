@@ -33,19 +33,10 @@ class ExportableSegmentor(nn.Module):
 
     Args:
         model: A :class:`~mmcadformer.models.ReferringSegmentor`; stays as it is.
-
-    Raises:
-        ValueError: If the model doesn't tell target and background apart by two
-            classes.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        if model.decode_head.out_channels != 2:
-            raise ValueError(
-                f'decode_head.out_channels={model.decode_head.out_channels}: only '
-                'models with two classes, background and target, can be exported'
-            )
         self.model = _replace_parts(deepcopy(model))
         preprocessor = model.data_preprocessor
         self.swap_channels = not preprocessor._channel_conversion
