@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rasterio.errors import (
 )
 from rasterio.windows import Window
 
+from .blocks import BlockCache
 from .stretch import Stretch, given_stretch, percentile_stretch
 
 # GDAL's own default grows with the machine's memory.
@@ -181,7 +183,8 @@ class SceneReader:
             if ':' not in self.path and not Path(self.path).exists():
                 raise FileNotFoundError(f'scene {self.path} does not exist') from None
             raise ValueError(
-                f'{self.path} is no raster file that can be read: {_reason(error)}'
+                f'{self.path} is no raster file that can be read: '
+                f'{_reason(error, self.path)}'
             ) from None
 
     def _describe(self) -> None:
@@ -207,6 +210,7 @@ class SceneReader:
         floating = any('float' in self._type(band) for band in self._bands)
         self._values_tell_validity = floating or self.reading.nodata is not None
         self._alpha, self._masked = self._find_masks()
+        self._blocks = BlockCache(file) if BlockCache.helps(file) else None
         self._stretch = self._find_stretch()
 
     def _find_crs(self) -> rasterio.crs.CRS | None:
@@ -215,8 +219,8 @@ class SceneReader:
                 return rasterio.crs.CRS.from_user_input(self.reading.crs)
             except CRSError as error:
                 raise ValueError(
-                    f'crs {self.reading.crs!r} is unknown ({_reason(error)}); write '
-                    "it like 'EPSG:32614'"
+                    f'crs {self.reading.crs!r} is unknown '
+                    f"({_reason(error, self.path)}); write it like 'EPSG:32614'"
                 ) from None
         if self._file.crs is None and self._file.gcps[0]:
             print_log(
@@ -281,13 +285,22 @@ class SceneReader:
         if self.reading.value_range is not None:
             return given_stretch(self.reading.value_range, len(self._bands))
         if all(self._type(band) == 'uint8' for band in self._bands):
-            return None
+            return self._stretch_few_bits()
         sample = self._sample()
         if not sample.size:
             raise ValueError(
                 f'{self.path} has no valid pixels: all are nodata, masked or NaN'
             )
         return percentile_stretch(sample, self.reading.percentiles)
+
+    def _stretch_few_bits(self) -> Stretch | None:
+        """For files of 1 to 7 bits per band, whose numbers are small."""
+        tags = [self._file.tags(band, ns='IMAGE_STRUCTURE') for band in self._bands]
+        bits = [int(tag.get('NBITS', 8)) for tag in tags]
+        if self._palette is not None or min(bits) >= 8:
+            return None
+        ranges = [number for count in bits for number in (0, 2**count - 1)]
+        return given_stretch(ranges, len(bits))
 
     def _sample(self) -> np.ndarray:
         """Valid values (bands, N) from squares all over the scene."""
@@ -320,18 +333,19 @@ class SceneReader:
         return np.concatenate(found, axis=1)
 
     def _read_bands(self, window: Window) -> np.ndarray:
-        return self._guarded(
-            window, lambda: self._file.read(self._bands, window=window)
-        )
+        return self._guarded(window, lambda: self._read(self._bands, window))
+
+    def _read(self, bands: Sequence[int], window: Window) -> np.ndarray:
+        if self._blocks is not None:
+            return self._blocks.read(bands, window)
+        return self._file.read(bands, window=window)
 
     def _valid(self, window: Window, values: np.ndarray | None) -> np.ndarray:
         valid = np.ones((int(window.height), int(window.width)), bool)
         if self._masked:
             valid &= self._guarded(window, lambda: self._read_masks(window))
         if self._alpha:
-            opacity = self._guarded(
-                window, lambda: self._file.read(self._alpha, window=window)
-            )
+            opacity = self._guarded(window, lambda: self._read(self._alpha, window))
             valid &= (opacity > 0).all(axis=0)
         if self.reading.nodata is not None:
             valid &= (values != self.reading.nodata).any(axis=0)
@@ -353,7 +367,8 @@ class SceneReader:
             raise ValueError(
                 f'{self.path} is damaged or cut off: rows {row}...'
                 f'{row + int(window.height) - 1}, columns {column}...'
-                f'{column + int(window.width) - 1} cannot be read ({_reason(error)})'
+                f'{column + int(window.width) - 1} cannot be read '
+                f'({_reason(error, self.path)})'
             ) from None
 
     def _to_rgb(self, values: np.ndarray) -> np.ndarray:
@@ -379,9 +394,12 @@ def _spread(length: int) -> list[int]:
     return [round(i * last / (SAMPLE_GRID - 1)) for i in range(SAMPLE_GRID)]
 
 
-def _reason(error: Exception) -> str:
-    """The message of GDAL that explains an error of rasterio."""
+def _reason(error: Exception, path: str) -> str:
+    """The message of GDAL that explains an error of rasterio, without the path."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    names = '|'.join(re.escape(name) for name in (path, os.path.basename(path)))
+    return re.sub(rf'^(?:(?:{names}): *)+', '', lines[0])

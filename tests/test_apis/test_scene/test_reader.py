@@ -6,8 +6,10 @@ pytest.importorskip('rasterio', reason='needs the geo extra')
 
 import rasterio
 from rasterio.enums import ColorInterp
+from rasterio.windows import Window
 
 from mmcadformer.apis.scene import Reading, SceneReader
+from mmcadformer.apis.scene.blocks import BlockCache
 
 FILL = (9, 8, 7)
 
@@ -107,6 +109,57 @@ def test_the_stretch_of_a_large_scene_comes_from_a_sample(make_scene, monkeypatc
         low, high = np.percentile(scene, (2, 98))
         assert reader._stretch.low[0] == pytest.approx(low, abs=2)
         assert reader._stretch.high[0] == pytest.approx(high, abs=2)
+
+
+@pytest.mark.parametrize(
+    'name, profile',
+    [
+        ('a.jp2', dict(driver='JP2OpenJPEG', quality=100, reversible=True)),
+        ('b.tif', dict(tiled=True, blockxsize=1024, blockysize=640)),
+        ('c.tif', dict(blockysize=1300, compress='deflate', interleave='band')),
+    ],
+)
+def test_large_blocks_are_put_together_right(make_scene, name, profile):
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 256, (1300, 1500, 4), dtype=np.uint8)
+    if name.endswith('.tif'):
+        profile = dict(profile, photometric='minisblack', alpha='no')
+    path = make_scene(scene, name, **profile)
+    with SceneReader(path, Reading(bands=(4, 1, 2))) as reader:
+        windows = [(0, 0, 1300, 1500), (1000, 1000, 300, 500), (1023, 1023, 2, 2)]
+        windows += [
+            (*rng.integers(0, (1200, 1400)), *rng.integers(1, 100, 2))
+            for _ in range(40)
+        ]
+        for row, column, height, width in windows:
+            found, valid = reader.read(row, column, height, width, FILL)
+            expected = scene[row : row + height, column : column + width][
+                ..., [3, 0, 1]
+            ]
+            assert np.array_equal(found, expected) and valid.all()
+
+
+@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
+def test_blocks_beyond_the_budget_are_forgotten(make_scene):
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 256, (1200, 1100, 3), dtype=np.uint8)
+    path = make_scene(scene, tiled=True, blockxsize=512, blockysize=512)
+    with rasterio.open(path) as file:
+        cache = BlockCache(file, budget=2 * 512 * 512 * 3)
+        for _ in range(3):
+            for column in (0, 300, 600):
+                window = Window(column, 100, 500, 900)
+                found = cache.read([1, 2, 3], window).transpose(1, 2, 0)
+                assert np.array_equal(found, scene[100:1000, column : column + 500])
+                kept = sum(block.nbytes for block in cache._blocks.values())
+                assert 0 < kept <= 2 * 512 * 512 * 3
+
+
+def test_few_bits_fill_the_range(make_scene):
+    scene = np.arange(16, dtype=np.uint8).reshape(4, 4).repeat(5, 0).repeat(5, 1)
+    found, _ = read_all(make_scene(scene, nbits=4))
+    assert np.array_equal(found[..., 0], scene * 17)
+    assert (found == found[..., :1]).all()
 
 
 def test_missing_pixels_in_all_the_ways_files_say_so(make_scene, blobs):
@@ -251,6 +304,11 @@ def test_files_that_cannot_be_read_are_named(tmp_path, make_scene):
     text.write_text('no picture')
     with pytest.raises(ValueError, match='text.tif.*no raster'):
         SceneReader(text)
+    head = tmp_path / 'head.tif'
+    head.write_bytes(b'II*\0')
+    with pytest.raises(ValueError) as error:
+        SceneReader(head)
+    assert str(error.value).count('head.tif') == 1
     with pytest.raises(ValueError, match='complex'):
         SceneReader(make_scene(np.zeros((4, 4), np.complex64), 'radar.tif'))
     with pytest.raises(ValueError, match='no valid pixels'):
