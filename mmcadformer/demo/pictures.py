@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from ..apis import ReferringResult
 from ..visualization.attention import heat_overlay
+from ..visualization.overlay import widen
 from ..visualization.text import INK, PAPER, load_font
 
 # Pixels on the longer side of what is shown; files have the picture's own size.
@@ -50,8 +51,7 @@ def draw_pictures(result: ReferringResult) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw_confidence(result: ReferringResult, height: int) -> np.ndarray:
     picture = heat_overlay(result.image, result.probability)
-    factor = max(1, -(-_MIN_WIDTH // picture.shape[1]))
-    picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    picture = widen(picture, _MIN_WIDTH)
     scale = _draw_scale(picture.shape[1], height - picture.shape[0])
     return np.concatenate([picture, scale])
 

@@ -19,6 +19,9 @@ PRED_COLOR: Color = (255, 140, 0)
 TRUTH_COLOR: Color = (0, 200, 255)
 # Labels of a mask that isn't boolean.
 TARGET, IGNORE = 1, 255
+# Pixels up to which the longer side of a narrow picture is enlarged.
+_MAX_ENLARGED = 2048
+_PAPER = 255
 
 
 def mask_iou(pred: np.ndarray, truth: np.ndarray) -> float:
@@ -65,7 +68,8 @@ def draw_referring_overlay(
         alpha: Opacity of the tint, 0...1.
         text_position: Where the strip with the text goes, 'below' or 'above'.
         min_width: Images narrower than this are enlarged by a whole factor, so
-            that text beside them can be read. Pixels.
+            that text beside them can be read; those that are very high besides
+            get a white margin instead. Pixels.
         pred_color, truth_color: RGB.
 
     Returns:
@@ -152,7 +156,7 @@ def draw_titled_panels(
         picture = _tinted(image, pred, truth, alpha, min_width, PRED_COLOR, TRUTH_COLOR)
         columns.append(np.concatenate([_strip(picture.shape[1], title, []), picture]))
     columns = _pad_on_top(columns)
-    gap = np.full((columns[0].shape[0], 4, 3), 255, np.uint8)
+    gap = np.full((columns[0].shape[0], 4, 3), _PAPER, np.uint8)
     row = [part for column in columns for part in (gap, column)][1:]
     top = np.concatenate(row, axis=1)
     font_size = _font_size(columns[0].shape[1])
@@ -167,7 +171,7 @@ def _pad_on_top(columns: list[np.ndarray]) -> list[np.ndarray]:
         np.pad(
             column,
             ((height - len(column), 0), (0, 0), (0, 0)),
-            constant_values=255,
+            constant_values=_PAPER,
         )
         for column in columns
     ]
@@ -211,7 +215,7 @@ def _tinted(
         if mask is not None:
             _check_mask(name, mask, image)
             masks.append((_is_target(mask), color))
-    factor = max(1, -(-min_width // image.shape[1]))
+    factor = _enlargement(image, min_width)
     picture = _enlarge(np.ascontiguousarray(image), factor)
     masks = [(_enlarge(mask.astype(np.uint8), factor), color) for mask, color in masks]
     if masks:
@@ -223,7 +227,31 @@ def _tinted(
     for area, color in masks:
         contours, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, contours, -1, color, thickness)
-    return picture
+    return _with_margin(picture, min_width)
+
+
+def widen(picture: np.ndarray, min_width: int) -> np.ndarray:
+    """Makes a narrow picture as wide as :func:`draw_referring_overlay` does.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        min_width: In pixels.
+    """
+    factor = _enlargement(picture, min_width)
+    return _with_margin(_enlarge(picture, factor), min_width)
+
+
+def _enlargement(image: np.ndarray, min_width: int) -> int:
+    """By which factor a narrow picture is enlarged; memory stays bounded."""
+    height, width = image.shape[:2]
+    wanted = -(-min_width // width)
+    return max(1, min(wanted, _MAX_ENLARGED // max(height, width)))
+
+
+def _with_margin(picture: np.ndarray, min_width: int) -> np.ndarray:
+    missing = max(0, min_width - picture.shape[1])
+    margin = ((0, 0), (0, missing), (0, 0))
+    return np.pad(picture, margin, constant_values=_PAPER) if missing else picture
 
 
 def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:

@@ -88,9 +88,16 @@ def test_panels_stand_side_by_side(scene):
 def test_any_size_is_drawn_with_readable_text(size):
     image = np.zeros((*size, 3), np.uint8)
     drawn = draw_referring_overlay(image, 'a small thing', np.ones(size, bool))
-    assert drawn.shape[1] >= 320
-    factor = drawn.shape[1] // size[1]
-    assert drawn.shape[0] > size[0] * factor
+    assert drawn.shape[1] >= 320 and drawn.shape[0] > size[0]
+
+
+@pytest.mark.parametrize('height', [700, 1600, 60_000])
+def test_narrow_pictures_stay_small_however_high(height):
+    image = np.full((height, 1, 3), 7, np.uint8)
+    drawn = draw_referring_overlay(image, 'a line')
+    assert drawn.shape[1] == 320 and height < len(drawn) < max(2048, height) + 200
+    enlarged = (drawn[: height // 2] == 7).all(axis=(0, 2)).sum()
+    assert enlarged == max(1, 2048 // height)
 
 
 @pytest.mark.parametrize(
