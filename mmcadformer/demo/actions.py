@@ -92,11 +92,16 @@ class Actions:
 
     def take_example(self, event: gr.SelectData) -> list:
         """Shows an example in place of an uploaded picture."""
-        start = self._of_example(event.index)
+        try:
+            start = self._of_example(event.index)
+            invitation = INVITATION
+        except Exception as error:
+            start = Start(message=message_html(explain_error(error), 'error'))
+            invitation = ''
         return [
             None,
             *show_start(start),
-            *show_no_card(INVITATION, 'note', self.room),
+            *show_no_card(invitation, 'note', self.room),
         ]
 
     def find(
@@ -143,8 +148,14 @@ class Actions:
     def _read(self, path: str | Path) -> Picture:
         return read_picture(Path(path), self.limits)
 
-    def _of_example(self, number: int) -> Start:
+    def _of_example(self, number: object) -> Start:
+        if not isinstance(number, int) or number not in range(len(self.examples)):
+            raise ValueError(f'There is no example {number}')
         example = self.examples[number]
+        if not example.path.is_file():
+            raise FileNotFoundError(
+                f'The example {example.path.name} is no longer on the server'
+            )
         picture = self._read(example.path)
         sentences = example.sentences
         return Start(

@@ -227,9 +227,14 @@ def _connect(
         question.suggestions,
         *results.parts(),
     ]
+    # Jobs of a visitor run in the order of the clicks, so none of these may be dropped
+    # while another waits: the page would show one picture and ask about another.
+    choose = dict(trigger_mode='multiple', **job)
     for event in (source.upload.upload, source.upload.clear):
-        event(actions.take_upload, source.upload, changed, **job)
-    source.gallery.select(actions.take_example, None, [source.upload, *changed], **job)
+        event(actions.take_upload, source.upload, changed, **choose)
+    source.gallery.select(
+        actions.take_example, None, [source.upload, *changed], **choose
+    )
     question.suggestions.input(
         lambda text: (text, None),  # none stays chosen: each works again
         question.suggestions,
@@ -243,8 +248,13 @@ def _connect(
         actions.find,
         asked,
         results.parts(),
+        trigger_mode='always_last',  # of several questions, the last is answered
         **job,
     )
     results.explain.click(
-        actions.explain, asked, [results.explain_message, results.attention], **job
+        actions.explain,
+        asked,
+        [results.explain_message, results.attention],
+        trigger_mode='always_last',
+        **job,
     )

@@ -16,6 +16,9 @@ from .geo import write_geo_files
 from .outlines import write_pixel_geojson
 from .uploads import Picture
 
+# Of the picture's name and of the sentence in names of files.
+_MAX_BYTES = 80
+
 
 @dataclass(frozen=True)
 class Files:
@@ -62,5 +65,6 @@ def write_files(result: ReferringResult, picture: Picture, folder: Path) -> File
 
 
 def _plain(text: str) -> str:
-    """Text as part of a file name."""
-    return re.sub(r'[^\w-]+', '_', text).strip('_')[:40] or 'picture'
+    """Text as part of a file name; file systems count bytes."""
+    text = re.sub(r'[^\w-]+', '_', text).strip('_')
+    return text.encode()[:_MAX_BYTES].decode(errors='ignore').strip('_') or 'picture'

@@ -8,6 +8,8 @@ what ``tools/infer_scene.py`` would.
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,15 @@ import numpy as np
 from .limits import Limits
 
 if TYPE_CHECKING:
+    from pyproj import CRS
+
     from ..apis import ReferringResult
     from .uploads import Picture
 
 INSTALL_GEO = "install the geo extra: pip install -e '.[geo]'"
 # Pixels without data get the colour that networks take for zero.
 _FILL = (124, 116, 104)
+_NAMELESS = ('unknown', 'unnamed')
 
 
 def has_geo() -> bool:
@@ -39,12 +44,26 @@ def read_raster(path: Path, limits: Limits) -> Picture:
     from ..apis.scene import SceneReader
     from .uploads import Picture
 
+    _check_size(path, limits)
     with SceneReader(path) as reader:
         size = reader.height, reader.width
-        limits.check_pixels(path.name, *size)
         rgb, valid = reader.read(0, 0, *size, _FILL)
         place, notes = _find_place(reader)
     return Picture(rgb, path.name, None if valid.all() else valid, place, notes)
+
+
+def _check_size(path: Path, limits: Limits) -> None:
+    """Refuses what is too large before a pixel is decoded."""
+    import rasterio
+
+    from ..apis.scene.blocks import block_bytes
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+        # What can't be opened is explained by who reads it.
+        with suppress(rasterio.errors.RasterioError), rasterio.open(path) as file:
+            limits.check_pixels(path.name, file.height, file.width)
+            limits.check_block(path.name, block_bytes(file) if file.count else 0)
 
 
 def _find_place(reader):
@@ -57,7 +76,14 @@ def _find_place(reader):
         return None, (str(error),)
     if not place.on_earth:
         return None, ()
-    return place, (f'georeferenced: {place.crs.name}',)
+    return place, (f'georeferenced: {_name(place.crs)}',)
+
+
+def _name(crs: CRS) -> str:
+    """What to call a coordinate system; those without a name have a projection."""
+    if crs.name not in _NAMELESS or crs.coordinate_operation is None:
+        return crs.name
+    return crs.coordinate_operation.method_name
 
 
 def write_geo_files(

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What a picture of the largest size takes with three bands of 32 bits.
+_BYTES_PER_PIXEL, _LEAST_BLOCK = 12, 2**24
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -49,6 +52,24 @@ class Limits:
                 f'{name} is too large for this page: {width} × {height} px, the '
                 f'limit is {self.max_pixels / 1e6:g} million pixels. Cut out a '
                 'part, or run tools/infer_scene.py, which takes scenes of any size'
+            )
+
+    def check_block(self, name: str, size: int) -> None:
+        """Refuses a raster that can only be decoded in too large parts.
+
+        Args:
+            name: Of the file.
+            size: Bytes of a part with all bands, decoded.
+
+        Raises:
+            ValueError: They are; the message says what else can be done.
+        """
+        limit = max(_LEAST_BLOCK, _BYTES_PER_PIXEL * self.max_pixels)
+        if size > limit:
+            raise ValueError(
+                f'{name} has blocks of {size / 2**20:.0f} MB when decoded, the limit '
+                f'is {limit / 2**20:.0f} MB. Store it in tiles, or with fewer bands '
+                '(gdal_translate -co TILED=YES -b 1 -b 2 -b 3)'
             )
 
     def check_bytes(self, name: str, size: int) -> None:

@@ -60,7 +60,8 @@ def run(page: gr.Blocks, limits: Limits, host: str, port: int, cache: Path) -> N
     try:
         sweeper.start()
         page.launch(
-            server_name=host,
+            # As in addresses, which Gradio makes of it.
+            server_name=f'[{host}]' if ':' in host else host,
             server_port=port,
             share=False,
             ssr_mode=False,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+
 
 def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
     """Reads a config file.
@@ -16,9 +18,15 @@ def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: If it isn't there.
+        ValueError: If it is another kind of file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {os.fspath(path)} does not exist')
+    if Path(path).suffix not in _SUFFIXES:
+        raise ValueError(
+            f'{os.fspath(path)} is no config: give a file that ends in '
+            f'{", ".join(_SUFFIXES)}, and the checkpoint after it'
+        )
     cfg = Config.fromfile(path)
     if options:
         cfg.merge_from_dict(options)

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from mmcadformer.apis import ReferringResult
 from mmcadformer.demo.cards import numbers_html, title_html
+from mmcadformer.demo.examples import Example
 from mmcadformer.demo.files import Files, write_files
 from mmcadformer.demo.limits import Limits
 from mmcadformer.demo.models import Finding, find, read_part
@@ -164,3 +165,44 @@ def test_numbers_and_titles_are_text():
     empty = make_result(np.zeros((10, 10), bool))
     html = numbers_html(Finding('m', empty, 0.01, 1, None), files)
     assert 'Nothing found' in html and '10 ms' in html
+
+
+def test_a_picture_one_pixel_wide_is_drawn_small():
+    result = make_result(np.arange(1600)[:, None] % 3 > 0)
+    overlay, heat = draw_pictures(result)
+    assert overlay.shape == heat.shape
+    assert overlay.shape[1] == 320 and overlay.shape[0] < 1800
+
+
+def test_long_names_of_any_script_fit_into_file_names(tmp_path):
+    mask = np.ones((4, 4), bool)
+    result = make_result(mask)
+    result.expression = '\U0001d41a' * 60  # a letter of four bytes
+    picture = Picture(result.image, '池' * 80 + '.png')
+    files = write_files(result, picture, tmp_path)
+    assert files.mask.is_file() and files.geojson.is_file()
+    assert files.mask.name.startswith('池池') and '\U0001d41a' in files.mask.name
+
+
+def test_an_example_that_is_gone_or_never_was_is_a_message(demo_models, tmp_path):
+    gradio = pytest.importorskip('gradio', reason='needs the demo extra')
+    from mmcadformer.demo.actions import Actions
+
+    names = ['a.png', 'b.png']
+    for name in names:
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    examples = [Example(tmp_path / name, ()) for name in names]
+    actions = Actions(demo_models, examples, Limits(), tmp_path / 'results')
+    (tmp_path / 'b.png').unlink()
+
+    def take(index):
+        _, source, preview, message, *_ = actions.take_example(
+            gradio.SelectData(None, dict(index=index, value=None))
+        )
+        return source, preview is None, message
+
+    assert take(0)[:2] == (str(tmp_path / 'a.png'), False)
+    source, no_preview, message = take(1)
+    assert source is None and no_preview and 'b.png is no longer' in message
+    for index in (2, -1, 'a', None, [0, 1], 0.0):
+        assert take(index)[:2] == (None, True)

@@ -316,6 +316,34 @@ def test_errors_are_said_on_the_page(server, page, demo_rgb, tmp_path):
     check_card(page, 0, expected, '')
 
 
+def test_the_last_click_counts(server, page, demo_rgb, tmp_path):
+    # Clicks while an earlier job runs are not lost.
+    page.evaluate("""() => {
+        const items = document.querySelectorAll('#examples .thumbnail-item');
+        for (const item of [items[1], items[4], items[2], items[3]]) item.click();
+    }""")
+    page.locator('#picture-message', has_text='scene_4.png').wait_for()
+    sentence = page.locator('#sentence input, #sentence textarea')
+    example = picture_of(page, '#preview')
+    page.uncheck('#models input >> nth=1')
+    for text in ('the first question', 'another one', FIRST):
+        sentence.fill(text)
+        sentence.press('Enter')
+    (expected,) = server.models[0](example, FIRST)
+    check_card(page, 0, expected, '')
+
+    for name in ('one.png', 'two.png'):
+        cv2.imwrite(str(tmp_path / name), demo_rgb[..., ::-1])
+    page.click('#examples .thumbnail-item >> nth=0')
+    page.set_input_files('#upload input[type=file]', tmp_path / 'one.png')
+    page.click('#upload [aria-label=Clear]')
+    page.set_input_files('#upload input[type=file]', tmp_path / 'two.png')
+    page.locator('#picture-message', has_text='two.png').wait_for()
+    page.wait_for_timeout(500)  # nothing older comes after it
+    assert 'two.png' in page.inner_text('#picture-message')
+    assert np.array_equal(picture_of(page, '#preview'), demo_rgb)
+
+
 def test_a_slow_connection_breaks_nothing(server, chromium):
     page = chromium().new_page()
     errors = []

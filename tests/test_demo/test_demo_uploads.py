@@ -154,3 +154,32 @@ def test_limits_must_be_positive(name):
     option = '--' + name.replace('_', '-')
     with pytest.raises(ValueError, match=f'{option} must be more than 0, not 0'):
         Limits(**{name: 0})
+
+
+def test_rasters_in_huge_blocks_are_refused_before_they_are_decoded(
+    tmp_path, write_geotiff
+):
+    bands = np.zeros((250, 512, 512), np.uint8)
+    path = write_geotiff(tmp_path / 'bands.tif', bands, interleave='pixel')
+    one_block = write_geotiff(
+        tmp_path / 'block.tif',
+        bands,
+        interleave='pixel',
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+    )
+    limits = Limits(max_pixels=512 * 512, max_upload_mb=100)
+    assert read_picture(path, limits).rgb.shape == (512, 512, 3)  # in strips of a row
+    with pytest.raises(ValueError, match=r'block\.tif has blocks of 62 MB.*the limit'):
+        read_picture(one_block, limits)
+
+
+def test_a_projection_without_a_name_is_named_by_its_method(tmp_path, write_geotiff):
+    path = write_geotiff(
+        tmp_path / 'own.tif',
+        np.full((3, 20, 20), 9, np.uint8),
+        crs='+proj=laea +lat_0=40 +lon_0=-97 +datum=WGS84 +units=us-ft',
+    )
+    text = read_picture(path, LIMITS).describe()
+    assert 'georeferenced: Lambert Azimuthal Equal Area' in text

@@ -16,3 +16,10 @@ def test_options_override_what_the_file_says(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'config .*gone\.py does not exist'):
         read_config(tmp_path / 'gone.py')
+
+
+@pytest.mark.parametrize('name', ['best.pth', 'passwd', 'model.safetensors'])
+def test_a_file_of_another_kind_is_named(tmp_path, name):
+    (tmp_path / name).write_text('x')
+    with pytest.raises(ValueError, match=rf'{name} is no config: give a file that'):
+        read_config(tmp_path / name)
