@@ -25,6 +25,10 @@ from ...models.layers import (
 from ...models.layers.window_attention import shifted_window_mask
 from ...models.necks.pooled_interaction import PooledInteractionNeck
 
+# Dimensions of positions in sequences (B, N, C) and in maps (B, H, W, C).
+_POSITIONS = (1, (1, 2))
+_PART = 64
+
 
 class ExportableSegmentor(nn.Module):
     """From RGB pixels and token ids to the probability of each pixel.
@@ -80,21 +84,41 @@ class PortableOperations(TorchFunctionMode):
 
     The ONNX exporter makes constants of the sizes that follow an ``unflatten``, so
     that a graph with open sizes would fit one size only. onnxruntime has no
-    ``where`` for truth values.
+    ``where`` for truth values, and adds the numbers of a mean one after the other,
+    whose rounding errors become visible over the pixels of an image.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """See :class:`torch.overrides.TorchFunctionMode`."""
+        kwargs = kwargs or {}
         if func is torch.Tensor.unflatten:
             func = _reshape_one
         elif func is torch.where and args[1].dtype == torch.bool:
             func = _choose_truth
-        return func(*args, **(kwargs or {}))
+        elif func is torch.Tensor.mean and kwargs.get('dim') in _POSITIONS:
+            func = _mean_in_parts
+        return func(*args, **kwargs)
 
 
 def _reshape_one(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
     dim %= x.dim()
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+
+
+def _mean_in_parts(x: Tensor, dim: int | tuple[int, int], keepdim=False) -> Tensor:
+    """The mean over positions, from sums of few numbers and the sum of those."""
+    kept = x.dim() if keepdim else 0
+    if dim == (1, 2):
+        x = x.flatten(1, 2)
+    count = x.shape[1]
+    # Python's remainder of a negative number isn't ONNX's.
+    missing = (_PART - count % _PART) % _PART
+    rest = (0, 0) * (x.dim() - 2)
+    parts = F.pad(x, (*rest, 0, missing)).unflatten(1, (-1, _PART))
+    mean = parts.sum(dim=2).sum(dim=1) / count
+    while mean.dim() < kept:
+        mean = mean.unsqueeze(1)
+    return mean
 
 
 def _choose_truth(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
