@@ -17,6 +17,7 @@ from mmcadformer.apis import init_model
 from mmcadformer.apis.export import export_model
 from mmcadformer.apis.inferencer import inference_pipeline
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.termination import exit_on_sigterm
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,11 +78,11 @@ def resize_shape(resize: dict) -> tuple[int, int]:
 
 
 def other_sizes(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """A smaller, a larger and an odd size, of different proportions."""
+    """A smaller, a much larger and an odd size, of different proportions."""
     height, width = shape
     return [
         (max(32, height // 2), max(32, width * 3 // 4)),
-        (height + 32, width),
+        (height * 3 // 2, width + 32),
         (height + 5, max(33, width - 11)),
     ]
 
@@ -94,14 +95,15 @@ def main() -> None:
         model = init_model(args.config, args.checkpoint, 'cpu', args.cfg_options)
         resize = pipeline_resize(model.cfg)
         shape = args.shape or resize_shape(resize)
-        results = export_model(
-            model,
-            out,
-            shape,
-            dynamic_size=args.dynamic_size,
-            antialias=resize.get('backend') == 'pillow',
-            check_sizes=other_sizes(shape),
-        )
+        with exit_on_sigterm():
+            results = export_model(
+                model,
+                out,
+                shape,
+                dynamic_size=args.dynamic_size,
+                antialias=resize.get('backend') == 'pillow',
+                check_sizes=other_sizes(shape),
+            )
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.exit(f'export.py: {error}')
     for result in results:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path, PurePosixPath
 
+from ..utils.text import visible_text
 from .files import read_json, write_json
 
 Box = tuple[float, float, float, float]
@@ -125,7 +126,7 @@ def _checked_texts(texts) -> tuple[str, ...]:
     if not texts:
         raise ValueError('there is no expression')
     for text in texts:
-        if not isinstance(text, str) or not text.strip():
+        if not visible_text(text):
             raise ValueError(f'expression is empty or not text: {text!r}')
     # Descriptions in XML are often broken over lines.
     return tuple(' '.join(text.split()) for text in texts)

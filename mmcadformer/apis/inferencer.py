@@ -21,6 +21,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
 from ..utils.config import read_config
+from ..utils.text import visible_text
 from ..visualization import draw_referring_overlay
 from .checkpoint import load_checkpoint
 from .encoding import predict_expressions
@@ -281,8 +282,11 @@ class ReferringInferencer:
         return len(batch) < self.batch_size and not _one_image(batch[:2], at_least=2)
 
     def _read(self, image: ImageInput, expression: str) -> dict:
-        if not isinstance(expression, str) or not expression.strip():
-            raise ValueError(f'expression for {_name(image)} is empty: {expression!r}')
+        sentence = visible_text(expression)
+        if not sentence:
+            raise ValueError(
+                f'expression for {_name(image)} is empty or no text: {expression!r}'
+            )
         if isinstance(image, np.ndarray):
             _check_array(image)
             loaded = self._load_array(dict(img=mmcv.rgb2bgr(image), img_path=None))
@@ -295,7 +299,7 @@ class ReferringInferencer:
                 f'{_name(image)} must have three channels, its shape is '
                 f'{original.shape}'
             )
-        prepared = self._prepare({**loaded, 'expression': expression.strip()})
+        prepared = self._prepare({**loaded, 'expression': sentence})
         prepared['image'] = mmcv.bgr2rgb(original.astype(np.uint8))
         return prepared
 
@@ -404,8 +408,8 @@ def pair_inputs(
         images = images * len(expressions)
     if len(images) != len(expressions):
         raise ValueError(
-            f'{len(images)} images and {len(expressions)} expressions: give one '
-            'expression per image, one for all, or one image'
+            f'{len(images)} images but {_count(expressions)}: give one expression '
+            'per image, one sentence (a str) for all, or one image'
         )
     return list(zip(images, expressions, strict=True))
 
@@ -472,6 +476,10 @@ def _check_array(image: np.ndarray) -> None:
         )
     if not image.size:
         raise ValueError(f'an image array has no pixels, its shape is {image.shape}')
+
+
+def _count(expressions: list[str]) -> str:
+    return f'{len(expressions)} expression{"s" if len(expressions) != 1 else ""}'
 
 
 def _name(image: ImageInput) -> str:

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..utils.termination import exit_on_sigterm
 from .job import Job
 
 _POLL_SECONDS = 0.2
@@ -79,7 +77,7 @@ def run_locally(
     waiting, free = list(jobs), list(slots)
     running: list[_Running] = []
     failures: dict[str, str] = {}
-    with _exit_on_sigterm(), _ended_in_any_case(running):
+    with exit_on_sigterm(), _ended_in_any_case(running):
         while running or waiting:
             while waiting and free:
                 running.append(_start(waiting.pop(0), command, free.pop(0)))
@@ -103,19 +101,6 @@ def _ended_in_any_case(running: list[_Running]) -> Iterator[None]:
             entry.process.terminate()
         for entry in running:
             entry.process.wait()
-
-
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """Lets SIGTERM raise SystemExit, as SIGINT raises KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _start(job: Job, command: Callable[[Job], list[str]], slot: dict) -> _Running:

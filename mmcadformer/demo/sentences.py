@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..utils.text import visible_text
 from .limits import Limits
 
 
@@ -20,7 +21,7 @@ def check_sentences(first: str | None, second: str | None, limits: Limits) -> li
     Raises:
         ValueError: If the first is empty, or one is too long.
     """
-    sentences = [(text or '').strip() for text in (first, second)]
+    sentences = [visible_text(text) for text in (first, second)]
     if not sentences[0]:
         raise ValueError(
             'Type a sentence that names one object in the picture, such as '

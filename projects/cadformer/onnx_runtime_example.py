@@ -10,35 +10,59 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 from tokenizers import Tokenizer
 
 
-def resize(image: Image.Image, size: tuple[int, int], antialias: bool) -> Image.Image:
-    if antialias:
-        return image.resize(size, Image.BILINEAR)
-    return image.transform(size, Image.EXTENT, (0, 0, *image.size), Image.BILINEAR)
+def load(file: str) -> Image.Image:
+    image = ImageOps.exif_transpose(Image.open(file))
+    if image.mode.startswith('I'):  # 16 bits
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert('RGB')
+
+
+def resize(x: np.ndarray, size: tuple[int, int], align_corners: bool) -> np.ndarray:
+    for axis, new in enumerate(size):
+        old = x.shape[axis]
+        at = np.linspace(0, old - 1, new)
+        if not align_corners:
+            at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        low = at.astype(int)
+        share = (at - low).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+        high = x.take(np.minimum(low + 1, old - 1), axis)
+        x = x.take(low, axis) * (1 - share) + high * share
+    return x
 
 
 def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
     session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+    if len(session.get_inputs()[2].shape) != 2:
+        sys.exit(f'{model} needs masks of phrases, which a tokenizer does not make')
     inside = session.get_modelmeta().custom_metadata_map
     facts = json.loads(inside['metadata.json'])
     text = Tokenizer.from_str(inside['tokenizer.json']).encode(sentence)
-    image = Image.open(image_file).convert('RGB')
+    if len(text.ids) - sum(text.special_tokens_mask) == 0:
+        sys.exit('the sentence is empty')
+    image = load(image_file)
     height, width = facts['size']
-    pixels = resize(image, (width, height), facts['antialias'])
+    if facts['antialias']:
+        pixels = np.asarray(image.resize((width, height), Image.BILINEAR))
+    else:
+        pixels = resize(np.asarray(image), (height, width), align_corners=False).round()
     inputs = dict(
-        image=np.asarray(pixels, np.float32).transpose(2, 0, 1)[None],
+        image=pixels.astype(np.float32).transpose(2, 0, 1)[None],
         input_ids=np.array([text.ids], np.int64),
         text_mask=np.array([text.attention_mask], bool),
     )
-    (probability,) = session.run(['probability'], inputs)[0]
-    probability = resize(Image.fromarray(probability), image.size, antialias=False)
-    mask = np.asarray(probability) > facts['threshold']
+    (probability,) = session.run(['probability'], inputs)[0].clip(1e-7, 1 - 1e-7)
+    logits = np.log(probability / (1 - probability))
+    logits = resize(logits, image.size[::-1], facts['align_corners'])
+    mask = logits > np.log(facts['threshold'] / (1 - facts['threshold']))
     Image.fromarray(mask).save(out_file)
     print(f'{sentence}: {mask.sum()} pixels')
 
 
 if __name__ == '__main__':
+    if len(sys.argv) != 5:
+        sys.exit(__doc__.splitlines()[0])
     main(*sys.argv[1:])

@@ -147,7 +147,7 @@ def test_pairing(images, expressions, expected):
 @pytest.mark.parametrize(
     'images, expressions, message',
     [
-        (['a', 'b', 'c'], ['x', 'y'], '3 images and 2 expressions'),
+        (['a', 'b', 'c'], ['x', 'y'], '3 images but 2 expressions'),
         ([], 'x', 'no image'),
         ('a', [], 'no expression'),
         ('a', None, 'no expression'),
@@ -167,8 +167,9 @@ def test_unusable_inputs_are_named(inferencer, images, tmp_path):
             inferencer(tmp_path / name, 'it')
     with pytest.raises(FileNotFoundError, match='gone.png does not exist'):
         inferencer(tmp_path / 'gone.png', 'it')
-    with pytest.raises(ValueError, match='expression for .* is empty'):
-        inferencer(images[0], '  ')
+    for bad in ('  ', '\u200b \u200d', 3, None):
+        with pytest.raises(ValueError, match='expression for .* is empty or no text'):
+            inferencer(images[0], ['it', bad])
     with pytest.raises(ValueError, match='RGB uint8'):
         inferencer(np.zeros((4, 4)), 'it')
     with pytest.raises(ValueError, match='no pixels'):

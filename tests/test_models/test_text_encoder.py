@@ -64,7 +64,7 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(batch[:1, : alone.shape[1]], alone)
 
 
-@pytest.mark.parametrize('bad', ['', '   '])
+@pytest.mark.parametrize('bad', ['', '   ', '\u200b'])
 def test_empty_expression_is_refused(bad):
     with pytest.raises(ValueError, match='expression 1 of the batch is empty'):
         make().tokenize(['a pool', bad])

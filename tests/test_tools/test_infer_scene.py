@@ -127,6 +127,7 @@ def test_bad_input_gets_one_clear_line(infer, make_scene, picture, tmp_path):
         ([cut, 'it'], 'cut.tif is (damaged|no raster)'),
         ([scene, ' '], 'expression 1 is empty'),
         ([scene, 'it', ''], 'expression 2 is empty'),
+        ([scene, '\u200b'], 'expression 1 is empty'),
         ([scene, 'it', '--aoi', flat], 'flat.geojson has no area'),
         ([scene, 'it', '--aoi', tmp_path / 'no.shp'], 'no.shp does not exist'),
         ([scene, 'it', '--bands', 1, 2], 'give three'),

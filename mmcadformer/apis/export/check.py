@@ -44,7 +44,7 @@ def check_parity(
     sizes: Sequence[tuple[int, int]],
     expressions: Sequence[Sequence[str]] = EXPRESSIONS,
 ) -> list[Parity]:
-    """Compares a runner with the model on random images.
+    """Compares a runner with the model on random images, of large and small shapes.
 
     Args:
         model: The :class:`~mmcadformer.models.ReferringSegmentor`.
@@ -63,8 +63,7 @@ def check_parity(
     for size in sizes:
         for batch in expressions:
             tokens = model.text_encoder.tokenize(list(batch))
-            shape = (len(batch), 3, *size)
-            image = torch.randint(256, shape, generator=generator).float()
+            image = _random_image(len(batch), size, generator)
             expected = _probability(model, image.to(device), tokens).cpu()
             found = runner(
                 image, *(tokens[k].cpu() for k in ('input_ids', 'text_mask'))
@@ -73,6 +72,20 @@ def check_parity(
             length = tokens['input_ids'].shape[1]
             results.append(Parity(len(batch), tuple(size), length, difference))
     return results
+
+
+def _random_image(
+    count: int, size: tuple[int, int], generator: torch.Generator
+) -> Tensor:
+    """Areas of some colours under noise, (B, 3, H, W) in 0...255.
+
+    Noise alone averages out over a window, and all positions would look the same.
+    """
+    cells = [max(2, length // 24) for length in size]
+    areas = torch.rand(count, 3, *cells, generator=generator)
+    areas = resize(areas, size=size, mode='bilinear', warning=False)
+    noise = torch.rand(count, 3, *size, generator=generator)
+    return (255 * (0.8 * areas + 0.2 * noise)).round()
 
 
 def _probability(model: nn.Module, image: Tensor, tokens: dict) -> Tensor:

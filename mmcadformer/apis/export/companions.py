@@ -73,6 +73,8 @@ def describe_model(
         size=list(shape),
         dynamic_size=dynamic_size,
         antialias=antialias,
+        # How its result is enlarged, to equal the package's own.
+        align_corners=model.decode_head.align_corners,
         threshold=0.5,
         max_tokens=model.text_encoder.max_tokens,
     )

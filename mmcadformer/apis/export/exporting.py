@@ -53,10 +53,13 @@ def export_model(
         OSError: If nothing can be written to the folder.
         RuntimeError: If the model has no tokenizer.
         ValueError: If the model or the combination of options can't be exported, or
-            the file gives other results than the model. No file is left behind.
+            the file gives other results than the model. No file is written then, and
+            those of an earlier export stay.
     """
     path, shape = Path(path), tuple(shape)
     file_format = _format_of(path)
+    beside = [path.with_suffix('.json'), path.with_suffix('.tokenizer.json')]
+    _check_targets([*beside, path])
     file_format.check_possible(model, dynamic_size)
     tokenizer = portable_tokenizer(model)
     example = _example(model, shape)
@@ -73,9 +76,12 @@ def export_model(
         del exportable  # as large as the model
         sizes = [shape, *(check_sizes if dynamic_size else ())]
         results = _check(model, file_format.open_file(file), sizes, path)
-        file.replace(path)
-    path.with_suffix('.json').write_text(companions['metadata.json'] + '\n')
-    tokenizer.save(str(path.with_suffix('.tokenizer.json')))
+        written = [Path(folder) / target.name for target in beside]
+        written[0].write_text(companions['metadata.json'] + '\n')
+        tokenizer.save(str(written[1]))
+        # The model last: where it is, the others are, too.
+        for source, target in zip([*written, file], [*beside, path], strict=True):
+            source.replace(target)
     return results
 
 
@@ -85,9 +91,16 @@ def _format_of(path: Path) -> ModuleType:
             f'{path} must end in .onnx (ONNX) or .pt2 (torch.export), which is the '
             'format'
         )
-    if path.is_dir():
-        raise ValueError(f'{path} is a folder; give a file name')
     return FORMATS[path.suffix]
+
+
+def _check_targets(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(
+                f'{path} is a folder, where a file is to be written: give another '
+                'file name'
+            )
 
 
 def _folder_for_work(path: Path) -> TemporaryDirectory:

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ...utils.text import visible_text
 from ..inferencer import init_model
 from .aoi import AreaOfInterest, read_aoi
 from .geometry import Georeference
@@ -184,8 +185,8 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
     if not expressions:
         raise ValueError('no expression is given')
     for number, expression in enumerate(expressions, start=1):
-        if not isinstance(expression, str) or not expression.strip():
-            raise ValueError(f'expression {number} is empty: {expression!r}')
+        if not visible_text(expression):
+            raise ValueError(f'expression {number} is empty or no text: {expression!r}')
         if any(
             '\ud800' <= letter <= '\udfff' or letter == '\0' for letter in expression
         ):

@@ -3,6 +3,7 @@
 
 import json
 
+from ...utils.text import visible_text
 from ..errors import AnnotationError, fail
 
 LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
@@ -168,7 +169,7 @@ def check_expressions(expressions, where):
     if not expressions:
         raise AnnotationError('expression', f'{where} has no expression. {LEAVE_OUT}')
     for position, text in enumerate(expressions):
-        if not isinstance(text, str) or not text.strip():
+        if not visible_text(text):
             raise AnnotationError(
                 'expression',
                 f'{where}: expression {position} is empty or not text '

@@ -6,6 +6,7 @@ import re
 
 from mmengine.fileio import get, list_dir_or_file
 
+from ...utils.text import visible_text
 from ..errors import AnnotationError, fail
 from .base import LayoutReader
 
@@ -127,7 +128,7 @@ def _parse_line(line, where):
     name, expression = (*text.split(maxsplit=1), '')[:2]
     if '/' in name or '\\' in name or '\0' in name:
         raise AnnotationError('id', f'{where}: {name!r} is no name of a file')
-    if not expression.strip():
+    if not visible_text(expression):
         raise AnnotationError(
             'expression',
             f'{where}: expected an id, a space and an expression, got {text.strip()!r}',

@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast
 
+from ...utils.text import visible_text
+
 VOCAB_FILES = {'remote_sensing': Path(__file__).with_name('remote_sensing_vocab.txt')}
 """WordPiece vocabularies that come with the package, for training from scratch."""
 
@@ -130,7 +132,7 @@ class BertTextEncoder(BaseModule):
             ValueError: If a sentence is empty.
         """
         for i, expression in enumerate(expressions):
-            if not expression.strip():
+            if not visible_text(expression):
                 raise ValueError(f'expression {i} of the batch is empty')
         sequences = [e.ids for e in self.tokenizer.encode_batch(expressions)]
         sequences = [self._truncate(ids) for ids in sequences]
