@@ -5,7 +5,7 @@
 _base_ = './cadformer_tiny_synthrs.py'
 # Near the size of the images: texture tells a pond from a meadow, and small objects
 # vanish where images shrink. Time grows with the square.
-_resize = dict(type='Resize', scale=(192, 192), keep_ratio=False)
+_resize = dict(type='Resize', scale=(240, 240), keep_ratio=False)
 # What a small model learns by heart from few images is colours and places. Each step
 # changes those, and leaves the sentence true or rewrites it.
 _train_pipeline = [
@@ -40,7 +40,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=_test_pipeline, **_dataset))
 test_dataloader = dict(dataset=dict(pipeline=_test_pipeline, **_dataset))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
-max_epochs = 120
+max_epochs = 180
 train_cfg = dict(max_epochs=max_epochs, val_interval=15)
 default_hooks = dict(checkpoint=dict(interval=15), logger=dict(interval=10))
 # Validation sees, and checkpoints hold, the mean of the weights of about 200 steps: with

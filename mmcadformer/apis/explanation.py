@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import mmcv
 import numpy as np
@@ -35,11 +35,15 @@ class StageAttention:
             goes to the pixel. Over all pixels the shares of a word add up to 1. The
             reverse, of vision-guided language alignment, Eq. (6). None where the
             model has no such part.
+        image_share: Of the maps' height and width, what the image takes, from the
+            upper left corner. The rest is what the network pads where a side is no
+            multiple of its cells.
     """
 
     stage: int
     pixels_to_words: np.ndarray | None
     words_to_pixels: np.ndarray | None
+    image_share: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass
@@ -66,7 +70,7 @@ class Explanation:
         rows = []
         for entry in self.stages:
             rows += [
-                AttentionRow(f'stage {entry.stage}\n{title}', maps)
+                AttentionRow(f'stage {entry.stage}\n{title}', maps, entry.image_share)
                 for title, maps in (
                     ('pixels → words', entry.pixels_to_words),
                     ('words → pixels', entry.words_to_pixels),
@@ -103,6 +107,20 @@ class Explanation:
         return record
 
 
+class RecordedStage(NamedTuple):
+    """Attention of a forward pass at one stage.
+
+    Attributes:
+        attention: Per token.
+        size: (h, w) of the maps.
+        image_share: See :class:`StageAttention`.
+    """
+
+    attention: WordAttention
+    size: tuple[int, int]
+    image_share: tuple[float, float]
+
+
 class AttentionRecorder:
     """Notes the attention of every stage while a model runs; used in ``with``.
 
@@ -110,33 +128,60 @@ class AttentionRecorder:
         model: A referring segmentor.
 
     Attributes:
-        stages: Attention of the last forward pass and (h, w), one entry per stage.
+        stages: Of the last forward pass, one entry per stage.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self._preprocessor = model.data_preprocessor
         self._fusions = model.backbone.fusions
+        self._cells = _cell_sizes(model.backbone)
+        self._image_size = (0, 0)
         self._handles: list = []
-        self.stages: list[tuple[WordAttention, tuple[int, int]]] = []
+        self.stages: list[RecordedStage] = []
 
     def __enter__(self) -> AttentionRecorder:
         self._handles = [f.register_forward_pre_hook(self._note) for f in self._fusions]
+        self._handles.append(
+            self._preprocessor.register_forward_pre_hook(self._note_size)
+        )
         return self
 
     def __exit__(self, *exception: object) -> None:
         for handle in self._handles:
             handle.remove()
 
+    def _note_size(self, _: nn.Module, args: tuple) -> None:
+        # Before it, and later the backbone, pad below and on the right.
+        self._image_size = tuple(args[0]['inputs'][0].shape[-2:])
+
     def _note(self, fusion: nn.Module, args: tuple) -> None:
         visual, hw_shape, text, text_mask = args
         if fusion is self._fusions[0]:
             self.stages = []
-        self.stages.append(
-            (fusion.word_attention(visual, text, text_mask), tuple(hw_shape))
+        cell = self._cells[len(self.stages)]
+        share = tuple(
+            pixels / (cells * pitch)
+            for pixels, cells, pitch in zip(
+                self._image_size, hw_shape, cell, strict=True
+            )
         )
+        attention = fusion.word_attention(visual, text, text_mask)
+        self.stages.append(RecordedStage(attention, tuple(hw_shape), share))
+
+
+def _cell_sizes(backbone: nn.Module) -> list[tuple[int, int]]:
+    """Height and width in pixels of a position, for each stage."""
+    rows, columns = backbone.patch_embed.projection.stride
+    cells = [(rows, columns)]
+    for stage in list(backbone.stages)[:-1]:
+        by = stage.downsample.sampler.stride
+        by = (by, by) if isinstance(by, int) else by
+        cells.append((cells[-1][0] * by[0], cells[-1][1] * by[1]))
+    return cells
 
 
 def attention_per_word(
-    stages: Sequence[tuple[WordAttention, tuple[int, int]]],
+    stages: Sequence[RecordedStage],
     words: Sequence[tuple[str, list[int]]],
 ) -> list[StageAttention]:
     """From attention per token to attention per word.
@@ -152,14 +197,14 @@ def attention_per_word(
         ValueError: If there is no attention at any stage.
     """
     found = []
-    for number, (attention, size) in enumerate(stages, start=1):
+    for number, (attention, size, share) in enumerate(stages, start=1):
         to_words, to_pixels = attention
         if to_words is not None:
             # The pieces of a word share what the word gets.
             to_words = _maps(to_words[0].transpose(0, 1), words, size, torch.sum)
         if to_pixels is not None:
             to_pixels = _maps(to_pixels[0], words, size, torch.mean)
-        found.append(StageAttention(number, to_words, to_pixels))
+        found.append(StageAttention(number, to_words, to_pixels, share))
     if all(s.pixels_to_words is None and s.words_to_pixels is None for s in found):
         raise ValueError(
             'this model has no attention between words and pixels to show (its '

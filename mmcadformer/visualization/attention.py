@@ -15,6 +15,10 @@ from matplotlib.figure import Figure
 # Inches: a map on its longer side, row titles, a line of text, the text on top.
 _CELL, _TITLE, _LINE, _CAPTION = 1.35, 1.1, 0.3, 5.2
 _DPI = 110
+# Inches: room of a map at least, for the titles; the result at most, its text at least.
+_LEAST, _RESULT, _TEXT = (0.95, 0.35), (2.6, 3.3), 1.1
+_SIDE = 2 * round(_CELL * _DPI)  # pixels, of the image under the maps
+_HOTTEST = 99  # percentile
 # Opacity of the hottest and the coldest spots.
 _HOT, _COLD = 0.75, 0.25
 _EXPLANATION = """\
@@ -30,10 +34,13 @@ class AttentionRow(NamedTuple):
     Attributes:
         title: What the row shows.
         maps: Float (words, h, w), not negative.
+        image_share: Of the maps' height and width, what the image takes, from the
+            upper left corner.
     """
 
     title: str
     maps: np.ndarray
+    image_share: tuple[float, float] = (1.0, 1.0)
 
 
 def draw_word_attention(
@@ -44,9 +51,10 @@ def draw_word_attention(
 ) -> np.ndarray:
     """Draws a grid of heat maps, one column per word, with the result on top.
 
-    All maps of a row have one scale, from its weakest to its strongest spot. The last
-    column colours each place by the word that stands out most there, against
-    what that word gets on average; the words' colours are beside their names.
+    All maps of a row have one scale, from its weakest to nearly its strongest spot:
+    the hottest of a hundred may be hotter than the scale shows, or they alone would be
+    seen. The last column colours each place by the word that stands out most there,
+    against what that word gets on average; the words' colours are beside their names.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -57,13 +65,16 @@ def draw_word_attention(
     Returns:
         RGB uint8.
     """
+    image = _shrink(image)
     height, width = image.shape[:2]
     cell = np.array([width, height]) * _CELL / max(width, height)
-    top = min(3.4, 2.6 * overlay.shape[0] / overlay.shape[1])
-    overlay_width = (top - 0.1) * overlay.shape[1] / overlay.shape[0]
+    cell = np.maximum(cell, _LEAST)
+    result = np.array(overlay.shape[1::-1])
+    result = np.maximum(result * (_RESULT / result).min(), 0.05)
+    top = max(result[1], _TEXT) + 0.1
     grid_width = _TITLE + (len(words) + 1) * cell[0] + 0.1
     size = (
-        max(grid_width, overlay_width + _CAPTION + 0.5),
+        max(grid_width, result[0] + _CAPTION + 0.5),
         top + 2 * _LINE + len(rows) * (cell[1] + 0.08),
     )
     figure = Figure(figsize=size, dpi=_DPI)
@@ -77,8 +88,8 @@ def draw_word_attention(
         axes.axis('off')
         return axes
 
-    place(0.1, 0.1, overlay_width, top - 0.1).imshow(overlay)
-    axes = place(0.4 + overlay_width, 0.1, _CAPTION, top - 0.1)
+    place(0.1, 0.1, *result).imshow(overlay)
+    axes = place(0.4 + result[0], 0.1, _CAPTION, top - 0.1)
     axes.text(0, 1, _EXPLANATION, ha='left', va='top', fontsize=9, linespacing=1.6)
     titles = [*words, 'stands out']
     for column, title in enumerate(titles):
@@ -92,9 +103,11 @@ def draw_word_attention(
         upper = top + 2 * _LINE + number * (cell[1] + 0.08)
         axes = place(0, upper, _TITLE, cell[1])
         axes.text(0.5, 0.5, row.title, ha='center', va='center', fontsize=8)
-        scale = row.maps.min(), row.maps.max()
-        pictures = [heat_overlay(image, heat, *scale) for heat in row.maps]
-        pictures.append(_strongest_word(image, row.maps, colors))
+        scale = row.maps.min(), np.percentile(row.maps, _HOTTEST)
+        pictures = [
+            heat_overlay(image, heat, *scale, row.image_share) for heat in row.maps
+        ]
+        pictures.append(_strongest_word(image, row, colors))
         for column, picture in enumerate(pictures):
             left = _TITLE + column * cell[0]
             place(left, upper, cell[0] - 0.05, cell[1]).imshow(picture)
@@ -103,7 +116,11 @@ def draw_word_attention(
 
 
 def heat_overlay(
-    image: np.ndarray, heat: np.ndarray, lowest: float = 0.0, highest: float = 1.0
+    image: np.ndarray,
+    heat: np.ndarray,
+    lowest: float = 0.0,
+    highest: float = 1.0,
+    image_share: tuple[float, float] = (1.0, 1.0),
 ) -> np.ndarray:
     """Lays a heat map over an image made grey.
 
@@ -111,27 +128,50 @@ def heat_overlay(
         image: RGB uint8 (H, W, 3).
         heat: (h, w); enlarged to the image.
         lowest, highest: The values that get the coldest and the hottest colour.
+        image_share: Of the heat map's height and width, what the image takes, from
+            the upper left corner.
 
     Returns:
         RGB uint8 (H, W, 3).
     """
     span = max(highest - lowest, 1e-12)
     heat = np.clip((heat - lowest) / span, 0, 1).astype(np.float32)
-    heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    heat = _enlarge(heat, image, image_share, cv2.INTER_LINEAR)
     colors = matplotlib.colormaps['inferno'](heat)[..., :3]
     alpha = (_COLD + (_HOT - _COLD) * heat)[..., None]
     mixed = (1 - alpha) * _grey(image) + alpha * colors
     return np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
 
 
+def _shrink(image: np.ndarray) -> np.ndarray:
+    """An image no larger than the grid can show, sharp enough for its cells."""
+    factor = _SIDE / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _enlarge(
+    heat: np.ndarray,
+    image: np.ndarray,
+    image_share: tuple[float, float],
+    interpolation: int,
+) -> np.ndarray:
+    """A map (h, w) as (H, W): enlarged with its padding, which is cut off then."""
+    height, width = image.shape[:2]
+    size = round(width / image_share[1]), round(height / image_share[0])
+    return cv2.resize(heat, size, interpolation=interpolation)[:height, :width]
+
+
 def _strongest_word(
-    image: np.ndarray, maps: np.ndarray, colors: np.ndarray
+    image: np.ndarray, row: AttentionRow, colors: np.ndarray
 ) -> np.ndarray:
     """Colours places by the word that gets the most against its own average."""
-    average = maps.mean(axis=(1, 2), keepdims=True)
-    relative = maps / np.maximum(average, 1e-12)
+    average = row.maps.mean(axis=(1, 2), keepdims=True)
+    relative = row.maps / np.maximum(average, 1e-12)
     word = relative.argmax(axis=0).astype(np.uint8)
-    word = cv2.resize(word, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    word = _enlarge(word, image, row.image_share, cv2.INTER_NEAREST)
     mixed = 0.45 * _grey(image) + 0.55 * colors[word]
     return np.rint(255 * mixed).astype(np.uint8)
 

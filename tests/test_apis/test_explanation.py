@@ -44,6 +44,29 @@ def test_shares_add_up(explanation):
         assert np.allclose(entry.words_to_pixels.sum(axis=(1, 2)), 1, atol=1e-5)
 
 
+def test_share_of_the_image_in_padded_maps(tiny_config, image):
+    """72 x 88 pixels in cells of 4, 8, 16 and 32."""
+    cfg = Config.fromfile(tiny_config)
+    for transform in cfg.test_dataloader.dataset.pipeline:
+        if transform['type'] == 'Resize':
+            transform['scale'] = (88, 72)
+    cfg.model.data_preprocessor.test_cfg = dict(size=(96, 96))
+    explanation = ReferringInferencer(cfg, device='cpu').explain(image, 'pool')
+    maps = [entry.pixels_to_words.shape[1:] for entry in explanation.stages]
+    assert maps == [(24, 24), (12, 12), (6, 6), (3, 3)]
+    del cfg.model.data_preprocessor.test_cfg
+    padded = explanation.stages
+    explanation = ReferringInferencer(cfg, device='cpu').explain(image, 'pool')
+    maps = [entry.pixels_to_words.shape[1:] for entry in explanation.stages]
+    assert maps == [(18, 22), (9, 11), (5, 6), (3, 3)]
+    for stages, expected in (
+        (padded, [(0.75, 88 / 96)] * 4),
+        (explanation.stages, [(1, 1), (1, 1), (0.9, 88 / 96), (0.75, 88 / 96)]),
+    ):
+        shares = [entry.image_share for entry in stages]
+        assert np.allclose(shares, expected)
+
+
 def test_result_is_the_ordinary_one(explanation, inferencer, image):
     (plain,) = inferencer(image, SENTENCE)
     assert np.array_equal(plain.probability, explanation.result.probability)

@@ -28,6 +28,27 @@ def test_flat_maps_are_flat(heat):
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 1
 
 
+def test_padding_of_the_map_is_cut_off():
+    """A map of 4 cells, of which the image takes three in width and two in height."""
+    heat = np.zeros((4, 4))
+    heat[1, 2] = 1
+    picture = heat_overlay(GREY, heat, image_share=(0.5, 0.75)).astype(int).sum(axis=2)
+    assert picture.shape == GREY.shape[:2]
+    assert np.unravel_index(picture.argmax(), picture.shape) == (29, 49)
+    heat[:] = 0
+    heat[3, 3] = 1
+    assert np.ptp(heat_overlay(GREY, heat, image_share=(0.5, 0.75))[..., 0]) == 0
+
+
+@pytest.mark.parametrize('shape', [(400, 2), (2, 400), (1, 1), (500, 900)])
+def test_images_of_any_shape_are_drawn(shape):
+    image = np.full((*shape, 3), 90, np.uint8)
+    maps = np.random.default_rng(0).random((2, 4, 3))
+    rows = [AttentionRow('row', maps)]
+    picture = draw_word_attention(image, image, ['first', 'second'], rows)
+    assert max(picture.shape) < 1500 and picture.std() > 5
+
+
 def grid(words, maps):
     return draw_word_attention(GREY, GREY, words, [AttentionRow('row', maps)])
 
