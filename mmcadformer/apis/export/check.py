@@ -88,8 +88,22 @@ def _random_image(
     return (255 * (0.8 * areas + 0.2 * noise)).round()
 
 
-def _probability(model: nn.Module, image: Tensor, tokens: dict) -> Tensor:
-    """What the model itself says, from its own preprocessing on."""
+def _probability(model: nn.Module, images: Tensor, tokens: dict) -> Tensor:
+    """What the model itself says, one image after the other, which takes less room."""
+    return torch.cat(
+        [
+            _one_probability(
+                model,
+                images[i : i + 1],
+                {name: values[i : i + 1] for name, values in tokens.items()},
+            )
+            for i in range(len(images))
+        ]
+    )
+
+
+def _one_probability(model: nn.Module, image: Tensor, tokens: dict) -> Tensor:
+    """From its own preprocessing on, (1, H, W)."""
     # The preprocessor takes BGR, the order in which files are loaded.
     inputs = model.data_preprocessor(dict(inputs=list(image.flip(1))))['inputs']
     logits = resize(

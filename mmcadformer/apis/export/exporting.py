@@ -43,7 +43,7 @@ def export_model(
         antialias: Whether images are smoothed when they are made smaller, as Pillow
             does; noted for the program that runs the file.
         check_sizes: With ``dynamic_size``, heights and widths to compare at besides
-            ``shape``.
+            ``shape``, with two expressions.
 
     Returns:
         The comparisons with the model.
@@ -74,8 +74,8 @@ def export_model(
         exportable = ExportableSegmentor(model).cpu()
         file_format.write(exportable, example, file, dynamic_size, companions)
         del exportable  # as large as the model
-        sizes = [shape, *(check_sizes if dynamic_size else ())]
-        results = _check(model, file_format.open_file(file), sizes, path)
+        others = check_sizes if dynamic_size else ()
+        results = _check(model, file_format.open_file(file), shape, others, path)
         written = [Path(folder) / target.name for target in beside]
         written[0].write_text(companions['metadata.json'] + '\n')
         tokenizer.save(str(written[1]))
@@ -122,11 +122,16 @@ def _example(model: nn.Module, shape: tuple[int, int]) -> tuple[Tensor, ...]:
 
 
 def _check(
-    model: nn.Module, runner: Runner, sizes: Sequence[tuple[int, int]], path: Path
+    model: nn.Module,
+    runner: Runner,
+    shape: tuple[int, int],
+    others: Sequence[tuple[int, int]],
+    path: Path,
 ) -> list[Parity]:
     reason = f'this model cannot be exported to {path.suffix}'
     try:
-        results = check_parity(model, runner, sizes)
+        results = check_parity(model, runner, [shape])
+        results += check_parity(model, runner, others, EXPRESSIONS[1:2])
     except Exception as error:  # each runtime has its own
         raise ValueError(
             f'the exported model fails with other inputs than it was traced with: '

@@ -110,6 +110,8 @@ def open_file(path: Path) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Kept for the next run it takes as much again, and sizes differ from run to run.
+    options.enable_cpu_mem_arena = False
     session = onnxruntime.InferenceSession(
         str(path), options, providers=['CPUExecutionProvider']
     )
