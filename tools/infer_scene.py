@@ -37,6 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--aoi', metavar='FILE', help='vector file; only inside its polygons is looked'
     )
     parser.add_argument(
+        '--aoi-layer', metavar='NAME', help='its layer; default: the first'
+    )
+    parser.add_argument(
         '--restart',
         action='store_true',
         help='begin anew instead of going on with an interrupted run',
@@ -188,6 +191,7 @@ def segment(args: argparse.Namespace) -> SceneResult:
         args.expressions,
         args.out_dir,
         aoi=args.aoi,
+        aoi_layer=args.aoi_layer,
         reading=reading,
         writing=writing,
         restart=args.restart,

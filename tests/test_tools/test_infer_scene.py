@@ -129,6 +129,11 @@ def test_bad_input_gets_one_clear_line(infer, make_scene, picture, tmp_path):
         ([scene, 'it', ''], 'expression 2 is empty'),
         ([scene, '\u200b'], 'expression 1 is empty'),
         ([scene, 'it', '--aoi', flat], 'flat.geojson has no area'),
+        ([scene, 'it', '--aoi', flat, '--aoi-layer', 'x'], "flat.geojson .*layer 'x'"),
+        (
+            [scene, 'it', '--aoi-layer', 'x'],
+            "the layer 'x' is of an area .* none is given",
+        ),
         ([scene, 'it', '--aoi', tmp_path / 'no.shp'], 'no.shp does not exist'),
         ([scene, 'it', '--bands', 1, 2], 'give three'),
         ([scene, 'it', '--bands', 1, 2, 7], 'no band 7'),

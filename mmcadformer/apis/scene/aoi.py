@@ -56,24 +56,29 @@ class AreaOfInterest:
 
 
 def read_aoi(
-    path: str | os.PathLike, place: Georeference, height: int, width: int
+    path: str | os.PathLike,
+    place: Georeference,
+    height: int,
+    width: int,
+    layer: str | None = None,
 ) -> AreaOfInterest:
     """Reads the polygons of a vector file and lays them over a scene.
 
     Args:
-        path: GeoJSON, GeoPackage, Shapefile or whatever else GDAL reads; the first
-            layer that is no mere table counts.
+        path: GeoJSON, GeoPackage, Shapefile or whatever else GDAL reads.
         place: Where the scene lies.
         height, width: Of the scene in pixels.
+        layer: Its name; by default the first that is no mere table.
 
     Returns:
         The area inside the scene.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it can't be read, has no area, or lies elsewhere.
+        ValueError: If it can't be read, has no such layer or no area, or lies
+            elsewhere.
     """
-    polygons, crs = _read_polygons(os.fspath(path))
+    polygons, crs = _read_polygons(os.fspath(path), layer)
     frame = place.to_map(shapely.box(0, 0, width, height))
     polygons = _to_scene(polygons, crs, place, frame, os.fspath(path))
     to_pixel = (~place.transform).to_shapely()
@@ -88,12 +93,12 @@ def read_aoi(
     return AreaOfInterest(inside)
 
 
-def _read_polygons(path: str) -> tuple[BaseGeometry, str | None]:
+def _read_polygons(path: str, layer: str | None) -> tuple[BaseGeometry, str | None]:
     if not Path(path).exists():
         raise FileNotFoundError(f'area of interest {path} does not exist')
     try:
         meta, _, geometries, _ = pyogrio.raw.read(
-            path, layer=_choose_layer(path), columns=[], force_2d=True
+            path, layer=_choose_layer(path, layer), columns=[], force_2d=True
         )
         shapes = [] if geometries is None else shapely.from_wkb(geometries)
         shapes = [shapely.make_valid(shape) for shape in shapes if shape is not None]
@@ -110,14 +115,21 @@ def _read_polygons(path: str) -> tuple[BaseGeometry, str | None]:
     return union, meta['crs']
 
 
-def _choose_layer(path: str) -> str:
+def _choose_layer(path: str, wanted: str | None) -> str:
     layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
     if not layers:
         raise ValueError(f'area of interest {path} has no layer with polygons')
+    if wanted is not None:
+        if wanted not in layers:
+            raise ValueError(
+                f'area of interest {path} has no layer {wanted!r} with polygons, only '
+                + ', '.join(layers)
+            )
+        return wanted
     if len(layers) > 1:
         print_log(
-            f'area of interest {path} has several layers, of which the first counts: '
-            + ', '.join(layers),
+            f'area of interest {path} has several layers, of which the first counts '
+            f'unless another is chosen (--aoi-layer): {", ".join(layers)}',
             logger='current',
             level=30,
         )

@@ -100,6 +100,7 @@ class SceneSegmentor:
         out_dir: str | os.PathLike,
         *,
         aoi: str | os.PathLike | None = None,
+        aoi_layer: str | None = None,
         reading: Reading | None = None,
         writing: Writing | None = None,
         restart: bool = False,
@@ -117,6 +118,7 @@ class SceneSegmentor:
                 the scene.
             aoi: Vector file with polygons: only there is looked, elsewhere the
                 results have no data.
+            aoi_layer: Name of its layer; by default the first.
             reading: How the scene's pixels are understood.
             writing: What is written.
             restart: Begin anew instead of going on with an interrupted run.
@@ -131,10 +133,15 @@ class SceneSegmentor:
         """
         expressions = check_expressions(expressions)
         writing = writing or Writing()
+        if aoi is None and aoi_layer is not None:
+            raise ValueError(
+                f'the layer {aoi_layer!r} is of an area of interest (aoi), and none is '
+                'given'
+            )
         with SceneReader(scene, reading) as reader:
             size = (reader.height, reader.width)
             place = Georeference(reader.crs, reader.transform, *size)
-            area = None if aoi is None else read_aoi(aoi, place, *size)
+            area = None if aoi is None else read_aoi(aoi, place, *size, aoi_layer)
             outputs = Outputs(Path(out_dir), Path(reader.path).stem)
             # Wrong formats and folders are found before any work is done.
             formats = choose_formats(writing.formats, place, reader.path)

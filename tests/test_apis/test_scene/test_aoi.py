@@ -147,7 +147,7 @@ def test_areas_on_both_sides_of_the_antimeridian(
     assert np.array_equal(read(tmp_path / 'out/scene_01_mask.tif') != 255, expected)
 
 
-def test_the_first_layer_with_shapes_counts(
+def test_the_first_layer_with_shapes_counts_or_the_named_one(
     make_scene, blobs, utm, segment, read, tmp_path
 ):
     """Programs keep tables of styles in the same file."""
@@ -167,6 +167,11 @@ def test_the_first_layer_with_shapes_counts(
         )  # fmt: skip
     segment(path, aoi=area)
     assert (read(tmp_path / 'out/scene_01_mask.tif') != 255).sum() == 20 * 20
+    segment(path, aoi=area, aoi_layer='second')
+    assert (read(tmp_path / 'out/scene_01_mask.tif') != 255).sum() == 30 * 30
+    for layer in ('third', 'styles'):
+        with pytest.raises(ValueError, match=f"no layer '{layer}'.*only first, second"):
+            segment(path, aoi=area, aoi_layer=layer)
 
 
 def test_coordinates_that_are_no_numbers_are_named(make_scene, utm, segment, tmp_path):
