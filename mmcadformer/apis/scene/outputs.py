@@ -59,9 +59,24 @@ class Outputs:
                 f'earlier run on {scene}: choose another output folder'
             )
 
+    def files(self) -> list[str]:
+        """Names of the files that the summary lists, and that are there."""
+        summary = self._read_summary()
+        names = list(summary.get('polygons', []))
+        for record in summary.get('expressions', []):
+            names += [
+                record[kind] for kind in ('mask', 'probability') if kind in record
+            ]
+        return [name for name in names if (self.folder / name).exists()]
+
     def _scene(self) -> str | None:
         """Of which scene results are there, if any."""
+        return self._read_summary().get('scene')
+
+    def _read_summary(self) -> dict:
+        """Empty if there is none, or it is something else."""
         try:
-            return json.loads(self.summary.read_text(encoding='utf-8'))['scene']
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            summary = json.loads(self.summary.read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return {}
+        return summary if isinstance(summary, dict) else {}

@@ -98,7 +98,7 @@ class ResultWriter:
     ) -> None:
         self.run, self.place, self.writing = run, place, writing
         self.out_dir, self.stem = outputs.folder, outputs.stem
-        self._summary_name = outputs.summary.name
+        self._outputs = outputs
         self.formats = choose_formats(writing.formats, place, run.reader.path)
         reader = run.reader
         self._rasters = RasterWriter(
@@ -108,7 +108,8 @@ class ResultWriter:
     def write(self) -> SceneResult:
         """Turns the workspace into results and removes it.
 
-        Files are moved to their place when all of them are complete.
+        Files are moved to their place when all of them are complete. Those of an
+        earlier run that have no successor stay, and are named in the log.
         """
         folder = self.run.work.results()
         objects, records = [], []
@@ -118,15 +119,26 @@ class ResultWriter:
                 objects += found
                 records.append(record)
         summary = self._summary(records, self._write_vectors(folder, objects))
-        last = self._summary_name
+        last = self._outputs.summary.name
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         (folder / last).write_text(text + '\n', encoding='utf-8')
         names = sorted(file.name for file in folder.iterdir() if file.name != last)
         files = [self.out_dir / name for name in [*names, last]]
+        self._name_earlier(names)
         for file in files:
             os.replace(folder / file.name, file)
         self.run.work.remove()
         return SceneResult(objects, files, summary)
+
+    def _name_earlier(self, names: Sequence[str]) -> None:
+        earlier = [name for name in self._outputs.files() if name not in names]
+        if earlier:
+            print_log(
+                f'in {self.out_dir} are files of an earlier run on this scene, too: '
+                f'{", ".join(earlier)}',
+                logger='current',
+                level=30,
+            )
 
     def _write_expression(
         self, folder: Path, number: int

@@ -52,6 +52,24 @@ def test_descriptions_of_the_scene_stay(scene, segment, tmp_path, text):
     ]  # fmt: skip
 
 
+def test_files_of_an_earlier_run_without_successor_are_named(
+    scene, segment, tmp_path, capsys
+):
+    """And stay: someone may have edited them."""
+    segment(scene, ['red', 'blue'])
+    assert 'earlier run' not in capsys.readouterr().out
+    segment(scene, ['red'], writing=Writing(formats=('gpkg',), probability=None))
+    (line,) = [t for t in capsys.readouterr().out.splitlines() if 'earlier run' in t]
+    left = [
+        'scene.geojson', 'scene_01_probability.tif', 'scene_02_mask.tif',
+        'scene_02_probability.tif',
+    ]  # fmt: skip
+    assert sorted(line.split(': ')[-1].split(', ')) == left
+    assert all((tmp_path / 'out' / name).exists() for name in left)
+    segment(scene, ['red'], writing=Writing(formats=('gpkg',), probability=None))
+    assert 'earlier run' not in capsys.readouterr().out
+
+
 def test_the_area_of_interest_stays(scene, segment, tmp_path):
     segment(scene)
     area = tmp_path / 'out/scene.geojson'
