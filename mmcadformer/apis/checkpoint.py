@@ -41,7 +41,9 @@ def load_checkpoint(model: nn.Module, path: str | Path, strict: bool = True) -> 
         FileNotFoundError: If there is no such file.
         ValueError: If the file holds no weights, or those of another model.
     """
-    checkpoint = read_checkpoint(path)
+    # Copied from the file's own pages: read, the weights would leave as much of the
+    # process's memory behind as they took, in pieces too small to go back.
+    checkpoint = read_checkpoint(path, mapped=True)
     state = checkpoint['state_dict']
     expected = model.state_dict()
     if not expected.keys() & state.keys():
@@ -72,13 +74,15 @@ def load_checkpoint(model: nn.Module, path: str | Path, strict: bool = True) -> 
     return checkpoint['meta']
 
 
-def read_checkpoint(path: str | Path) -> dict:
+def read_checkpoint(path: str | Path, mapped: bool = False) -> dict:
     """Reads weights from a file, without running code from it.
 
     Args:
         path: A ``.safetensors`` file, or one of PyTorch's with the weights at the
             top or under ``state_dict`` or ``model``; a local path or a URL, which
             is downloaded once into PyTorch's cache.
+        mapped: Leave the tensors in the file until they are used, where the format
+            can; the file must not change as long as they are.
 
     Returns:
         ``state_dict`` with tensors on the CPU, and ``meta``, a dict that may be
@@ -95,7 +99,7 @@ def read_checkpoint(path: str | Path) -> dict:
     if file.suffix == '.safetensors':
         content = _read_safetensors(file)
     else:
-        content = _read_pickle(file)
+        content = _read_pickle(file, mapped)
     state = _state_dict(content)
     if not state:
         raise ValueError(
@@ -122,19 +126,18 @@ def _read_safetensors(file: Path) -> dict:
         raise ValueError(f'{file} is no safetensors file: {error}') from None
 
 
-def _read_pickle(file: Path) -> dict:
+def _read_pickle(file: Path, mapped: bool) -> dict:
     if _is_torchscript(file):
         raise ValueError(
             f'{file} is a TorchScript program, not a checkpoint with weights'
         )
+    how = dict(map_location='cpu', mmap=mapped and zipfile.is_zipfile(file))
     try:
         try:
-            return torch.load(file, map_location='cpu', weights_only=True)
+            return torch.load(file, weights_only=True, **how)
         except Exception:  # which one differs between versions of PyTorch
             reader = _inert_pickle()
-            return torch.load(
-                file, map_location='cpu', pickle_module=reader, weights_only=False
-            )
+            return torch.load(file, pickle_module=reader, weights_only=False, **how)
     except Exception as error:  # whatever a damaged file makes of the reader
         size = file.stat().st_size
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
