@@ -83,7 +83,7 @@ def test_bad_inputs_are_skipped_only_when_asked(infer, images, tmp_path):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['a.png', 'b.png', 'c.png', 'one', 'two'], '3 images and 2 expressions'),
+        (['a.png', 'b.png', 'c.png', 'one', 'two'], '3 images but 2 expressions'),
         (['only words'], 'no image is given'),
         (['a.png'], 'no expression is given'),
         (['gone.png', 'it'], 'gone.png does not exist'),
