@@ -287,10 +287,8 @@ class SceneReader:
         if all(self._type(band) == 'uint8' for band in self._bands):
             return self._stretch_few_bits()
         sample = self._sample()
-        if not sample.size:
-            raise ValueError(
-                f'{self.path} has no valid pixels: all are nodata, masked or NaN'
-            )
+        if not sample.size:  # any will do: nothing will be seen through it
+            return given_stretch((0, 1), len(self._bands))
         return percentile_stretch(sample, self.reading.percentiles)
 
     def _stretch_few_bits(self) -> Stretch | None:

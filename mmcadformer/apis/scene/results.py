@@ -118,6 +118,12 @@ class ResultWriter:
                 found, record = self._write_expression(folder, number)
                 objects += found
                 records.append(record)
+        if not any(record['tiles'] for record in records):
+            _warn(
+                f'nothing was looked at: {self.run.reader.path} has no valid pixels, '
+                'or none in the area of interest; all are nodata, masked, transparent '
+                'or NaN'
+            )
         summary = self._summary(records, self._write_vectors(folder, objects))
         last = self._outputs.summary.name
         text = json.dumps(summary, indent=2, ensure_ascii=False)
@@ -133,11 +139,9 @@ class ResultWriter:
     def _name_earlier(self, names: Sequence[str]) -> None:
         earlier = [name for name in self._outputs.files() if name not in names]
         if earlier:
-            print_log(
+            _warn(
                 f'in {self.out_dir} are files of an earlier run on this scene, too: '
-                f'{", ".join(earlier)}',
-                logger='current',
-                level=30,
+                f'{", ".join(earlier)}'
             )
 
     def _write_expression(
@@ -237,9 +241,9 @@ def choose_formats(
     )
     if formats is not None:
         raise ValueError(f'{reason}, or leave the format geojson out')
-    print_log(
-        f'{reason}. The GeoPackage has the coordinates of the scene',
-        logger='current',
-        level=30,
-    )
+    _warn(f'{reason}. The GeoPackage has the coordinates of the scene')
     return ['gpkg']
+
+
+def _warn(message: str) -> None:
+    print_log(message, logger='current', level=30)

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip('rasterio', reason='needs the geo extra')
 
+import numpy as np
 import shapely
 
 from mmcadformer.apis.scene import Writing, results
@@ -97,3 +98,19 @@ def test_text_that_no_file_can_hold_is_refused_at_once(scene, segment, network, 
     with pytest.raises(ValueError, match='expression 2'):
         segment(scene, ['red', text])
     assert network.calls == 0
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.float32])
+def test_scenes_without_data_give_results_without_data(
+    make_scene, segment, network, read, utm, tmp_path, monkeypatch, dtype
+):
+    """An empty tile of a mosaic must not stop the run over the others."""
+    said = []
+    monkeypatch.setattr(results, 'print_log', lambda text, **_: said.append(text))
+    result = segment(make_scene(np.zeros((40, 50, 3), dtype), nodata=0, **utm))
+    assert network.calls == 0
+    assert not len(result.objects)
+    [record] = result.summary['expressions']
+    for written in ('mask', 'probability'):
+        assert (read(tmp_path / 'out' / record[written]) == 255).all()
+    assert len(said) == 1 and 'scene.tif has no valid pixels' in said[0]
