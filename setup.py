@@ -40,7 +40,9 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmcadformer', 'mmcadformer.*']),
-    package_data={'mmcadformer': ['**/*.txt', '**/*.html', '**/*.css', '**/*.js']},
+    package_data={
+        'mmcadformer': ['py.typed', '**/*.txt', '**/*.html', '**/*.css', '**/*.js']
+    },
     install_requires=read_requirements('runtime'),
     extras_require=extras,
     classifiers=[

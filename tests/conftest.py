@@ -51,7 +51,7 @@ def imagery() -> Path:
 @pytest.fixture(scope='session')
 def tiny_data(tmp_path_factory) -> Path:
     """Root of a SynthRS with a few scenes of 72 x 72 px."""
-    from mmcadformer.datasets.synthrs import generate_synthrs
+    from mmcadformer.synthrs import generate_synthrs
 
     root = tmp_path_factory.mktemp('tiny_data')
     scenes = dict(train=4, val=2, test=2)

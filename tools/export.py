@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from mmcadformer.apis import init_model
-from mmcadformer.apis.export import export_model
 from mmcadformer.apis.inferencer import inference_pipeline
+from mmcadformer.export import export_model
 from mmcadformer.utils.command_line import add_cfg_options
 from mmcadformer.utils.termination import exit_on_sigterm
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from mmcadformer.apis import ReferringInferencer, pair_inputs
 from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.command_line import add_cfg_options
-from mmcadformer.utils.progress import track
+from mmcadformer.utils.progress import progress_bar
 
 
 def parse_args() -> argparse.Namespace:
@@ -169,7 +169,7 @@ def explain(inferencer: ReferringInferencer, pairs, on_bad):
 def write(results, total: int, out_dir: Path) -> list[dict]:
     """Writes each result as it comes and shows the progress."""
     records = []
-    for number, result in enumerate(track(results, total)):
+    for number, result in enumerate(progress_bar(results, total)):
         name = f'{number:04d}_{Path(result.image_path).stem}'
         records.append(result.save(out_dir, name))
     return records

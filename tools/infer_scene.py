@@ -13,7 +13,7 @@ was interrupted goes on when the same command is given again. See docs/scenes.md
 import argparse
 import sys
 
-from mmcadformer.apis.scene import (
+from mmcadformer.scene import (
     ObjectFilter,
     Reading,
     SceneResult,

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from mmcadformer.apis import init_model
-from mmcadformer.datasets.synthrs import generate_synthrs
+from mmcadformer.synthrs import generate_synthrs
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/cadformer_tiny_synthrs.py'

@@ -10,7 +10,6 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcadformer.apis.checkpoint import SAFE_PREFIX
 from mmcadformer.engine import (
     add_tensorboard,
     check_data_roots,
@@ -20,6 +19,7 @@ from mmcadformer.engine import (
     override_data,
     prepare_cpu_processes,
 )
+from mmcadformer.utils.checkpoint import SAFE_PREFIX
 from mmcadformer.utils.command_line import add_cfg_options, add_data_options
 from mmcadformer.utils.config import read_config
 

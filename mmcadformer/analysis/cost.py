@@ -6,8 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mmcadformer.models.layers import StageFusion
-
+from ..models.fusions import StageFusion
 from .flops import count_flops
 from .module_tree import Node, build_tree
 

@@ -9,21 +9,21 @@ becomes a dataset (:func:`build_dataset`).
 Not imported with the package: it needs SAM, and nothing else needs it.
 """
 
+from ..utils.outlines import trace_outlines
 from .bad_entries import BadEntries
 from .boxes import BoxItem
 from .build import build_dataset
 from .consensus import agreement, find_consensus
 from .correction import export_for_correction, read_corrections
 from .outcome import compare_reviews, settle
-from .outlines import trace_outlines
 from .quality import MaskMeasures, measure_mask
 from .review import write_review
 from .review_state import Decision, Review, read_review
+from .rules import RULES, Rule, Suspicion, rate, read_rules
 from .sam import SamBoxSegmenter
 from .sources import load_json_lines_boxes, load_refcoco_boxes, load_voc_boxes
 from .splits import stratified_split
 from .summary import count_table, format_table
-from .suspicion import RULES, Rule, Suspicion, rate, read_rules
 from .workspace import Workspace, make_workspace
 
 __all__ = [

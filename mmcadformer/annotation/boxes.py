@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path, PurePosixPath
 
+from ..utils.files import read_json, write_json
 from ..utils.text import visible_text
-from .files import read_json, write_json
 
 Box = tuple[float, float, float, float]
 

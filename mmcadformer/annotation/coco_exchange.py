@@ -13,10 +13,10 @@ from pycocotools import mask as mask_utils
 
 from mmcadformer.datasets import decode_segmentation
 
+from ..utils.files import read_json
+from ..utils.outlines import trace_outlines
 from .boxes import BoxItem
-from .files import read_json
 from .mask_store import ItemMask
-from .outlines import trace_outlines
 from .quality import measure_mask
 
 SHAPES = ('polygon', 'rle')

@@ -7,13 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..utils.files import write_json
 from .coco_exchange import flat_names, from_coco, to_coco
-from .files import write_json
 from .mask_store import ItemMask
 from .outcome import Outcome
 from .review_state import FIX
+from .rules import RULES, Rule
 from .segmentation import by_image
-from .suspicion import RULES, Rule
 from .workspace import Workspace, suspicion_of
 
 

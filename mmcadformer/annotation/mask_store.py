@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..utils.files import digest, read_json, remove_unfinished, write_json
 from .boxes import BoxItem
-from .files import digest, read_json, remove_unfinished, write_json
 
 FORMAT = 'mmcadformer-masks'
 VERSION = 1

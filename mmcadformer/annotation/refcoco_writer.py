@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..utils.files import UNFINISHED, write_json
 from .boxes import BoxItem
-from .files import UNFINISHED, write_json
 from .mask_store import ItemMask
 
 IMAGE_MODES = ('copy', 'hardlink', 'symlink')

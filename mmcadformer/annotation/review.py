@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..utils.progress import track
+from ..utils.progress import progress_bar
 from .images import read_image
 from .outcome import Outcome
 from .review_page import PageBuilder, ReviewItem
+from .rules import RULES, Rule
 from .segmentation import by_image
-from .suspicion import RULES, Rule
 from .workspace import Workspace, suspicion_of
 
 SHOW = ('all', 'undecided', 'disputed', 'fix', 'corrected')
@@ -65,7 +65,7 @@ def write_review(
     title = title or f'Masks of {workspace.folder.resolve().name}'
     page = PageBuilder(title, crop_size)
     groups = by_image(chosen)
-    for image, group in track(groups.items(), len(groups), progress):
+    for image, group in progress_bar(groups.items(), len(groups), show=progress):
         pixels, _ = read_image(workspace.images / image)
         for item in group:
             mask = outcome.masks[item.item_id]

@@ -13,13 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..utils.files import digest, write_text
+from ..utils.outlines import trace_outlines
 from .boxes import BoxItem
-from .files import digest, write_text
 from .mask_store import ItemMask
-from .outlines import trace_outlines
 from .quality import MaskMeasures
 from .review_state import FORMAT, VERSION
-from .suspicion import EMPTY, RULES, Suspicion
+from .rules import EMPTY, RULES, Suspicion
 
 ASSETS = Path(__file__).parent / 'assets'
 # The crop shows this much of the surroundings: context for the sentence.

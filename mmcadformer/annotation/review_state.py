@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import read_json, write_json
+from ..utils.files import read_json, write_json
 
 FORMAT = 'mmcadformer-review'
 VERSION = 1

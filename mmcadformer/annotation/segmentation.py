@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..utils.progress import track
+from ..utils.files import digest
+from ..utils.progress import progress_bar
 from .bad_entries import BadEntries
 from .boxes import BoxItem, box_in_image
-from .files import digest
 from .images import read_image
 from .mask_store import ImageRecord, ItemMask, MaskStore
 from .sam import SamBoxSegmenter
@@ -58,7 +58,7 @@ def segment_items(
         for image, group in groups.items()
     }
     missing = [image for image, record in records.items() if record is None]
-    for image in track(missing, len(missing), progress):
+    for image in progress_bar(missing, len(missing), show=progress):
         path = Path(images) / image
         with bad.around(str(path)):
             records[image] = _segment(path, groups[image], store, segmenter)

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..utils.files import digest, read_json, write_json
 from .bad_entries import BadEntries
 from .boxes import BoxItem, box_in_image, read_items, write_items
-from .files import digest, read_json, write_json
 from .mask_store import ItemMask, MaskStore
 from .quality import MaskMeasures, measure_mask
+from .rules import RULES, Rule, Suspicion, rate
 from .sam import SamBoxSegmenter
 from .segmentation import by_image, segment_items
-from .suspicion import RULES, Rule, Suspicion, rate
 
 ITEMS, MASKS, QUALITY, SKIPPED = 'items.json', 'masks', 'quality.json', 'skipped.json'
 

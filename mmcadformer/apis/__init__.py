@@ -1,24 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What programs that use a trained model need."""
 
-from .checkpoint import load_checkpoint, read_checkpoint
-from .inferencer import ReferringInferencer, ReferringResult, init_model, pair_inputs
+from ..utils.checkpoint import read_checkpoint
+from .checkpoint import load_checkpoint
+from .inferencer import ReferringInferencer, init_model, pair_inputs
+from .result import ReferringResult
 
 __all__ = [
     'ReferringInferencer',
     'ReferringResult',
-    'SceneSegmentor',
     'init_model',
     'load_checkpoint',
     'pair_inputs',
     'read_checkpoint',
 ]
-
-
-def __getattr__(name: str):
-    """Imports what needs the geo extra when it is asked for."""
-    if name == 'SceneSegmentor':
-        from .scene import SceneSegmentor
-
-        return SceneSegmentor
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -7,18 +7,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import mmcv
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.layers.fusion import WordAttention
+from ..models.fusions.base import WordAttention
 from ..visualization.attention import AttentionRow, draw_word_attention
-
-if TYPE_CHECKING:
-    from .inferencer import ReferringResult
+from .result import ReferringResult
 
 
 @dataclass

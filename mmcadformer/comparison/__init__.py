@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Methods trained, tested and compared: jobs, statistics, tables, pictures."""
 
+from ..language.expression_types import (
+    EXPRESSION_TYPES,
+    classify_expression,
+    find_types,
+)
 from .breakdown import (
     LENGTH_EDGES,
     SIZE_EDGES,
@@ -15,7 +20,6 @@ from .breakdown import (
 )
 from .command_line import add_difference_arguments
 from .costs import Cost, input_shape, measure_costs
-from .expression_types import EXPRESSION_TYPES, classify_expression, find_types
 from .job import CHECKPOINTS, Job
 from .job_config import prepare_config
 from .local_launcher import make_slots, run_locally

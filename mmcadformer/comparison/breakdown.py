@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .expression_types import EXPRESSION_TYPES, classify_expression
+from ..language.expression_types import EXPRESSION_TYPES, classify_expression
 from .results import MethodResults
 from .statistics import score
 from .tables import Table

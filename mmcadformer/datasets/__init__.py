@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datasets of (image, expression, mask) and their transforms."""
 
+from ..utils.plain_pickle import UnsafePickleError, load_plain_pickle
 from .errors import AnnotationError
 from .masks import check_segmentation, decode_segmentation, load_mask
 from .refcoco import ReferringSegDataset, RRSISDDataset, RRSISHRDataset, SynthRSDataset
@@ -8,7 +9,6 @@ from .referring_dataset import BaseReferringDataset
 from .referring_json import ReferringJsonDataset
 from .refsegrs import RefSegRSDataset
 from .risbench import RISBenchDataset
-from .safe_pickle import UnsafePickleError, load_plain_pickle
 from .transforms import *  # noqa: F401,F403
 from .transforms import __all__ as _transforms
 

@@ -11,7 +11,7 @@ import mmcv
 import numpy as np
 
 from ..datasets.image_files import IMAGE_SUFFIXES
-from ..datasets.synthrs import make_scene
+from ..synthrs import make_scene
 
 _DRAWN, _DRAWN_SIZE, _DRAWN_SEED = 6, 256, 2025
 

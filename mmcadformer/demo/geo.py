@@ -41,7 +41,7 @@ def read_raster(path: Path, limits: Limits) -> Picture:
     Raises:
         ValueError: If it can't be read or is too large.
     """
-    from ..apis.scene import SceneReader
+    from ..scene import SceneReader
     from .uploads import Picture
 
     _check_size(path, limits)
@@ -56,7 +56,7 @@ def _check_size(path: Path, limits: Limits) -> None:
     """Refuses what is too large before a pixel is decoded."""
     import rasterio
 
-    from ..apis.scene.blocks import block_bytes
+    from ..scene.blocks import block_bytes
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
@@ -68,7 +68,7 @@ def _check_size(path: Path, limits: Limits) -> None:
 
 def _find_place(reader):
     """Where a scene lies, or None, and what to say about it."""
-    from ..apis.scene.geometry import Georeference
+    from ..scene.geometry import Georeference
 
     try:
         place = Georeference(reader.crs, reader.transform, reader.height, reader.width)
@@ -100,11 +100,11 @@ def write_geo_files(
     Returns:
         Area on the ellipsoid in square metres.
     """
-    from ..apis.scene.blending import FULL
-    from ..apis.scene.objects import ObjectFilter, trace_objects
-    from ..apis.scene.rasters import MASK_NO_DATA, RasterWriter
-    from ..apis.scene.reader import limited_cache
-    from ..apis.scene.vectors import write_vectors
+    from ..scene.blending import FULL
+    from ..scene.objects import ObjectFilter, trace_objects
+    from ..scene.rasters import MASK_NO_DATA, RasterWriter
+    from ..scene.reader import limited_cache
+    from ..scene.vectors import write_vectors
 
     place = picture.place
     mask = result.mask.astype(np.uint8)

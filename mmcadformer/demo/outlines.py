@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..annotation.outlines import trace_outlines
 from ..apis import ReferringResult
+from ..utils.outlines import trace_outlines
 
 _COORDINATES = (
     'pixels of a picture of {width} x {height}: x to the right, y down, from its upper '

@@ -7,12 +7,14 @@ import importlib.util
 import logging
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+
+from ..utils.config import leaf_datasets
 
 
 def enable_amp(cfg: Config) -> None:
@@ -75,7 +77,7 @@ def check_data_roots(cfg: Config, splits: Iterable[str]) -> None:
         loader = cfg.get(f'{split}_dataloader')
         if loader is None:
             continue
-        for key, dataset in _leaf_datasets(
+        for key, dataset in leaf_datasets(
             loader['dataset'], f'{split}_dataloader.dataset'
         ):
             root = dataset.get('data_root')
@@ -100,7 +102,7 @@ def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
-            for _, dataset in _leaf_datasets(loader['dataset'], ''):
+            for _, dataset in leaf_datasets(loader['dataset'], ''):
                 dataset.update(changes)
 
 
@@ -174,17 +176,6 @@ def end_processes() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-
-
-def _leaf_datasets(dataset: dict, key: str) -> Iterator[tuple[str, dict]]:
-    """Walks through wrappers such as ConcatDataset, with the config keys."""
-    if 'datasets' in dataset:
-        for index, part in enumerate(dataset['datasets']):
-            yield from _leaf_datasets(part, f'{key}.datasets.{index}')
-    elif 'dataset' in dataset:
-        yield from _leaf_datasets(dataset['dataset'], f'{key}.dataset')
-    else:
-        yield key, dataset
 
 
 def _replace_sync_batch_norm(config: object) -> None:

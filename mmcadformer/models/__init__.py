@@ -3,7 +3,7 @@
 
 from .backbones import CADFormerSwin, ReferringSwin
 from .decode_heads import ReferringDecodeHead, TCMDHead
-from .layers import FIAM, PWAM, SMGAM, ReleasedSMGAM, RMSINFusion
+from .fusions import FIAM, PWAM, SMGAM, ReleasedSMGAM, RMSINFusion
 from .losses import SummedDiceLoss
 from .necks import (
     CrossScaleInteractionNeck,

@@ -1,15 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands have in common; imports MMEngine."""
+"""What the commands have in common: options, and how they end; imports MMEngine."""
+
+from __future__ import annotations
 
 import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from mmengine.config import DictAction
 
+Parser = argparse.ArgumentParser | argparse._ArgumentGroup
 
-def add_cfg_options(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
-    help: str = 'override config keys',
-) -> None:
+USER_ERRORS = (OSError, ValueError, ImportError)
+"""What bad input raises; anything else is a fault of the program."""
+
+
+@contextmanager
+def user_errors(
+    *more: type[Exception], hint: str = '', code: int = 1
+) -> Iterator[None]:
+    """Ends the command with one line on standard error where its input is at fault.
+
+    Args:
+        *more: Exceptions that are the user's, besides ``USER_ERRORS``.
+        hint: A line that follows the message: what else helps.
+        code: Exit code.
+    """
+    name = Path(sys.argv[0]).name
+    try:
+        yield
+    except (*USER_ERRORS, *more) as error:
+        lines = [f'{name}: {error}', *([hint] if hint else [])]
+        print('\n'.join(lines), file=sys.stderr)
+        sys.exit(code)
+    except KeyboardInterrupt:
+        print(f'{name}: interrupted', file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def add_cfg_options(parser: Parser, help: str = 'override config keys') -> None:
     """Adds MMEngine's ``--cfg-options KEY=VALUE...`` to a command line.
 
     Args:
@@ -17,15 +50,11 @@ def add_cfg_options(
         help: What ``--help`` says.
     """
     parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help=help,
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help=help
     )
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
+def add_data_options(parser: Parser) -> None:
     """Adds ``--data-root`` and ``--data-name``, which point a config to other data.
 
     Args:
@@ -37,3 +66,47 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data-name', metavar='NAME', help='name of the data sets below the root'
     )
+
+
+def add_work_options(parser: Parser) -> None:
+    """Adds ``--workers`` and ``--quiet`` to a command that works on many files.
+
+    Args:
+        parser: Extended in place.
+    """
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=default_workers(),
+        metavar='N',
+        help='processes; 0 works in this one (default: %(default)s)',
+    )
+    parser.add_argument('--quiet', action='store_true', help='show no progress bar')
+
+
+def add_runner_options(parser: Parser) -> None:
+    """Adds what every command that starts a runner takes: where, and with whom.
+
+    Args:
+        parser: Extended in place.
+    """
+    parser.add_argument(
+        '--work-dir',
+        metavar='FOLDER',
+        help="for logs and checkpoints; by default the config's, or "
+        'work_dirs/<name of the config>',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none'
+    )
+    # Old launchers pass it; newer ones set the environment variable.
+    parser.add_argument(
+        '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
+    )
+
+
+def default_workers() -> int:
+    """As many processes as cores that this one may use, 8 at most."""
+    if hasattr(os, 'sched_getaffinity'):
+        return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)

@@ -1,62 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A progress bar that fits logs as well as terminals; imports MMEngine."""
+"""Progress on a terminal or in a log, drawn by tqdm."""
+
+from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TextIO, TypeVar
 
-from mmengine.utils import ProgressBar as _ProgressBar
+from tqdm import tqdm
 
 _TERMINAL_SECONDS = 0.1
 _LOG_SECONDS = 10.0
 _T = TypeVar('_T')
 
 
-class ProgressBar(_ProgressBar):
-    """MMEngine's bar, drawn ten times a second, in a log file every ten seconds.
-
-    The original writes at every task, which buries a log.
-
-    Args:
-        task_num: Number of all tasks.
-        file: Where to; by default standard output.
-    """
-
-    def __init__(self, task_num: int, file: TextIO | None = None) -> None:
-        self._waiting, self._drawn = 0, time.monotonic()
-        super().__init__(task_num, file=sys.stdout if file is None else file)
-        self._seconds = _TERMINAL_SECONDS if self.file.isatty() else _LOG_SECONDS
-
-    def update(self, num_tasks: int = 1) -> None:
-        """Counts finished tasks, and draws the bar if it is time to."""
-        self._waiting += num_tasks
-        now = time.monotonic()
-        is_last = self.completed + self._waiting >= self.task_num
-        if is_last or now - self._drawn >= self._seconds:
-            super().update(self._waiting)
-            self._waiting, self._drawn = 0, now
-
-
-def track(
-    items: Iterable[_T], total: int, show: bool = True, file: TextIO | None = None
-) -> Iterator[_T]:
-    """Passes things on and shows how many are done, then ends the line.
+def progress_bar(
+    items: Iterable[_T] | None = None,
+    total: int | None = None,
+    done: int = 0,
+    show: bool = True,
+    file: TextIO | None = None,
+) -> tqdm[_T]:
+    """A bar that is drawn ten times a second; in a log, every ten seconds.
 
     Args:
-        items: Tasks or their results; one is done when the next is asked for.
-        total: Their number.
-        show: Without, and where there are none, nothing is shown.
-        file: Where to; by default standard output.
-
-    Yields:
-        The items.
+        items: Tasks or their results, to iterate over; without, call ``update``
+            after each task and ``close`` at the end.
+        total: Number of all tasks.
+        done: Tasks that an earlier run has finished; ``items`` holds the others.
+        show: Without, and where there are no tasks, nothing is shown.
+        file: Where to draw; by default standard error.
     """
-    if not show or not total:
-        yield from items
-        return
-    bar = ProgressBar(total, file)
-    for item in items:
-        yield item
-        bar.update()
-    print(file=bar.file)
+    file = sys.stderr if file is None else file
+    return tqdm(
+        items,
+        total=total,
+        initial=done,
+        disable=not show or not total,
+        file=file,
+        mininterval=_TERMINAL_SECONDS if file.isatty() else _LOG_SECONDS,
+    )

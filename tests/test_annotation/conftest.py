@@ -59,7 +59,7 @@ def tiny_sam(tmp_path_factory):
 @pytest.fixture(scope='session')
 def scenes(tmp_path_factory):
     """Root of a few SynthRS scenes in the RefCOCO layout."""
-    from mmcadformer.datasets.synthrs import generate_synthrs
+    from mmcadformer.synthrs import generate_synthrs
 
     root = tmp_path_factory.mktemp('scenes')
     counts = dict(train=4, val=1, test=1)
@@ -86,9 +86,9 @@ def workspace(tmp_path, scenes, truth):
     """Workspace with the true masks of the scenes, as if SAM were perfect."""
     from mmcadformer.annotation import Workspace, load_refcoco_boxes
     from mmcadformer.annotation.boxes import write_items
-    from mmcadformer.annotation.files import digest, write_json
     from mmcadformer.annotation.mask_store import ImageRecord, ItemMask, MaskStore
     from mmcadformer.annotation.segmentation import by_image
+    from mmcadformer.utils.files import digest, write_json
 
     items, images = load_refcoco_boxes(scenes, 'synthrs')
     folder = tmp_path / 'work'

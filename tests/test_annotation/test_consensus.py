@@ -90,7 +90,7 @@ def test_review_file(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(format='other'), "no 'mmcadformer-review' file"),
+        (dict(format='other'), "not a 'mmcadformer-review' file"),
         (dict(version=9), 'its version differs'),
         (dict(decisions=[]), "object under 'decisions'"),
         (dict(decisions=dict(a=dict(decision='maybe', mask='m'))), "item 'a'.*maybe"),

@@ -19,7 +19,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
-from mmcadformer.datasets.checks import check_dataset
+from mmcadformer.datasets.inspection import check_dataset
 
 COUNT = 250
 PIPELINE = [

@@ -5,14 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmcadformer.models.layers import (
-    LGVLA,
-    SMGAM,
-    VGLVA,
-    CrossModalAttention,
-    LanguageGate,
-    instance_norm,
-)
+from mmcadformer.models.fusions import LGVLA, SMGAM, VGLVA
+from mmcadformer.models.layers import CrossModalAttention, LanguageGate, instance_norm
 
 B, HW, N, C, CT = 2, 35, 7, 8, 12
 

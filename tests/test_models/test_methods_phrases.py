@@ -4,12 +4,8 @@
 import pytest
 import torch
 
+from mmcadformer.language.phrases import find_objects, find_positions, group_word_pieces
 from mmcadformer.models import PhraseBertTextEncoder
-from mmcadformer.models.text_encoders.phrases import (
-    find_objects,
-    find_positions,
-    group_word_pieces,
-)
 
 CATEGORIES = ('ship', 'storage tank', 'vehicle', 'ground track field', 'factory')
 SMALL = dict(

@@ -21,5 +21,5 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize('name', ['best.pth', 'passwd', 'model.safetensors'])
 def test_a_file_of_another_kind_is_named(tmp_path, name):
     (tmp_path / name).write_text('x')
-    with pytest.raises(ValueError, match=rf'{name} is no config: give a file that'):
+    with pytest.raises(ValueError, match=rf'{name} is not a config: give a file that'):
         read_config(tmp_path / name)

@@ -5,16 +5,16 @@ import io
 import os
 import select
 
-from mmcadformer.utils.progress import ProgressBar, track
+from mmcadformer.utils.progress import progress_bar
 
 
 def test_a_log_gets_the_beginning_and_the_end(tmp_path):
     with open(tmp_path / 'log.txt', 'w') as file:
-        bar = ProgressBar(1000, file=file)
-        for _ in range(998):
-            bar.update()
-        bar.update(2)
-    states = (tmp_path / 'log.txt').read_text().splitlines()
+        with progress_bar(total=1000, file=file) as bar:
+            for _ in range(998):
+                bar.update()
+            bar.update(2)
+    states = (tmp_path / 'log.txt').read_text().strip().splitlines()
     assert len(states) == 2
     assert '0/1000' in states[0] and '1000/1000' in states[1]
 
@@ -22,11 +22,12 @@ def test_a_log_gets_the_beginning_and_the_end(tmp_path):
 def test_a_terminal_is_redrawn_while_tasks_end():
     leader, follower = os.openpty()
     with os.fdopen(follower, 'w') as terminal:
-        bar = ProgressBar(3, file=terminal)
-        bar._drawn -= 1  # as if a second had passed
+        bar = progress_bar(total=3, file=terminal)
+        bar.last_print_t -= 1  # as if a second had passed
         bar.update()
         bar.update()  # at once: not drawn
         bar.update()
+        bar.close()
         shown = ''
         # The system may hand it over in pieces.
         while '3/3' not in shown and select.select([leader], [], [], 10)[0]:
@@ -37,17 +38,23 @@ def test_a_terminal_is_redrawn_while_tasks_end():
 
 def test_tracked_things_pass_and_the_line_ends():
     shown = io.StringIO()
-    assert list(track(iter('abc'), 3, file=shown)) == ['a', 'b', 'c']
+    assert list(progress_bar(iter('abc'), 3, file=shown)) == ['a', 'b', 'c']
     assert '3/3' in shown.getvalue() and shown.getvalue().endswith('\n')
 
 
 def test_the_line_ends_too_where_there_are_fewer_than_expected():
     shown = io.StringIO()
-    assert list(track('ab', 3, file=shown)) == ['a', 'b']
+    assert list(progress_bar('ab', 3, file=shown)) == ['a', 'b']
     assert shown.getvalue().endswith('\n')
 
 
+def test_a_bar_can_begin_in_the_middle():
+    shown = io.StringIO()
+    assert list(progress_bar('ab', 5, done=3, file=shown)) == ['a', 'b']
+    assert '3/5' in shown.getvalue() and '5/5' in shown.getvalue()
+
+
 def test_nothing_is_shown_unasked_or_of_nothing(capsys):
-    assert list(track('ab', 2, show=False)) == ['a', 'b']
-    assert list(track('', 0)) == []
+    assert list(progress_bar('ab', 2, show=False)) == ['a', 'b']
+    assert list(progress_bar('', 0)) == []
     assert capsys.readouterr() == ('', '')

@@ -21,7 +21,7 @@ import torch
 
 from mmcadformer.analysis import without_weights
 from mmcadformer.apis import ReferringInferencer
-from mmcadformer.datasets.synthrs import generate_synthrs
+from mmcadformer.synthrs import generate_synthrs
 from mmcadformer.utils.command_line import add_cfg_options
 from mmcadformer.utils.config import read_config
 

@@ -29,8 +29,8 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from shapely.affinity import affine_transform, translate
 
-from mmcadformer.apis.scene import SceneSegmentor, Tiling, Writing
-from mmcadformer.datasets.synthrs import draw_objects, random_object
+from mmcadformer.scene import SceneSegmentor, Tiling, Writing
+from mmcadformer.synthrs import draw_objects, random_object
 
 # No object has this colour.
 GROUND = (225, 20, 225)

@@ -17,16 +17,16 @@ from pathlib import Path
 from mmseg.registry import DATASETS
 
 from mmcadformer.apis import init_model
-from mmcadformer.apis.scene import ModelNetwork
-from mmcadformer.apis.scene.calibration import (
+from mmcadformer.engine import check_data_roots, override_data
+from mmcadformer.scene import ModelNetwork
+from mmcadformer.scene.calibration import (
     check_max_false_alarms,
     make_examples,
     score_examples,
     summarise,
 )
-from mmcadformer.engine import check_data_roots, override_data
 from mmcadformer.utils.command_line import add_cfg_options, add_data_options
-from mmcadformer.utils.progress import track
+from mmcadformer.utils.progress import progress_bar
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -79,8 +79,8 @@ def calibrate(args: argparse.Namespace) -> dict:
     records = [dataset.get_data_info(index) for index in range(len(dataset))]
     examples = make_examples(records, args.max_images, args.seed)
     network = ModelNetwork(model, args.batch_size, args.amp)
-    scored = track(
-        score_examples(examples, network), len(examples), not args.quiet, sys.stderr
+    scored = progress_bar(
+        score_examples(examples, network), len(examples), show=not args.quiet
     )
     result = summarise(list(scored), args.max_false_alarms)
     return dict(

@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.datasets.checks import check_dataset
-from mmcadformer.datasets.command_line import add_source_arguments, open_sources
-from mmcadformer.datasets.parallel import default_workers
+from mmcadformer.datasets.inspection import check_dataset
+from mmcadformer.datasets.inspection.sources import add_source_arguments, open_sources
 from mmcadformer.datasets.referring_dataset import read_id_list
+from mmcadformer.utils.command_line import default_workers
 
 
 def parse_args() -> argparse.Namespace:

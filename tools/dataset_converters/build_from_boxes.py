@@ -35,12 +35,12 @@ from mmcadformer.annotation import (
 )
 from mmcadformer.annotation.build import UNDECIDED
 from mmcadformer.annotation.coco_exchange import SHAPES
-from mmcadformer.annotation.files import write_json
 from mmcadformer.annotation.refcoco_writer import IMAGE_MODES
 from mmcadformer.annotation.review import SHOW
 from mmcadformer.annotation.sam import CHOICES, DTYPES
 from mmcadformer.annotation.sources.voc_xml import SPLIT_UNITS
 from mmcadformer.annotation.splits import RATIOS, SPLIT_METHODS
+from mmcadformer.utils.files import write_json
 
 PAGE = 'review.html'
 

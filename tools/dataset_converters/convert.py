@@ -13,16 +13,19 @@ import argparse
 import sys
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.datasets.command_line import add_layout_arguments, open_named_layout
-from mmcadformer.datasets.parallel import default_workers
+from mmcadformer.datasets.inspection.sources import (
+    add_layout_arguments,
+    open_named_layout,
+)
+from mmcadformer.datasets.inspection.whole import read_whole
 from mmcadformer.datasets.referring_dataset import read_id_list
-from mmcadformer.datasets.whole import read_whole
 from mmcadformer.datasets.writers import (
     IMAGE_MODES,
     write_json_lines,
     write_refcoco,
     write_refsegrs,
 )
+from mmcadformer.utils.command_line import default_workers
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmcadformer.datasets.synthrs import DIFFICULTIES, generate_synthrs
+from mmcadformer.synthrs import DIFFICULTIES, generate_synthrs
 
 
 def parse_args():

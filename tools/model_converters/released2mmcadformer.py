@@ -22,9 +22,14 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from released import LAYOUTS, Setting, convert, read_released
 
 import mmcadformer  # noqa: F401  (registers the components)
+from mmcadformer.apis.model_zoo.released import (
+    LAYOUTS,
+    Setting,
+    convert,
+    read_released,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {

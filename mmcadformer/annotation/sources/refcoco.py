@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mmcadformer.datasets import load_plain_pickle
 
+from ...utils.files import read_json
 from ..bad_entries import BadEntries
 from ..boxes import BoxItem
-from ..files import read_json
 
 
 def load_refcoco_boxes(

@@ -5,9 +5,9 @@ import os.path as osp
 
 from mmengine.fileio import get
 
+from ...utils.plain_pickle import load_plain_pickle
 from ..errors import AnnotationError, fail
 from ..masks import check_segmentation
-from ..safe_pickle import load_plain_pickle
 from .base import (
     LayoutReader,
     check_expressions,

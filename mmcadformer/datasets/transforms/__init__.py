@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms of referring segmentation samples."""
 
+from ...language.direction_words import rewrite_directions
 from .cropping import RandomReferringCrop, survives_cropping
-from .direction_words import rewrite_directions
 from .erasing import RandomBoxErasing
 from .flipping import RandomReferringFlip, RandomReferringRotate90
 from .formatting import PackReferringInputs

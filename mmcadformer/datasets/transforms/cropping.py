@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from . import direction_lexicon as lex
+from ...language import direction_lexicon as lex
 
 _SIDES = '|'.join((*lex.SIDES.values(), *lex.ENDS.values()))
 _IMAGE = '|'.join(sorted(lex.IMAGE))

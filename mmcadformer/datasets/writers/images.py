@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path, PurePath
 
-from ..parallel import map_tracked
+from ...utils.parallel import map_tracked
 
 IMAGE_MODES = ('copy', 'hardlink', 'symlink')
 

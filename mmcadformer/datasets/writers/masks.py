@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ...utils.parallel import map_tracked
 from ..image_files import read_image
 from ..masks import compressed_segments, load_mask, segments_of
-from ..parallel import map_tracked
 
 
 def with_masks(objects, backend_args=None, workers=0, progress=True):

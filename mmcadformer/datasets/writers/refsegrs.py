@@ -9,9 +9,9 @@ from pathlib import Path
 
 import cv2
 
+from ...utils.parallel import map_tracked
 from ..image_files import read_image
 from ..masks import load_mask
-from ..parallel import map_tracked
 from ..readers.refsegrs import phrase_file
 from .images import require_absent
 from .masks import require_targets, require_unique

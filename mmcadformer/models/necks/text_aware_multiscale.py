@@ -7,7 +7,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers import word_attention
+from ..fusions import word_attention
 from .pooled_interaction import PooledInteractionNeck
 
 

@@ -9,8 +9,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ...language.phrases import find_objects, find_positions, group_word_pieces
 from .bert import BertTextEncoder
-from .phrases import find_objects, find_positions, group_word_pieces
 
 _SPECIAL_TOKENS = ('[PAD]', '[CLS]', '[SEP]', '[MASK]')
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model found for one sentence on one image."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmcv
+import numpy as np
+
+from ..visualization import draw_referring_overlay
+
+
+@dataclass
+class ReferringResult:
+    """What the model found for one expression on one image.
+
+    Attributes:
+        expression: The sentence.
+        mask: Bool (H, W), True on the object, at the image's own size.
+        probability: Float32 (H, W), the model's confidence per pixel, 0...1.
+        score: Mean probability inside the mask, 0 if the mask is empty. A measure
+            of confidence, not calibrated.
+        image: RGB uint8 (H, W, 3).
+        image_path: Where the image came from; None for arrays.
+    """
+
+    expression: str
+    mask: np.ndarray
+    probability: np.ndarray
+    score: float
+    image: np.ndarray
+    image_path: str | None = None
+
+    def overlay(self) -> np.ndarray:
+        """Draws the mask and the sentence, as RGB uint8."""
+        return draw_referring_overlay(
+            self.image, self.expression, self.mask, score=self.score
+        )
+
+    def record(self) -> dict:
+        """Facts for JSON: image, expression, score, area and box in pixels.
+
+        The box is [left, top, right, bottom] with right and bottom exclusive, or
+        None for an empty mask.
+        """
+        rows, columns = np.nonzero(self.mask.any(1))[0], np.nonzero(self.mask.any(0))[0]
+        box = None
+        if len(rows):
+            box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            box = [int(value) for value in box]
+        return dict(
+            image=self.image_path,
+            expression=self.expression,
+            score=round(self.score, 6),
+            area=int(self.mask.sum()),
+            box=box,
+            height=self.mask.shape[0],
+            width=self.mask.shape[1],
+        )
+
+    def save(self, out_dir: str | os.PathLike, name: str) -> dict:
+        """Writes ``<name>_overlay.png``, ``<name>_mask.png`` and ``<name>.json``.
+
+        The mask is 8 bit with 255 on the object.
+
+        Args:
+            out_dir: Folder, made if needed.
+            name: Start of the file names.
+
+        Returns:
+            The record, with the names of both pictures.
+        """
+        folder = Path(out_dir)
+        record = self.record()
+        pictures = dict(
+            overlay=self.overlay(), mask=self.mask.astype(np.uint8) * np.uint8(255)
+        )
+        for kind, picture in pictures.items():
+            record[kind] = f'{name}_{kind}.png'
+            if picture.ndim == 3:
+                picture = mmcv.rgb2bgr(picture)
+            mmcv.imwrite(picture, str(folder / record[kind]))
+        text = json.dumps(record, indent=2, ensure_ascii=False)
+        (folder / f'{name}.json').write_text(text + '\n', encoding='utf-8')
+        return record

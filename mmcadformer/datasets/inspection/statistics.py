@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counting of triplets, words, categories, pixels and tokens."""
+
+import re
+from collections import Counter, defaultdict
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from ...utils.parallel import map_tracked
+from ..masks import compressed_segments, load_mask
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+SPLITS = ('train', 'val', 'test')
+# Of the image, in percent: a factor of about 3 from one to the next.
+AREA_EDGES = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+TOKEN_LIMITS = (10, 15, 20, 22, 25, 30, 40, 50, 64, 77, 128)
+
+
+def collect_statistics(
+    objects,
+    count_tokens=None,
+    max_tokens=None,
+    backend_args=None,
+    workers=0,
+    progress=True,
+):
+    """Statistics of a data set.
+
+    A triplet is one expression with its image and mask. Words are runs of
+    letters and digits, apostrophes and hyphens within them included.
+
+    Args:
+        objects (list[dict]): Records of all splits.
+        count_tokens (Callable[[list[str]], list[int]], optional): Length of
+            each expression as the text encoder sees it, [CLS] and [SEP]
+            included. Without it, tokens aren't counted.
+        max_tokens (int, optional): Limit to report truncation at.
+        backend_args (dict, optional): Of MMEngine's file backend.
+        workers (int): Processes that open mask files; 0 for none.
+        progress (bool): Show a bar.
+
+    Returns:
+        dict: ``triplets`` (by category and split), ``images``, ``objects``,
+        ``words``, ``vocabulary``, ``categories_named``, ``area``, ``tokens``;
+        all of it can be written as JSON.
+    """
+    expressions = [text for obj in objects for text in obj['expressions']]
+    words = [_words(text) for text in expressions]
+    splits = _splits(objects)
+    return dict(
+        splits=splits,
+        triplets=_triplets(objects, splits),
+        images=_by_split(objects, splits, lambda obj: obj['img_path']),
+        objects=_by_split(objects, splits, lambda obj: obj['ann_id']),
+        words=_spread([len(w) for w in words]),
+        vocabulary=_vocabulary(words, objects),
+        categories_named=_categories_named(words, objects),
+        area=_areas(objects, backend_args, workers, progress),
+        tokens=_tokens(expressions, count_tokens, max_tokens),
+    )
+
+
+def _words(text):
+    return _WORD.findall(text.lower())
+
+
+def _splits(objects):
+    there = {obj['split'] for obj in objects}
+    return [s for s in SPLITS if s in there] + sorted(there.difference(SPLITS))
+
+
+def _triplets(objects, splits):
+    """Table I: triplets by category and split, with totals."""
+    counts = defaultdict(Counter)
+    for obj in objects:
+        counts[obj['category']][obj['split']] += len(obj['expressions'])
+    table = {
+        category: _with_total(counts[category], splits) for category in sorted(counts)
+    }
+    total = Counter()
+    for count in counts.values():
+        total.update(count)
+    return dict(categories=table, total=_with_total(total, splits))
+
+
+def _with_total(counts, splits):
+    return dict({split: counts[split] for split in splits}, total=counts.total())
+
+
+def _by_split(objects, splits, key):
+    """Number of different values in each split, and in all of them."""
+    found = {
+        split: {key(obj) for obj in objects if obj['split'] == split}
+        for split in splits
+    }
+    counts = {split: len(values) for split, values in found.items()}
+    return dict(counts, total=len(set().union(*found.values())))
+
+
+def _spread(values):
+    """Summary and histogram of whole numbers."""
+    if not values:
+        return dict(min=0, mean=0.0, median=0.0, max=0, histogram={})
+    return dict(
+        min=int(min(values)),
+        mean=float(np.mean(values)),
+        median=float(np.median(values)),
+        max=int(max(values)),
+        histogram={str(value): n for value, n in sorted(Counter(values).items())},
+    )
+
+
+def _vocabulary(words, objects):
+    counts = Counter(word for expression in words for word in expression)
+    texts = {' '.join(expression) for expression in words}
+    in_training = {
+        word
+        for obj in objects
+        if 'train' in obj['split']
+        for text in obj['expressions']
+        for word in _words(text)
+    }
+    return dict(
+        size=len(counts),
+        words=sum(counts.values()),
+        once=sum(count == 1 for count in counts.values()),
+        not_in_training=len(set(counts) - in_training),
+        different_expressions=len(texts),
+        most_frequent=dict(counts.most_common(30)),
+    )
+
+
+def _categories_named(words, objects):
+    """How many of the data set's categories an expression names.
+
+    A name counts once however often it occurs, in singular or plural, and not
+    within a longer one.
+    """
+    names = sorted({obj['category'].lower() for obj in objects}, key=len, reverse=True)
+    patterns = '|'.join(re.escape(name) for name in names)
+    pattern = re.compile(rf'\b({patterns})(?:e?s)?\b')
+    return _spread([len(set(pattern.findall(' '.join(w)))) for w in words])
+
+
+def _areas(objects, backend_args, workers, progress):
+    """Share of the image that targets cover, in percent."""
+    jobs = [
+        (obj['segmentation'], obj['height'], obj['width'], backend_args)
+        for obj in objects
+    ]
+    shares = [
+        None if share is None else 100 * share
+        for share in map_tracked(_share, jobs, workers, progress, chunksize=64)
+    ]
+    measured = [share for share in shares if share is not None]
+    no_target = sum(obj['segmentation'] is None for obj in objects)
+    by_category = defaultdict(list)
+    for obj, share in zip(objects, shares, strict=True):
+        if share is not None:
+            by_category[obj['category']].append(share)
+    counts, _ = np.histogram(measured, AREA_EDGES)
+    quantiles = (0, 5, 25, 50, 75, 95, 100)
+    return dict(
+        unit='percent of the image',
+        measured=len(measured),
+        no_target=no_target,
+        not_measured=len(shares) - len(measured) - no_target,
+        mean=float(np.mean(measured)) if measured else None,
+        quantiles={
+            str(q): float(np.percentile(measured, q)) for q in quantiles if measured
+        },
+        histogram=dict(edges=list(AREA_EDGES), counts=counts.tolist()),
+        median_by_category={
+            category: float(np.median(values))
+            for category, values in sorted(by_category.items())
+        },
+    )
+
+
+def _share(job):
+    """Share of the image in a mask.
+
+    None where there is no target, or the size of the image isn't known.
+    """
+    segmentation, height, width, backend_args = job
+    if segmentation is None:
+        return None
+    if isinstance(segmentation, dict) and 'file' in segmentation:
+        return float(load_mask(segmentation, height, width, backend_args).mean())
+    if None in (height, width):
+        return None
+    rle = mask_utils.merge(compressed_segments(segmentation, height, width))
+    return float(mask_utils.area(rle)) / (height * width)
+
+
+def _tokens(expressions, count_tokens, max_tokens):
+    if count_tokens is None:
+        return None
+    lengths = np.asarray(count_tokens(expressions))
+    limits = sorted({*TOKEN_LIMITS, *([max_tokens] if max_tokens else [])})
+    return dict(
+        _spread(lengths.tolist()),
+        max_tokens=max_tokens,
+        truncated={str(n): float(100 * (lengths > n).mean()) for n in limits},
+    )

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model in a form that PyTorch's exporters can write down.
+
+Everything that differs from the model as it is trained is in this file. Each class
+below computes the same numbers as the one it stands in for, from operations whose
+sizes may stay open.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.utils.embed import AdaptivePadding, PatchMerging
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..models.backbones import ReferringSwin
+from ..models.layers import AdaptiveRotatedConv2d, FusedShiftWindowMSA, FusedWindowMSA
+from ..models.layers.window_attention import shifted_window_mask
+from ..models.necks.pooled_interaction import PooledInteractionNeck
+
+# Dimensions of positions in sequences (B, N, C) and in maps (B, H, W, C).
+_POSITIONS = (1, (1, 2))
+_PART = 64
+
+
+class ExportableSegmentor(nn.Module):
+    """From RGB pixels and token ids to the probability of each pixel.
+
+    Normalisation and the upsampling to the image's size are part of it.
+
+    Args:
+        model: A :class:`~mmcadformer.models.ReferringSegmentor`; stays as it is.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = _replace_parts(deepcopy(model))
+        preprocessor = model.data_preprocessor
+        self.swap_channels = not preprocessor._channel_conversion
+        if not preprocessor._enable_normalize:
+            mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+        else:
+            mean, std = preprocessor.mean, preprocessor.std
+        self.register_buffer('mean', mean.detach().clone())
+        self.register_buffer('std', std.detach().clone())
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """Segment.
+
+        Args:
+            image: RGB, 0...255, float32 (B, 3, H, W).
+            input_ids: Token ids, int64 (B, N).
+            text_mask: Bool (B, N), True on real tokens; (B, 3, N) for encoders that
+                tell phrases apart, as their ``complete_mask`` returns it.
+
+        Returns:
+            Probability of the target, float32 (B, H, W).
+        """
+        if self.swap_channels:
+            image = image.flip(1)
+        with PortableOperations():
+            logits = self.model.decode(
+                (image - self.mean) / self.std, input_ids, text_mask
+            )
+        logits = F.interpolate(
+            logits,
+            size=(image.shape[2], image.shape[3]),
+            mode='bilinear',
+            align_corners=self.model.decode_head.align_corners,
+        )
+        return logits.softmax(dim=1)[:, 1]
+
+
+class PortableOperations(TorchFunctionMode):
+    """Runs operations that don't export well as others, while active.
+
+    The ONNX exporter makes constants of the sizes that follow an ``unflatten``, so
+    that a graph with open sizes would fit one size only. onnxruntime has no
+    ``where`` for truth values, and adds the numbers of a mean one after the other,
+    whose rounding errors become visible over the pixels of an image.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """See :class:`torch.overrides.TorchFunctionMode`."""
+        kwargs = kwargs or {}
+        if func is torch.Tensor.unflatten:
+            func = _reshape_one
+        elif func is torch.where and args[1].dtype == torch.bool:
+            func = _choose_truth
+        elif func is torch.Tensor.mean and kwargs.get('dim') in _POSITIONS:
+            func = _mean_in_parts
+        return func(*args, **kwargs)
+
+
+def _reshape_one(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
+    dim %= x.dim()
+    return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+
+
+def _mean_in_parts(x: Tensor, dim: int | tuple[int, int], keepdim=False) -> Tensor:
+    """The mean over positions, from sums of few numbers and the sum of those."""
+    kept = x.dim() if keepdim else 0
+    if dim == (1, 2):
+        x = x.flatten(1, 2)
+    count = x.shape[1]
+    # Python's remainder of a negative number isn't ONNX's.
+    missing = (_PART - count % _PART) % _PART
+    rest = (0, 0) * (x.dim() - 2)
+    parts = F.pad(x, (*rest, 0, missing)).unflatten(1, (-1, _PART))
+    mean = parts.sum(dim=2).sum(dim=1) / count
+    while mean.dim() < kept:
+        mean = mean.unsqueeze(1)
+    return mean
+
+
+def _choose_truth(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return (condition & x) | (~condition & y)
+
+
+class _PerTapRotatedConv2d:
+    """The kernels of a batch as nine matrix products, one for each tap.
+
+    As one grouped convolution the number of groups would be the batch size, which a
+    graph can't leave open.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2], x.shape[3]
+        kernels = self.kernels(*self.routing(x))  # (B, out, in, 3, 3)
+        kernels = kernels.permute(3, 4, 0, 1, 2).contiguous()
+        padded = F.pad(x, (1, 1, 1, 1))
+        out = 0
+        for row in range(3):
+            for column in range(3):
+                shifted = padded[:, :, row : row + height, column : column + width]
+                out = out + kernels[row, column] @ shifted.flatten(2)
+        return out.unflatten(2, (height, width))
+
+
+class _UncachedWindowAttention:
+    """The mask is part of the graph: a kept one would fit one size only."""
+
+    def _mask(self, size: tuple[int, int], device: torch.device) -> Tensor:
+        return shifted_window_mask(*size, self.window_size, self.shift_size, device)
+
+
+class _SamplesAtOnce:
+    """A loop over samples would write the batch size down."""
+
+    @staticmethod
+    def _goes_by_sample(x: Tensor) -> bool:
+        return False
+
+
+class _UnconditionalPadding:
+    """Pads by a computed amount, where the host asks whether to pad at all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.stride
+        # Python's remainder of a negative number isn't ONNX's.
+        bottom = (rows - x.shape[2] % rows) % rows
+        right = (columns - x.shape[3] % columns) % columns
+        return F.pad(x, (0, right, 0, bottom))
+
+
+class _ResizedPositions:
+    """Resizes the absolute position embedding even where its size is right."""
+
+    def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
+        embedding = self.absolute_pos_embed.transpose(1, 2)
+        embedding = F.interpolate(
+            embedding.unflatten(2, self._position_grid),
+            size=hw_shape,
+            mode='bicubic',
+            align_corners=False,
+        )
+        return embedding.flatten(2).transpose(1, 2)
+
+
+class _ReshapedPatchMerging:
+    """2x2 patches by reshaping, in the channel order of the host's ``nn.Unfold``."""
+
+    def forward(
+        self, x: Tensor, input_size: tuple[int, int]
+    ) -> tuple[Tensor, tuple[int, int]]:
+        x = x.unflatten(1, tuple(input_size))  # (B, H, W, C)
+        x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        x = x.unflatten(1, (-1, 2)).unflatten(3, (-1, 2))  # (B, h, 2, w, 2, C)
+        x = x.permute(0, 1, 3, 5, 2, 4).flatten(3)
+        size = (x.shape[1], x.shape[2])
+        return self.reduction(self.norm(x.flatten(1, 2))), size
+
+
+class _MatrixPooling:
+    """Adaptive pooling as a product with two matrices.
+
+    ONNX has adaptive pooling only to a divisor of the map's size.
+    """
+
+    def pool(self, x: Tensor, grid: int | tuple[int, int]) -> Tensor:
+        rows, columns = (grid, grid) if isinstance(grid, int) else grid
+        left = self._weights(x.shape[2], rows, x)
+        right = self._weights(x.shape[3], columns, x)
+        return left @ x @ right.t()
+
+    @staticmethod
+    def _weights(size: int, cells: int, like: Tensor) -> Tensor:
+        """(cells, size): row i averages from floor(i s / c) to ceil((i + 1) s / c)."""
+        cell = torch.arange(cells, device=like.device).unsqueeze(1)
+        position = torch.arange(size, device=like.device)
+        start = cell * size // cells
+        end = ((cell + 1) * size + (cells - 1)) // cells
+        inside = (position >= start) & (position < end)
+        return inside.to(like.dtype) / (end - start).to(like.dtype)
+
+
+class _PlainMultiheadAttention:
+    """Attention of the decoder's layers; PyTorch's writes the batch size down."""
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask=None, **_
+    ) -> tuple[Tensor, None]:
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        projected = (
+            F.linear(*layer)
+            for layer in zip((query, key, value), weights, biases, strict=True)
+        )
+        q, k, v = (
+            x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in projected
+        )
+        logits = q @ k.transpose(-2, -1) * self.head_dim**-0.5
+        if key_padding_mask is not None:
+            logits = logits.masked_fill(key_padding_mask[:, None, None], -1e9)
+        attended = (logits.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
+        return self.out_proj(attended), None
+
+
+_REPLACEMENTS = {
+    AdaptiveRotatedConv2d: _PerTapRotatedConv2d,
+    FusedShiftWindowMSA: _UncachedWindowAttention,
+    FusedWindowMSA: _SamplesAtOnce,
+    AdaptivePadding: _UnconditionalPadding,
+    ReferringSwin: _ResizedPositions,
+    PatchMerging: _ReshapedPatchMerging,
+    PooledInteractionNeck: _MatrixPooling,
+    nn.MultiheadAttention: _PlainMultiheadAttention,
+}
+
+
+def _replace_parts(model: nn.Module) -> nn.Module:
+    """Changes the classes of a model's modules in place; weights stay."""
+    for module in model.modules():
+        for original, stand_in in _REPLACEMENTS.items():
+            if isinstance(module, original):
+                name = f'Exportable{type(module).__name__}'
+                module.__class__ = type(name, (stand_in, type(module)), {})
+    return model

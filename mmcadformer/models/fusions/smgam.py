@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Semantic mutual guidance alignment (Sec. IV-B of the CADFormer paper)."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..layers.attention import CrossModalAttention
+from ..layers.gate import LanguageGate, Projection
+from .base import FusionOutput, StageFusion, WordAttention
+
+
+class LGVLA(BaseModule):
+    """Language-guided vision-language alignment: pixels query words, Eqs. (1)-(4).
+
+    Args:
+        visual_channels (int): C_i, channels of the stage.
+        text_channels (int): C_t, channels of the token features.
+        num_heads (int): Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
+        norm (bool): Keep the instance norms over pixels (query, output) and the
+            1x1 convolution after the weighted sum that the LAVT family has and the
+            equations leave out. False is the equations to the letter. Default: True.
+        gate (bool): Build the gate of Eq. (4). Default: True.
+    """
+
+    def __init__(
+        self,
+        visual_channels: int,
+        text_channels: int,
+        num_heads: int = 1,
+        norm: bool = True,
+        gate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.visual_proj = Projection(visual_channels, visual_channels)
+        self.attention = CrossModalAttention(
+            query_channels=visual_channels,
+            context_channels=text_channels,
+            attn_channels=visual_channels,
+            out_channels=visual_channels,
+            num_heads=num_heads,
+            norm_query=norm,
+            norm_out=norm,
+            project_out=norm,
+        )
+        self.out_proj = Projection(visual_channels, visual_channels)
+        self.gate = LanguageGate(visual_channels) if gate else nn.Identity()
+
+    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Refine the visual features by the expression.
+
+        Args:
+            visual (Tensor): V_i (B, H_i*W_i, C_i).
+            text (Tensor): L_i (B, N, C_t).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            Tensor: V_i' (B, H_i*W_i, C_i).
+        """
+        return self.gate(self.align(visual, text, text_mask))
+
+    def align(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """What :meth:`forward` returns, before the gate."""
+        projected = self.visual_proj(visual)
+        aligned = self.attention(projected, text, context_mask=text_mask) * projected
+        return self.out_proj(aligned)
+
+    def similarity(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Similarity of pixels to words, Eq. (1): (B, num_heads, H_i*W_i, N)."""
+        return self.attention.similarity(self.visual_proj(visual), text, text_mask)
+
+
+class VGLVA(BaseModule):
+    """Vision-guided language-vision alignment: words query pixels, Eqs. (6)-(8).
+
+    Queries and keys are C_i wide as the paper says; values are C_t wide so that
+    they can be multiplied with the projected language features.
+
+    Args:
+        visual_channels (int): C_i, channels of the stage.
+        text_channels (int): C_t, channels of the token features.
+        num_heads (int): Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
+        norm (bool): Keep the instance norms over pixels (keys, values) and the 1x1
+            convolution after the weighted sum. There is no norm over tokens: it
+            would let padding influence the result. Default: True.
+        gate (bool): Build the gate of Eq. (8). Default: True.
+    """
+
+    def __init__(
+        self,
+        visual_channels: int,
+        text_channels: int,
+        num_heads: int = 1,
+        norm: bool = True,
+        gate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.text_proj = Projection(text_channels, text_channels)
+        self.attention = CrossModalAttention(
+            query_channels=text_channels,
+            context_channels=visual_channels,
+            attn_channels=visual_channels,
+            out_channels=text_channels,
+            num_heads=num_heads,
+            norm_context=norm,
+            project_out=norm,
+        )
+        self.out_proj = Projection(text_channels, text_channels)
+        self.gate = LanguageGate(text_channels) if gate else nn.Identity()
+
+    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Refine the language features by the image.
+
+        Args:
+            visual (Tensor): V_i (B, H_i*W_i, C_i).
+            text (Tensor): L_i (B, N, C_t).
+            text_mask (Tensor): Bool (B, N), True on real tokens.
+
+        Returns:
+            Tensor: L_i' (B, N, C_t), zero on padding.
+        """
+        projected = self.text_proj(text)
+        aligned = self.attention(projected, visual) * projected
+        refined = self.gate(self.out_proj(aligned))
+        return refined * text_mask.unsqueeze(-1).to(refined.dtype)
+
+    def similarity(self, visual: Tensor, text: Tensor) -> Tensor:
+        """Similarity of words to pixels, Eq. (6): (B, num_heads, N, H_i*W_i)."""
+        return self.attention.similarity(self.text_proj(text), visual)
+
+
+@MODELS.register_module()
+class SMGAM(StageFusion):
+    """One stage of semantic mutual guidance: LGVLA and VGLVA on the same V_i, L_i.
+
+    The decoder receives V_i' after the gate and the next stage V_i + V_i' (Eq. 5);
+    the language features become L_i + L_i' (Eq. 9). The authors' released code
+    gives the decoder the feature *before* the gate and feeds VGLVA with the stage's
+    input; the paper's text is followed here.
+
+    Args:
+        visual_channels (int): C_i.
+        text_channels (int): C_t.
+        lgvla (bool): Use LGVLA; without it V_i goes on unchanged. Default: True.
+        vglva (bool): Use VGLVA; without it L_i goes on unchanged. Default: True.
+        num_heads (int): Attention heads in both. Default: 1.
+        norm (bool): See :class:`LGVLA` and :class:`VGLVA`. Default: True.
+        gate (bool): Gate both refined features, Eqs. (4) and (8). Default: True.
+        gated_to_decoder (bool): Give the decoder V_i' after the gate, as the paper
+            has it; False is before the gate, as in the LAVT family's code.
+            Default: True.
+        text_used_later (bool): Whether a later part reads the language features
+            this stage returns. If not, VGLVA would never get a gradient and is
+            left out. The backbone sets it. Default: True.
+        visual_used_later (bool): Whether a later stage reads the visual features.
+            If not, and the decoder takes them before the gate, the gate is left
+            out. The backbone sets it. Default: True.
+    """
+
+    def __init__(
+        self,
+        visual_channels: int,
+        text_channels: int,
+        lgvla: bool = True,
+        vglva: bool = True,
+        num_heads: int = 1,
+        norm: bool = True,
+        gate: bool = True,
+        gated_to_decoder: bool = True,
+        text_used_later: bool = True,
+        visual_used_later: bool = True,
+    ) -> None:
+        super().__init__()
+        self.gated_to_decoder = gated_to_decoder
+        self.lgvla, self.vglva = None, None
+        args = (visual_channels, text_channels, num_heads, norm)
+        if lgvla:
+            gate_used = gated_to_decoder or visual_used_later
+            self.lgvla = LGVLA(*args, gate=gate and gate_used)
+        if vglva and text_used_later:
+            self.vglva = VGLVA(*args, gate=gate)
+
+    def forward(
+        self,
+        visual: Tensor,
+        hw_shape: tuple[int, int],
+        text: Tensor,
+        text_mask: Tensor,
+    ) -> FusionOutput:
+        """See :meth:`StageFusion.forward`."""
+        to_decoder, to_next_stage = visual, visual
+        if self.lgvla is not None:
+            aligned = self.lgvla.align(visual, text, text_mask)
+            gated = self.lgvla.gate(aligned)
+            to_decoder = gated if self.gated_to_decoder else aligned
+            to_next_stage = visual + gated
+        if self.vglva is not None:
+            text = text + self.vglva(visual, text, text_mask)
+        return FusionOutput(to_decoder, to_next_stage, text)
+
+    def word_attention(
+        self, visual: Tensor, text: Tensor, text_mask: Tensor
+    ) -> WordAttention:
+        """See :meth:`StageFusion.word_attention`."""
+        to_words = to_pixels = None
+        if self.lgvla is not None:
+            to_words = self.lgvla.similarity(visual, text, text_mask).mean(dim=1)
+        if self.vglva is not None:
+            to_pixels = self.vglva.similarity(visual, text).mean(dim=1)
+        return WordAttention(to_words, to_pixels)

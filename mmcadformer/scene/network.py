@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of scene inference that looks at pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.logging import print_log
+from mmseg.registry import TRANSFORMS
+from torch import nn
+
+from ..apis.encoding import predict_expressions
+from ..apis.inferencer import inference_pipeline
+
+AMP_TYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+class TileNetwork(Protocol):
+    """Anything that says where on a picture an expression's object is.
+
+    Attributes:
+        fill: RGB that stands for pixels without data.
+        pairs: How many pairs of tile and expression it takes at once.
+    """
+
+    fill: tuple[int, int, int]
+    pairs: int
+
+    def __call__(
+        self, tiles: Sequence[np.ndarray], expressions: Sequence[str]
+    ) -> np.ndarray:
+        """Probabilities, float32 (tiles, expressions, H, W), 0...1.
+
+        Args:
+            tiles: RGB uint8 (H, W, 3), all of one size.
+            expressions: Sentences, each for all tiles.
+        """
+
+    def fingerprint(self) -> str:
+        """Differs between networks that answer differently."""
+
+
+class ModelNetwork:
+    """A trained model as a :class:`TileNetwork`.
+
+    A tile goes through the test pipeline of the model's config, so it is resized to
+    the size that the model was trained with.
+
+    Args:
+        model: From :func:`~mmcadformer.apis.init_model`.
+        pairs: How many pairs of tile and expression go through the model at once.
+        amp: 'bf16' or 'fp16' for automatic mixed precision, None for none.
+
+    Raises:
+        ValueError: If ``pairs`` or ``amp`` is out of range, or the config has no
+            test pipeline.
+    """
+
+    def __init__(self, model: nn.Module, pairs: int = 4, amp: str | None = None):
+        if pairs < 1:
+            raise ValueError(f'batch size must be 1 or more, not {pairs}')
+        if amp is not None and amp not in AMP_TYPES:
+            raise ValueError(f'amp {amp!r} is unknown: use one of {list(AMP_TYPES)}')
+        self.model = model
+        self.pairs = pairs
+        self.amp = amp
+        self.fill = _mean_color(model)
+        pipeline = inference_pipeline(model.cfg)[1:]
+        self._load = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
+        self._prepare = Compose([TRANSFORMS.build(step) for step in pipeline])
+        self._warned: set[str] = set()
+
+    @torch.inference_mode()
+    def __call__(
+        self, tiles: Sequence[np.ndarray], expressions: Sequence[str]
+    ) -> np.ndarray:
+        """See :class:`TileNetwork`."""
+        items = [self._prepared(tile, expressions[0]) for tile in tiles]
+        data = self.model.data_preprocessor(
+            dict(
+                inputs=[item['inputs'] for item in items],
+                data_samples=[item['data_samples'] for item in items],
+            ),
+            False,
+        )
+        self._warn_of_truncation(expressions)
+        with self._autocast():
+            found = predict_expressions(
+                self.model,
+                data['inputs'],
+                data['data_samples'],
+                expressions,
+                self.pairs,
+            )
+            maps = np.stack([_probability(sample) for sample in found])
+        return maps.reshape(len(tiles), len(expressions), *maps.shape[1:])
+
+    def fingerprint(self) -> str:
+        """Hash of weights, test pipeline and precision."""
+        digest = hashlib.sha256()
+        for name, value in self.model.state_dict().items():
+            digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+            data = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(data.numpy())
+        config = (inference_pipeline(self.model.cfg), self.model.test_cfg, self.amp)
+        digest.update(str(config).encode())
+        return digest.hexdigest()
+
+    def _prepared(self, tile: np.ndarray, expression: str) -> dict:
+        loaded = self._load(dict(img=mmcv.rgb2bgr(tile), img_path=None))
+        loaded['img_path'] = ''
+        return self._prepare(dict(loaded, expression=expression))
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.amp is None:
+            return contextlib.nullcontext()
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, dtype=AMP_TYPES[self.amp])
+
+    def _warn_of_truncation(self, expressions: Sequence[str]) -> None:
+        """Says once which sentences are longer than the model reads."""
+        encoder = self.model.text_encoder
+        for expression in set(expressions) - self._warned:
+            before = encoder.num_truncated
+            encoder.tokenize([expression])
+            self._warned.add(expression)
+            if encoder.num_truncated > before:
+                print_log(
+                    f'expression {expression[:60]!r} ({len(expression)} characters) '
+                    f'is longer than the {encoder.max_tokens} tokens that the model '
+                    'reads: the rest is left out',
+                    logger='current',
+                    level=30,
+                )
+
+
+def _probability(sample) -> np.ndarray:
+    return sample.seg_logits.data.float().softmax(dim=0)[1].cpu().numpy()
+
+
+def _mean_color(model: nn.Module) -> tuple[int, int, int]:
+    """The colour that becomes zero when the model normalises it."""
+    mean = getattr(model.data_preprocessor, 'mean', None)
+    if mean is None or mean.numel() != 3:
+        return (0, 0, 0)
+    return tuple(int(round(value)) for value in mean.flatten().tolist())

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a large georeferenced scene and sentences to rasters and polygons."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import shapely
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..apis.inferencer import init_model
+from ..utils.text import visible_text
+from .aoi import AreaOfInterest, read_aoi
+from .geometry import Georeference
+from .network import ModelNetwork, TileNetwork
+from .outputs import Outputs
+from .presence import read_presence
+from .reader import Reading, SceneReader
+from .results import ResultWriter, SceneResult, Writing, choose_formats
+from .run import SceneRun
+from .tiling import Tiling
+from .unfinished import Workspace
+
+
+class SceneSegmentor:
+    """Finds what sentences name in scenes of any size.
+
+    Example::
+
+        segmentor = SceneSegmentor.from_config(CONFIG, CHECKPOINT, tile_sizes=(480,))
+        result = segmentor('scene.tif', ['the red roofs'], 'out')
+
+    Args:
+        network: Looks at the tiles.
+        tiling: How scenes are cut.
+        presence: Threshold for the presence score of a tile, or the file of
+            ``tools/analysis/calibrate_presence.py``. Tiles below it say nothing;
+            pixels for which no tile speaks get probability 0. None looks
+            everywhere.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`~.presence.read_presence`.
+    """
+
+    def __init__(
+        self,
+        network: TileNetwork,
+        tiling: Tiling | None = None,
+        presence: float | str | os.PathLike | None = None,
+    ) -> None:
+        self.network = network
+        self.tiling = tiling or Tiling()
+        self.presence, calibration = read_presence(presence)
+        if calibration.get('network', '') not in ('', network.fingerprint()):
+            print_log(
+                f'{presence} was made with another checkpoint or precision: its '
+                'threshold may not suit this one',
+                logger='current',
+                level=30,
+            )
+
+    @classmethod
+    def from_config(
+        cls,
+        config: str | os.PathLike | Config,
+        checkpoint: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+        *,
+        tile_sizes: Sequence[int] = (480,),
+        overlap: float = 0.25,
+        presence: float | str | os.PathLike | None = None,
+        batch_size: int = 4,
+        amp: str | None = None,
+        cfg_options: dict | None = None,
+    ) -> SceneSegmentor:
+        """Builds one from a config and a checkpoint.
+
+        Args:
+            config, checkpoint, device, cfg_options: See
+                :func:`~mmcadformer.apis.init_model`.
+            tile_sizes, overlap: See :class:`Tiling`.
+            presence: See the class.
+            batch_size, amp: See :class:`ModelNetwork`.
+        """
+        tiling = Tiling(tuple(tile_sizes), overlap)
+        read_presence(presence)  # fails before the model is loaded
+        model = init_model(config, checkpoint, device, cfg_options)
+        return cls(ModelNetwork(model, batch_size, amp), tiling, presence)
+
+    def __call__(
+        self,
+        scene: str | os.PathLike,
+        expressions: str | Sequence[str],
+        out_dir: str | os.PathLike,
+        *,
+        aoi: str | os.PathLike | None = None,
+        aoi_layer: str | None = None,
+        reading: Reading | None = None,
+        writing: Writing | None = None,
+        restart: bool = False,
+        progress: bool = True,
+    ) -> SceneResult:
+        """Segments a scene.
+
+        A run that was interrupted goes on where it was when it is started again
+        with the same arguments, and ends with the same files.
+
+        Args:
+            scene: Raster that GDAL reads.
+            expressions: One or more sentences.
+            out_dir: Folder for the results, made if needed. They are called after
+                the scene.
+            aoi: Vector file with polygons: only there is looked, elsewhere the
+                results have no data.
+            aoi_layer: Name of its layer; by default the first.
+            reading: How the scene's pixels are understood.
+            writing: What is written.
+            restart: Begin anew instead of going on with an interrupted run.
+            progress: Show a progress bar.
+
+        Returns:
+            Objects and files.
+
+        Raises:
+            FileNotFoundError: If scene or area of interest don't exist.
+            ValueError: If an input can't be used; the message says which and why.
+        """
+        expressions = check_expressions(expressions)
+        writing = writing or Writing()
+        if aoi is None and aoi_layer is not None:
+            raise ValueError(
+                f'the layer {aoi_layer!r} is of an area of interest (aoi), and none is '
+                'given'
+            )
+        with SceneReader(scene, reading) as reader:
+            size = (reader.height, reader.width)
+            place = Georeference(reader.crs, reader.transform, *size)
+            area = None if aoi is None else read_aoi(aoi, place, *size, aoi_layer)
+            outputs = Outputs(Path(out_dir), Path(reader.path).stem)
+            # Wrong formats and folders are found before any work is done.
+            formats = choose_formats(writing.formats, place, reader.path)
+            inputs = [reader.path, *reader.files(), *([] if aoi is None else [aoi])]
+            outputs.check(reader.name, inputs, formats)
+            _make_folder(outputs.folder)
+            plan = self._plan(reader, area, expressions)
+            run = SceneRun(
+                reader,
+                self.network,
+                self.tiling,
+                expressions,
+                self.presence,
+                area,
+                Workspace(outputs.workspace, plan, restart),
+            )
+            run.look(progress)
+            return ResultWriter(run, place, writing, outputs).write()
+
+    def _plan(
+        self, reader: SceneReader, aoi: AreaOfInterest | None, expressions: list[str]
+    ) -> dict:
+        """All that the content of a workspace depends on."""
+        area = None
+        if aoi is not None:
+            area = hashlib.sha256(shapely.to_wkb(aoi.polygons)).hexdigest()
+        return dict(
+            scene=reader.facts(),
+            reading=asdict(reader.reading),
+            area_of_interest=area,
+            expressions=expressions,
+            tiling=asdict(self.tiling),
+            batch_size=self.network.pairs,
+            presence=self.presence,
+            network=self.network.fingerprint(),
+        )
+
+
+def check_expressions(expressions: str | Sequence[str]) -> list[str]:
+    """Sentences without blanks around them.
+
+    Raises:
+        ValueError: If there is none, or one is empty or can't be written as UTF-8.
+    """
+    if isinstance(expressions, str):
+        expressions = [expressions]
+    expressions = list(expressions)
+    if not expressions:
+        raise ValueError('no expression is given')
+    for number, expression in enumerate(expressions, start=1):
+        if not visible_text(expression):
+            raise ValueError(f'expression {number} is empty or no text: {expression!r}')
+        if any(
+            '\ud800' <= letter <= '\udfff' or letter == '\0' for letter in expression
+        ):
+            raise ValueError(f'expression {number} is no text: {expression!r}')
+    return [expression.strip() for expression in expressions]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f'output folder {folder} cannot be made: {error}') from None

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Ending of files that are being written; one that stays was interrupted.
+UNFINISHED = '.unfinished'
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """A file in one step: a process killed meanwhile leaves it as it was.
+
+    Args:
+        path: The file; its folder is made if needed.
+
+    Yields:
+        Where to write. It takes the file's place at the end of the block, and is
+        removed if the block raises.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + UNFINISHED)
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a file in one step, in UTF-8 and with ``\\n`` at the ends of lines."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8', newline='\n')
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes JSON in one step, the same content always as the same bytes."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+
+
+def read_json(
+    path: str | os.PathLike, kind: str | None = None, version: int | None = None
+) -> Any:
+    """Reads JSON.
+
+    Args:
+        path: The file.
+        kind: What ``format`` in it must say, if anything.
+        version: What ``version`` in it must say.
+
+    Returns:
+        The content; a dict without ``format`` and ``version`` if ``kind`` is
+        given.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON, or of another kind.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} does not exist') from None
+    except ValueError as error:
+        raise ValueError(f'{path}: not valid JSON ({error})') from None
+    if kind is None:
+        return content
+    if not isinstance(content, dict) or content.pop('format', None) != kind:
+        raise ValueError(f'{path}: this is not a {kind!r} file')
+    if content.pop('version', None) != version:
+        raise ValueError(f'{path}: its version differs from {version}')
+    return content
+
+
+def remove_unfinished(folder: str | os.PathLike) -> None:
+    """Removes what an interrupted process left behind."""
+    for path in Path(folder).glob('*' + UNFINISHED):
+        path.unlink()
+
+
+def digest(content: Any, length: int = 16) -> str:
+    """Short fingerprint of JSON content or bytes."""
+    if not isinstance(content, bytes):
+        content = json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:length]
