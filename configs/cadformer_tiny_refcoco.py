@@ -5,11 +5,12 @@
 _base_ = './cadformer_tiny_synthrs.py'
 # Near the size of the images: texture tells a pond from a meadow, and small objects
 # vanish where images shrink. Time grows with the square.
-_resize = dict(type='Resize', scale=(240, 240), keep_ratio=False)
+image_size = (240, 240)
+_resize = dict(type='Resize', scale=image_size, keep_ratio=False)
 # What a small model learns by heart from few images is colours and places. Each step
 # changes those, and leaves the sentence true or rewrites it.
-_train_pipeline = [
-    dict(type='LoadImageFromFile'),
+train_pipeline = [
+    dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='random'),
     dict(type='LoadReferringMask'),
     dict(type='RandomReferringCrop', prob=0.5, scale=(0.5, 1.0)),
@@ -19,8 +20,8 @@ _train_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackReferringInputs'),
 ]
-_test_pipeline = [
-    dict(type='LoadImageFromFile'),
+test_pipeline = [
+    dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='first'),
     _resize,
     dict(type='LoadReferringMask'),
@@ -30,15 +31,15 @@ _dataset = dict(type='ReferringSegDataset', data_root='data', name='refcoco')
 train_dataloader = dict(
     batch_size=4,  # many small steps get further in the same time
     dataset=dict(
-        pipeline=_train_pipeline,
+        pipeline=train_pipeline,
         # What the category looks like, at once. Name the objects as your users will.
         # Set it to [] if images hold objects that are not annotated.
         category_expressions=['every {category}', 'all of the {category} objects'],
         **_dataset,
     ),
 )
-val_dataloader = dict(dataset=dict(pipeline=_test_pipeline, **_dataset))
-test_dataloader = dict(dataset=dict(pipeline=_test_pipeline, **_dataset))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **_dataset))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline, **_dataset))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 max_epochs = 180
 train_cfg = dict(max_epochs=max_epochs, val_interval=15)

@@ -7,29 +7,30 @@ _base_ = [
 ]
 # The paper's text to the letter has no neck; without it the minutes go further.
 model = dict(neck=None)
-_resize = dict(type='Resize', scale=(64, 64), keep_ratio=False)
-_train_pipeline = [
-    dict(type='LoadImageFromFile'),
+image_size = (64, 64)
+_resize = dict(type='Resize', scale=image_size, keep_ratio=False)
+train_pipeline = [
+    dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='random'),
     dict(type='LoadReferringMask'),
     _resize,
     dict(type='PackReferringInputs'),
 ]
-_test_pipeline = [
-    dict(type='LoadImageFromFile'),
+test_pipeline = [
+    dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='first'),
     _resize,
     dict(type='LoadReferringMask'),
     dict(type='PackReferringInputs'),
 ]
 train_dataloader = dict(
-    batch_size=32, num_workers=1, dataset=dict(pipeline=_train_pipeline)
+    batch_size=32, num_workers=1, dataset=dict(pipeline=train_pipeline)
 )
 val_dataloader = dict(
-    batch_size=32, num_workers=1, dataset=dict(pipeline=_test_pipeline)
+    batch_size=32, num_workers=1, dataset=dict(pipeline=test_pipeline)
 )
 test_dataloader = dict(
-    batch_size=32, num_workers=1, dataset=dict(pipeline=_test_pipeline)
+    batch_size=32, num_workers=1, dataset=dict(pipeline=test_pipeline)
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
 max_epochs = 4

@@ -32,7 +32,7 @@ model = dict(
     ),
 )
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='random'),
     dict(type='LoadReferringMask'),
     dict(type='RandomBoxErasing', prob=0.2, num_boxes=(20, 60), box_size=32),
