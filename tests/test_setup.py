@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What setup.py says of the package and what it puts into it."""
 
+import os
 import re
+import shutil
+import site
 import subprocess
 import sys
+import venv
+from pathlib import Path
+
+import pytest
 
 import mmcadformer
 
@@ -57,15 +64,89 @@ def test_requirements_in_the_metadata(repo_root, tmp_path):
 
 def test_every_file_of_the_package_is_built(repo_root, tmp_path):
     """A folder without __init__.py or an unlisted data file would be left out."""
-    source = repo_root / 'mmcadformer'
-    expected = {
-        path.relative_to(repo_root)
-        for path in source.rglob('*')
-        if path.is_file() and '__pycache__' not in path.parts
-    }
+    expected = files_of(repo_root / 'mmcadformer')
     lib = tmp_path / 'lib'
     egg_base = ['egg_info', '--egg-base', str(tmp_path)]
     build = ['build', '--build-base', str(tmp_path / 'b'), '--build-lib', str(lib)]
     run_setup(repo_root, *egg_base, *build)
-    built = {path.relative_to(lib) for path in lib.rglob('*') if path.is_file()}
-    assert built == expected
+    assert files_of(lib / 'mmcadformer') == expected
+
+
+def files_of(folder: Path) -> set[Path]:
+    return {
+        path.relative_to(folder)
+        for path in folder.rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+
+
+def run_python(python: str | Path, *args: str | Path, cwd: Path) -> str:
+    environ = {key: text for key, text in os.environ.items() if key != 'PYTHONPATH'}
+    result = subprocess.run(
+        [python, *args],
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def distributions(repo_root, tmp_path_factory) -> dict[str, Path]:
+    """Builds as a packager does: the wheel is made from the unpacked sdist."""
+    checkout = tmp_path_factory.mktemp('build') / 'checkout'
+    checkout.mkdir()
+    for path in repo_root.iterdir():
+        if path.is_file():
+            shutil.copy(path, checkout)
+    ignore = shutil.ignore_patterns('__pycache__')
+    for folder in ('mmcadformer', 'requirements'):
+        shutil.copytree(repo_root / folder, checkout / folder, ignore=ignore)
+    run_python(
+        sys.executable,
+        '-m',
+        'build',
+        '--no-isolation',
+        '--outdir',
+        'dist',
+        cwd=checkout,
+    )
+    (sdist,) = (checkout / 'dist').glob('*.tar.gz')
+    (wheel,) = (checkout / 'dist').glob('*.whl')
+    return dict(sdist=sdist, wheel=wheel)
+
+
+@pytest.mark.parametrize('kind', ['sdist', 'wheel'])
+def test_distribution_installs_and_imports(distributions, kind, tmp_path):
+    """In an environment without the package; what it needs is lent by the suite."""
+    environment = tmp_path / 'environment'
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / 'bin' / 'python'
+    own = Path(
+        run_python(
+            python,
+            '-c',
+            "import sysconfig; print(sysconfig.get_path('purelib'))",
+            cwd=tmp_path,
+        ).strip()
+    )
+    (own / 'lent.pth').write_text('\n'.join(site.getsitepackages()))
+    # `--ignore-installed`: the suite's own copy is in sight, and stays as it is.
+    pip = ('-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation')
+    pip += ('--no-index', '--ignore-installed')
+    run_python(python, *pip, distributions[kind], cwd=tmp_path)
+
+    code = (
+        'import importlib.metadata, mmcadformer\n'
+        'print(mmcadformer.__file__)\n'
+        "print(importlib.metadata.version('mmcadformer'))"
+    )
+    file, version = run_python(python, '-c', code, cwd=tmp_path).splitlines()
+    assert Path(file).parent == own / 'mmcadformer'
+    assert version == mmcadformer.__version__
+    installed = files_of(own / 'mmcadformer')
+    assert installed == files_of(repo_root / 'mmcadformer')
+    assert Path('py.typed') in installed

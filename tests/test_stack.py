@@ -11,6 +11,9 @@ import pytest
 from mmcadformer.utils.quiet import quiet_import
 from mmcadformer.utils.stack import (
     LINES,
+    TORCH_MIN,
+    TRANSFORMERS_BELOW,
+    TRANSFORMERS_MIN,
     check_opencv,
     check_stack,
     find_problems,
@@ -147,6 +150,7 @@ def test_old_load_default_of_pytorch_lifts_the_resume_error(value, works):
         ('torch', '1.13.1', False),
         ('transformers', '4.40.0', True),
         ('transformers', '4.39.3', False),
+        ('transformers', '4.57.6', True),
     ],
 )
 def test_oldest_torch_and_transformers(name, version, accepted):
@@ -154,6 +158,13 @@ def test_oldest_torch_and_transformers(name, version, accepted):
     assert (problems == []) is accepted
     if not accepted:
         assert f'{version} is too old' in problems[0]
+
+
+@pytest.mark.parametrize('version', ['5.0.0', '5.0.0rc1', '5.17.0'])
+def test_transformers_that_ignore_the_vocabulary_are_refused(version):
+    problem = only_problem({**ONEDL, 'transformers': version})
+    assert f'transformers {version} is too new' in problem
+    assert "pip install 'transformers>=4.40,<5'" in problem
 
 
 @pytest.mark.parametrize(
@@ -222,6 +233,12 @@ def test_requirements_have_the_bounds_of_the_check(repo_root):
             assert re.search(rf'^{name}>={oldest},<{below}\b', text, re.MULTILINE), (
                 f'{name} in requirements/{extra}.txt'
             )
+    runtime = (repo_root / 'requirements' / 'runtime.txt').read_text()
+    assert f'\ntorch>={TORCH_MIN}' in runtime
+    wanted = f'transformers>={TRANSFORMERS_MIN},<{TRANSFORMERS_BELOW}'
+    for name in ('runtime', 'openmmlab', 'constraints'):
+        text = (repo_root / 'requirements' / f'{name}.txt').read_text()
+        assert f'\n{wanted} ' in text, name
 
 
 def test_import_prints_nothing(repo_root):

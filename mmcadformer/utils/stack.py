@@ -20,7 +20,7 @@ class StackLine:
     """One line of packages that provides mmengine, mmcv and mmseg.
 
     Args:
-        name: How people call it.
+        name: Its usual name.
         install: The command that installs it, run in the checkout.
         ranges: Distribution name -> (oldest supported version, first
             unsupported version), as in ``requirements/``.
@@ -68,6 +68,9 @@ LINES = (ONEDL, OPENMMLAB)
 
 TORCH_MIN = '2.1'
 TRANSFORMERS_MIN = '4.40'
+# From this release on, tokenizers ignore the vocabulary file that they are given and
+# turn every word into [UNK], without a message.
+TRANSFORMERS_BELOW = '5'
 # mmengine <= 0.10.7 calls ``torch.load`` without ``weights_only``, whose default
 # became True in this release; its own checkpoints then don't load.
 TORCH_SAFE_LOAD = '2.6'
@@ -205,9 +208,14 @@ def _transformers_problems(versions: Mapping[str, str]) -> list[str]:
         problem = (
             f'transformers {version} is too old, {TRANSFORMERS_MIN} or newer is needed.'
         )
+    elif parse_version(version) >= parse_version(TRANSFORMERS_BELOW):
+        problem = (
+            f'transformers {version} is too new, it would read every word as unknown.'
+        )
     else:
         return []
-    return [f"{problem}\nRun: pip install 'transformers>={TRANSFORMERS_MIN},<5'"]
+    wanted = f'transformers>={TRANSFORMERS_MIN},<{TRANSFORMERS_BELOW}'
+    return [f"{problem}\nRun: pip install '{wanted}'"]
 
 
 def _mixed_lines_problem(versions: Mapping[str, str]) -> str:
