@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 from mmcadformer.apis import init_model
-from mmcadformer.apis.inferencer import inference_pipeline
 from mmcadformer.export import export_model
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import find_resize, input_shape
 from mmcadformer.utils.termination import exit_on_sigterm
 
 
@@ -56,27 +56,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def pipeline_resize(cfg) -> dict:
-    """The Resize of the test pipeline; empty if it has none."""
-    pipeline = inference_pipeline(cfg)
-    return next((t for t in pipeline if t['type'] == 'Resize'), {})
-
-
-def resize_shape(resize: dict) -> tuple[int, int]:
-    """Height and width that a Resize gives.
-
-    Raises:
-        ValueError: If it gives no single size.
-    """
-    scale = resize.get('scale')
-    if scale is None or resize.get('keep_ratio'):
-        raise ValueError(
-            'the test pipeline resizes to no single size: give one with --shape'
-        )
-    width, height = (scale, scale) if isinstance(scale, int) else scale
-    return height, width
-
-
 def other_sizes(shape: tuple[int, int]) -> list[tuple[int, int]]:
     """A smaller, a much larger and an odd size, of different proportions."""
     height, width = shape
@@ -93,15 +72,14 @@ def main() -> None:
     out = args.out
     try:
         model = init_model(args.config, args.checkpoint, 'cpu', args.cfg_options)
-        resize = pipeline_resize(model.cfg)
-        shape = args.shape or resize_shape(resize)
+        shape = args.shape or input_shape(model.cfg)
         with exit_on_sigterm():
             results = export_model(
                 model,
                 out,
                 shape,
                 dynamic_size=args.dynamic_size,
-                antialias=resize.get('backend') == 'pillow',
+                antialias=find_resize(model.cfg).get('backend') == 'pillow',
                 check_sizes=other_sizes(shape),
             )
     except (ImportError, OSError, RuntimeError, ValueError) as error:

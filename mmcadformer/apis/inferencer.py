@@ -17,15 +17,12 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
-from ..utils.config import read_config
+from ..utils.config import inference_pipeline, read_config
 from ..utils.text import visible_text
 from .checkpoint import load_checkpoint
 from .encoding import predict_expressions
 from .explanation import AttentionRecorder, Explanation, attention_per_word
 from .result import ReferringResult
-
-# Transforms of a test pipeline that need annotations.
-_NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
 
 _CPU_PIXELS = 480 * 480  # input pixels that go through the later stages at once
 
@@ -334,29 +331,6 @@ def pair_inputs(
             'per image, one sentence (a str) for all, or one image'
         )
     return list(zip(images, expressions, strict=True))
-
-
-def inference_pipeline(cfg: Config) -> list[dict]:
-    """The config's test pipeline without what needs annotations."""
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and ('dataset' in dataset or 'datasets' in dataset):
-        dataset = dataset.get('dataset') or dataset['datasets'][0]
-    pipeline = dataset.get('pipeline') or cfg.get('test_pipeline')
-    if not pipeline:
-        raise ValueError(
-            'the config has neither test_dataloader.dataset.pipeline nor test_pipeline'
-        )
-    pipeline = [
-        deepcopy(transform)
-        for transform in pipeline
-        if transform['type'].split('.')[-1] not in _NEEDS_ANNOTATION
-    ]
-    if not pipeline[0]['type'].endswith('LoadImageFromFile'):
-        raise ValueError(
-            'the test pipeline must begin with LoadImageFromFile, not '
-            f'{pipeline[0]["type"]}'
-        )
-    return pipeline
 
 
 def _read_config(

@@ -19,7 +19,7 @@ from .breakdown import (
     select,
 )
 from .command_line import add_difference_arguments
-from .costs import Cost, input_shape, measure_costs
+from .costs import Cost, measure_costs
 from .job import CHECKPOINTS, Job
 from .job_config import prepare_config
 from .local_launcher import make_slots, run_locally
@@ -65,7 +65,6 @@ __all__ = [
     'group_by_size',
     'group_by_type',
     'has_masks',
-    'input_shape',
     'largest_disagreements',
     'load_methods',
     'make_slots',

@@ -36,24 +36,6 @@ class Cost:
     ratio: float | None
 
 
-def input_shape(cfg: Config) -> tuple[int, int]:
-    """Height and width that the test pipeline resizes images to.
-
-    Raises:
-        ValueError: If it has no Resize with a fixed size.
-    """
-    dataset = cfg.test_dataloader.dataset
-    while 'pipeline' not in dataset:
-        dataset = dataset['datasets'][0] if 'datasets' in dataset else dataset.dataset
-    for step in dataset.pipeline:
-        if step['type'] == 'Resize' and 'scale' in step:
-            width, height = step['scale']
-            return height, width
-    raise ValueError(
-        'the test pipeline has no Resize with a scale: give --shape HEIGHT WIDTH'
-    )
-
-
 def measure_costs(
     configs: dict[str, Config],
     shape: tuple[int, int],

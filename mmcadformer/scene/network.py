@@ -17,7 +17,7 @@ from mmseg.registry import TRANSFORMS
 from torch import nn
 
 from ..apis.encoding import predict_expressions
-from ..apis.inferencer import inference_pipeline
+from ..utils.config import inference_pipeline
 
 AMP_TYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 

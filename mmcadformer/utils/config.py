@@ -3,11 +3,15 @@
 
 import os
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 from mmengine.config import Config
 
 _SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+
+# Transforms of a test pipeline that need annotations.
+_NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
 
 
 def leaf_datasets(dataset: dict, key: str = '') -> Iterator[tuple[str, dict]]:
@@ -51,3 +55,52 @@ def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
     if options:
         cfg.merge_from_dict(options)
     return cfg
+
+
+def inference_pipeline(cfg: Config) -> list[dict]:
+    """The config's test pipeline without what needs annotations.
+
+    It is that of the test data set, the first of several, or else ``test_pipeline``.
+
+    Raises:
+        ValueError: If there is none, or it doesn't begin by reading a file.
+    """
+    loader = cfg.get('test_dataloader') or {}
+    _, dataset = next(leaf_datasets(loader.get('dataset') or {}))
+    pipeline = dataset.get('pipeline') or cfg.get('test_pipeline')
+    if not pipeline:
+        raise ValueError(
+            'the config has neither test_dataloader.dataset.pipeline nor test_pipeline'
+        )
+    pipeline = [
+        deepcopy(transform)
+        for transform in pipeline
+        if transform['type'].split('.')[-1] not in _NEEDS_ANNOTATION
+    ]
+    if not pipeline[0]['type'].endswith('LoadImageFromFile'):
+        raise ValueError(
+            'the test pipeline must begin with LoadImageFromFile, not '
+            f'{pipeline[0]["type"]}'
+        )
+    return pipeline
+
+
+def find_resize(cfg: Config) -> dict:
+    """The Resize of the test pipeline; empty if it has none."""
+    return next((t for t in inference_pipeline(cfg) if t['type'] == 'Resize'), {})
+
+
+def input_shape(cfg: Config) -> tuple[int, int]:
+    """Height and width that the test pipeline resizes pictures to.
+
+    Raises:
+        ValueError: If it gives no single size.
+    """
+    resize = find_resize(cfg)
+    scale = resize.get('scale')
+    if scale is None or resize.get('keep_ratio'):
+        raise ValueError(
+            'the test pipeline resizes to no single size: give one with --shape'
+        )
+    width, height = (scale, scale) if isinstance(scale, int) else scale
+    return height, width

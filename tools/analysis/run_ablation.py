@@ -28,6 +28,7 @@ from mmengine.config import Config
 
 from mmcadformer import comparison as cmp
 from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.config import input_shape
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -230,7 +231,7 @@ def report(
         if done:
             files[name] = done
     results = cmp.load_methods(files)
-    shape = tuple(args.shape or cmp.input_shape(configs[args.reference]))
+    shape = tuple(args.shape or input_shape(configs[args.reference]))
     args.out_dir.mkdir(parents=True, exist_ok=True)
     costs = cmp.measure_costs(
         configs,
