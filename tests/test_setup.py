@@ -120,7 +120,7 @@ def distributions(repo_root, tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize('kind', ['sdist', 'wheel'])
-def test_distribution_installs_and_imports(distributions, kind, tmp_path):
+def test_distribution_installs_and_imports(repo_root, distributions, kind, tmp_path):
     """In an environment without the package; what it needs is lent by the suite."""
     environment = tmp_path / 'environment'
     venv.create(environment, with_pip=False, symlinks=True)
