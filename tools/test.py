@@ -3,9 +3,6 @@
 """Tests a model: mIoU, oIoU and precision, in total and by category."""
 
 import argparse
-import json
-import os
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -17,23 +14,23 @@ from mmcadformer.apis import load_checkpoint
 from mmcadformer.engine import (
     check_data_roots,
     end_processes,
-    override_data,
     prepare_cpu_processes,
+    read_run_config,
 )
-from mmcadformer.utils.command_line import add_cfg_options, add_data_options
-from mmcadformer.utils.config import read_config
+from mmcadformer.utils.command_line import (
+    add_cfg_options,
+    add_data_options,
+    add_runner_options,
+    user_errors,
+)
+from mmcadformer.utils.files import write_json
 
 
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description='Test a referring segmentor.')
-    parser.add_argument('config', help='config file')
+    add_runner_options(parser)
     parser.add_argument('checkpoint', help='.pth or .safetensors')
-    parser.add_argument(
-        '--work-dir',
-        help="folder for logs; by default the config's, or "
-        'work_dirs/<name of the config>',
-    )
     parser.add_argument(
         '--out',
         metavar='FILE.jsonl',
@@ -58,15 +55,7 @@ def parse_args() -> argparse.Namespace:
         parser,
         'override config keys, e.g. test_dataloader.dataset.split=val',
     )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none'
-    )
-    parser.add_argument(
-        '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
-    )
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parser.parse_args()
 
 
 def build_config(args: argparse.Namespace) -> Config:
@@ -76,16 +65,9 @@ def build_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If config, checkpoint or data aren't there.
         ValueError: If the config can't do what an option asks for.
     """
-    cfg = read_config(args.config)
+    cfg = read_run_config(args)
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
-    cfg.launcher = args.launcher
-    cfg.merge_from_dict(args.cfg_options or {})
-    override_data(cfg, args.data_root, args.data_name)
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     # The checkpoint is loaded here, by a reader that runs no code from it.
     cfg.load_from, cfg.resume = None, False
     if args.out is not None:
@@ -118,23 +100,18 @@ def write_expressions(cfg: Config, out: str, save_masks: bool) -> None:
 
 def main() -> None:
     """Tests."""
-    args = parse_args()
-    try:
+    with user_errors():
+        args = parse_args()
         cfg = build_config(args)
         prepare_cpu_processes(cfg)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'test.py: {error}')
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    try:
+    with user_errors():
         load_checkpoint(model, args.checkpoint)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'test.py: {error}')
     metrics = runner.test()
     if args.out is not None and is_main_process():
         facts = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics)
-        path = Path(args.out).with_suffix('.metrics.json')
-        path.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+        write_json(Path(args.out).with_suffix('.metrics.json'), facts)
     end_processes()
 
 

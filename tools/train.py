@@ -3,8 +3,6 @@
 """Trains a model."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -16,23 +14,22 @@ from mmcadformer.engine import (
     enable_amp,
     end_processes,
     find_resume_checkpoint,
-    override_data,
     prepare_cpu_processes,
+    read_run_config,
 )
 from mmcadformer.utils.checkpoint import SAFE_PREFIX
-from mmcadformer.utils.command_line import add_cfg_options, add_data_options
-from mmcadformer.utils.config import read_config
+from mmcadformer.utils.command_line import (
+    add_cfg_options,
+    add_data_options,
+    add_runner_options,
+    user_errors,
+)
 
 
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description='Train a referring segmentor.')
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir',
-        help="folder for logs and checkpoints; by default the config's, or "
-        'work_dirs/<name of the config>',
-    )
+    add_runner_options(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -56,16 +53,7 @@ def parse_args() -> argparse.Namespace:
         'override config keys, e.g. train_dataloader.batch_size=4 '
         'model.backbone.depths="(2,2,6,2)"',
     )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none'
-    )
-    # Old launchers pass it; newer ones set the environment variable.
-    parser.add_argument(
-        '--local-rank', '--local_rank', type=int, default=0, help=argparse.SUPPRESS
-    )
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parser.parse_args()
 
 
 def build_config(args: argparse.Namespace) -> Config:
@@ -75,14 +63,7 @@ def build_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If config, data or a checkpoint isn't there.
         ValueError: If options contradict the config.
     """
-    cfg = read_config(args.config)
-    cfg.launcher = args.launcher
-    cfg.merge_from_dict(args.cfg_options or {})
-    override_data(cfg, args.data_root, args.data_name)
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    cfg = read_run_config(args)
     if args.seed is not None:
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     if args.amp:
@@ -105,12 +86,13 @@ def set_start(cfg: Config, resume: str | None) -> None:
     if resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = 'auto'
     if resume == 'auto':
-        resume = find_resume_checkpoint(cfg.work_dir)
+        found = find_resume_checkpoint(cfg.work_dir)
+        resume = None if found is None else str(found)
         if resume is None:
             print(f'Nothing to resume in {cfg.work_dir}: training starts anew.')
             cfg.resume = False
     if resume is not None:
-        cfg.load_from, cfg.resume = str(resume), True
+        cfg.load_from, cfg.resume = resume, True
     start = cfg.get('load_from')
     if not start:
         return
@@ -125,12 +107,9 @@ def set_start(cfg: Config, resume: str | None) -> None:
 
 def main() -> None:
     """Trains."""
-    args = parse_args()
-    try:
-        cfg = build_config(args)
+    with user_errors():
+        cfg = build_config(parse_args())
         prepare_cpu_processes(cfg)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        sys.exit(f'train.py: {error}')
     Runner.from_cfg(cfg).train()
     end_processes()
 

@@ -16,6 +16,7 @@ from .run_setup import (
     find_resume_checkpoint,
     override_data,
     prepare_cpu_processes,
+    read_run_config,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     'find_resume_checkpoint',
     'override_data',
     'prepare_cpu_processes',
+    'read_run_config',
 ]

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import logging
+import os
 import re
 import zipfile
 from collections.abc import Iterable
@@ -14,14 +16,40 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ..utils.config import leaf_datasets
+from ..utils.config import leaf_datasets, read_config
+
+# First NVIDIA architecture that computes in bfloat16: Ampere.
+_BFLOAT16_CAPABILITY = (8, 0)
+
+
+def read_run_config(args: argparse.Namespace) -> Config:
+    """Reads the config of a run, and puts the common options into it.
+
+    Args:
+        args: What ``add_runner_options``, ``add_data_options`` and
+            ``add_cfg_options`` of :mod:`mmcadformer.utils.command_line` read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a config.
+    """
+    # Launchers that set the variable don't pass the option.
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    override_data(cfg, args.data_root, args.data_name)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
 
 
 def enable_amp(cfg: Config) -> None:
     """Switches a config to mixed precision training.
 
-    bfloat16 where the device has it (any CPU, NVIDIA since Ampere), which needs no
-    loss scaling; float16 with dynamic loss scaling on older GPUs.
+    bfloat16 where the device has it (any CPU, NVIDIA since Ampere, AMD), which needs
+    no loss scaling; float16 with dynamic loss scaling on older GPUs.
 
     Args:
         cfg: Changed in place.
@@ -37,11 +65,21 @@ def enable_amp(cfg: Config) -> None:
             f"--amp replaces optim_wrapper.type='OptimWrapper', but the config has "
             f'{kind!r}: leave --amp out or change the type'
         )
-    if not torch.cuda.is_available() or torch.cuda.is_bf16_supported():
+    if _has_bfloat16():
         cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
     else:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
+
+
+def _has_bfloat16() -> bool:
+    """Whether the device computes in it.
+
+    ``torch.cuda.is_bf16_supported`` counts emulation, which is slower than float32.
+    """
+    if not torch.cuda.is_available() or torch.version.hip is not None:
+        return True
+    return torch.cuda.get_device_capability() >= _BFLOAT16_CAPABILITY
 
 
 def add_tensorboard(cfg: Config) -> None:
@@ -97,20 +135,20 @@ def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
         data_root: Root folder of the data; None keeps the config's.
         name: Name of the dataset below the root; None keeps the config's.
     """
-    changes = dict(data_root=data_root, name=name)
-    changes = {key: value for key, value in changes.items() if value is not None}
+    given = dict(data_root=data_root, name=name)
+    changes = {key: value for key, value in given.items() if value is not None}
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
-            for _, dataset in leaf_datasets(loader['dataset'], ''):
+            for _, dataset in leaf_datasets(loader['dataset']):
                 dataset.update(changes)
 
 
 def find_resume_checkpoint(work_dir: str | Path) -> Path | None:
     """Finds the newest checkpoint that was written to its end.
 
-    A process killed while it saves leaves a torso, and MMEngine's own pointer to
-    the last checkpoint may name it.
+    A process killed while it saves leaves part of a file, and MMEngine's own
+    pointer to the last checkpoint may name it.
 
     Args:
         work_dir: Folder of the run.

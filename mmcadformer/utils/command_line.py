@@ -15,30 +15,36 @@ from mmengine.config import DictAction
 
 Parser = argparse.ArgumentParser | argparse._ArgumentGroup
 
-USER_ERRORS = (OSError, ValueError, ImportError)
+USER_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, ImportError)
 """What bad input raises; anything else is a fault of the program."""
 
 
 @contextmanager
 def user_errors(
-    *more: type[Exception], hint: str = '', code: int = 1
+    *more: type[Exception],
+    name: str | None = None,
+    hint: str = '',
+    interrupted: str = 'interrupted',
 ) -> Iterator[None]:
-    """Ends the command with one line on standard error where its input is at fault.
+    """Ends the command with a message instead of a traceback where input is at fault.
+
+    The message goes to standard error and begins with the command's name. The exit
+    code is 1, after an interruption 130 as in a shell.
 
     Args:
         *more: Exceptions that are the user's, besides ``USER_ERRORS``.
+        name: The command; by default the file that Python was started with.
         hint: A line that follows the message: what else helps.
-        code: Exit code.
+        interrupted: What is said after Ctrl-C.
     """
-    name = Path(sys.argv[0]).name
+    name = Path(sys.argv[0]).name if name is None else name
     try:
         yield
     except (*USER_ERRORS, *more) as error:
-        lines = [f'{name}: {error}', *([hint] if hint else [])]
-        print('\n'.join(lines), file=sys.stderr)
-        sys.exit(code)
+        message = str(error) or type(error).__name__
+        sys.exit('\n'.join([f'{name}: {message}', *([hint] if hint else [])]))
     except KeyboardInterrupt:
-        print(f'{name}: interrupted', file=sys.stderr)
+        print(f'{name}: {interrupted}', file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
@@ -85,11 +91,14 @@ def add_work_options(parser: Parser) -> None:
 
 
 def add_runner_options(parser: Parser) -> None:
-    """Adds what every command that starts a runner takes: where, and with whom.
+    """Adds what every command that starts a runner takes.
+
+    :func:`mmcadformer.engine.read_run_config` reads it.
 
     Args:
         parser: Extended in place.
     """
+    parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
         metavar='FOLDER',

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight decay as in Sec. V-A, and bfloat16 training."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -93,6 +95,40 @@ def test_bfloat16_trains_float32_weights_on_a_cpu(tiny_config, tmp_path):
     after = runner.model.decode_head.conv_seg.weight
     assert after.dtype == torch.float32 and after.isfinite().all()
     assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize(
+    'capability, hip, expected',
+    [
+        ((7, 0), None, 'AmpOptimWrapper'),  # V100
+        ((7, 5), None, 'AmpOptimWrapper'),  # T4
+        ((8, 0), None, 'BFloat16OptimWrapper'),
+        ((12, 0), None, 'BFloat16OptimWrapper'),
+        ((9, 0), '6.2', 'BFloat16OptimWrapper'),  # AMD counts in its own way
+    ],
+)
+def test_amp_is_float16_where_bfloat16_would_be_emulated(
+    tiny_config, monkeypatch, capability, hip, expected
+):
+    major, minor = capability
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda,
+        'get_device_properties',
+        lambda device=None: SimpleNamespace(major=major, minor=minor),
+    )
+    # PyTorch makes a tensor to see whether it can at least emulate the type.
+    monkeypatch.setattr(
+        torch.cuda, '_check_bf16_tensor_supported', lambda _: True, raising=False
+    )
+    monkeypatch.setattr(torch.version, 'cuda', None if hip else '12.6')
+    monkeypatch.setattr(torch.version, 'hip', hip)
+    cfg = Config.fromfile(tiny_config)
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.type == expected
+    scaled = expected == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.get('loss_scale') == ('dynamic' if scaled else None)
 
 
 def test_amp_keeps_what_the_config_chose(tiny_config):

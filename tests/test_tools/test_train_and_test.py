@@ -12,13 +12,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.registry import DATASETS
 
 
 @pytest.fixture(scope='module')
 def two_processes(tiny_config, tmp_path_factory, run_tool):
     """A training in two processes, and a test of its checkpoint in two."""
     folder = tmp_path_factory.mktemp('two_processes')
-    options = ['train_cfg.max_epochs=1', 'val_dataloader.batch_size=2']
+    options = [
+        'train_cfg.max_epochs=1', 'val_dataloader.batch_size=2',
+        'default_hooks.visualization.val_samples=4',
+    ]  # fmt: skip
     train = run_tool(
         'dist_train.sh', tiny_config, 2, '--work-dir', 'run', '--cfg-options', *options,
         cwd=folder,
@@ -40,6 +44,18 @@ def test_two_processes_train_together(two_processes):
     assert cfg.model_wrapper_cfg.find_unused_parameters is False
     assert (folder / 'run/epoch_1.pth').is_file()
     assert list((folder / 'run').glob('best_oIoU_epoch_1.pth'))
+
+
+def test_two_processes_draw_the_validation_samples_of_both(two_processes, tiny_config):
+    folder, _ = two_processes
+    dataset = DATASETS.build(Config.fromfile(tiny_config).val_dataloader.dataset)
+    step = len(dataset) // 4
+    wanted = [index * step for index in range(4)]
+    # Each process computes every second sample.
+    assert {index % 2 for index in wanted} == {0, 1}
+    pictures = (folder / 'run').glob('*/vis_data/vis_image/val_*.png')
+    drawn = sorted(int(file.name.split('_')[1]) for file in pictures)
+    assert drawn == wanted
 
 
 def test_two_processes_test_as_one_does(two_processes, tiny_config, tmp_path):

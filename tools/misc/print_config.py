@@ -3,9 +3,8 @@
 """Prints a config with everything it inherits."""
 
 import argparse
-import sys
 
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
 
 
@@ -16,13 +15,11 @@ def main() -> None:
     parser.add_argument('--out', help='write it to this .py, .yaml or .json file too')
     add_cfg_options(parser)
     args = parser.parse_args()
-    try:
+    with user_errors():
         cfg = read_config(args.config, args.cfg_options)
-    except FileNotFoundError as error:
-        sys.exit(f'print_config.py: {error}')
-    print(cfg.pretty_text)
-    if args.out is not None:
-        cfg.dump(args.out)
+        print(cfg.pretty_text)
+        if args.out is not None:
+            cfg.dump(args.out)
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class SeededDataset(Dataset):
         self._seed = seed
         self._epoch = epoch
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith('__') or name == 'dataset':  # asked while unpickling
             raise AttributeError(name)
         return getattr(self.dataset, name)
@@ -112,7 +113,7 @@ class SeededDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> Any:
         key = (self._seed, int(self._epoch), _SAMPLES, index)
         if get_worker_info() is not None:
             _seed_cpu(key)

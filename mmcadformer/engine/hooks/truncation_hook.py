@@ -9,6 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch import nn
+
+_SPLITS = dict(train='training', val='validation', test='test')
 
 
 @HOOKS.register_module()
@@ -23,39 +26,18 @@ class TruncationReportHook(Hook):
     priority = 'LOW'
 
     def __init__(self) -> None:
-        self._before = dict(training=(0, 0), validation=(0, 0), test=(0, 0))
+        self._before = dict.fromkeys(_SPLITS, (0, 0))
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Remember where the counters stand."""
-        self._before['training'] = _counters(runner)
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        self._before[mode] = _counters(runner)
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Remember where the counters stand."""
-        self._before['validation'] = _counters(runner)
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Remember where the counters stand."""
-        self._before['test'] = _counters(runner)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Report on the training expressions of the epoch."""
-        self._report(runner, 'training')
-
-    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Report on the validation expressions."""
-        self._report(runner, 'validation')
-
-    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Report on the test expressions."""
-        self._report(runner, 'test')
-
-    def _report(self, runner: Runner, split: str) -> None:
-        pairs = zip(_counters(runner), self._before[split], strict=True)
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        pairs = zip(_counters(runner), self._before[mode], strict=True)
         device = next(runner.model.parameters()).device
         counts = torch.tensor([now - before for now, before in pairs], device=device)
         all_reduce(counts)
         cut, total = counts.tolist()
-        text = f'{cut} of {total} {split} expressions'
+        text = f'{cut} of {total} {_SPLITS[mode]} expressions'
         limit = _text_encoder(runner).max_tokens
         if not cut:
             runner.logger.info(f'{text} were cut, all fit into {limit} tokens')
@@ -72,6 +54,6 @@ def _counters(runner: Runner) -> tuple[int, int]:
     return encoder.num_truncated, encoder.num_expressions
 
 
-def _text_encoder(runner: Runner):
+def _text_encoder(runner: Runner) -> nn.Module:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return model.text_encoder

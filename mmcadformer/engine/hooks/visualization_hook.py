@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mmcv
 import numpy as np
+from mmengine.dist import all_gather_object
 from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
+from torch.utils.data import DataLoader
 
 
 @HOOKS.register_module()
@@ -21,18 +23,19 @@ class ReferringVisualizationHook(Hook):
 
     While training, the same validation samples, spread over the set, go to the
     visualizer's backends after each validation, so that progress can be seen. In
-    testing, pictures are files in ``show_dir``, written by every process.
+    testing, pictures are files in ``show_dir``. Every process draws the samples that
+    it computed; those of validation go to the first one, which has the backends.
 
     MMSegmentation's hook would draw the first sample of a batch only, others at
-    each validation, and in distributed testing just those of the first process.
+    each validation, and with several processes just those of the first.
 
     Args:
-        draw: Whether to draw at all. Default: True.
-        val_samples: Number of validation samples to draw. Default: 8.
-        interval: Draw every n-th test sample. Default: 1.
+        draw: Whether to draw at all.
+        val_samples: Number of validation samples to draw.
+        interval: Draw every n-th test sample.
         show_dir: Folder for pictures of test samples; None draws none.
-        backend_args: Where images are read from, see :func:`mmengine.fileio.get`.
-            Default: None, the local disk.
+        backend_args: Where images are read from, see :func:`mmengine.fileio.get`;
+            None is the local disk.
     """
 
     priority = 'NORMAL'
@@ -55,6 +58,11 @@ class ReferringVisualizationHook(Hook):
         self.interval = interval
         self.show_dir = None if show_dir is None else Path(show_dir)
         self.backend_args = backend_args
+        self._drawn: list[tuple[str, np.ndarray]] = []
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Forget what a validation that was cut short has drawn."""
+        self._drawn.clear()
 
     def after_val_iter(
         self,
@@ -66,16 +74,22 @@ class ReferringVisualizationHook(Hook):
         """Draw those of the batch's samples that belong to the chosen ones."""
         if not self.draw:
             return
-        total = len(runner.val_dataloader.dataset)
-        step = max(1, total // self.val_samples)
-        for index, sample in _with_index(runner.val_dataloader, batch_idx, outputs):
+        loader = runner.val_dataloader
+        step = max(1, len(loader.dataset) // self.val_samples)
+        for index, sample in _with_index(loader, batch_idx, outputs or ()):
             if index % step == 0 and index // step < self.val_samples:
-                runner.visualizer.add_datasample(
-                    f'val_{index:06d}',
-                    self._image(sample),
-                    data_sample=sample,
-                    step=runner.iter,
-                )
+                self._drawn.append((f'val_{index:06d}', self._picture(runner, sample)))
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Hand the pictures of all processes to the backends."""
+        if not self.draw:
+            return
+        for drawn in all_gather_object(self._drawn):
+            for name, picture in drawn:
+                runner.visualizer.add_image(name, picture, runner.iter)
+        self._drawn.clear()
 
     def after_test_iter(
         self,
@@ -87,18 +101,22 @@ class ReferringVisualizationHook(Hook):
         """Write pictures of every n-th sample."""
         if not self.draw or self.show_dir is None:
             return
-        for index, sample in _with_index(runner.test_dataloader, batch_idx, outputs):
+        loader = runner.test_dataloader
+        for index, sample in _with_index(loader, batch_idx, outputs or ()):
             if index % self.interval == 0:
-                drawn = runner.visualizer.draw_datasample(self._image(sample), sample)
+                picture = self._picture(runner, sample)
                 file = self.show_dir / f'{index:06d}_{Path(sample.img_path).stem}.png'
-                mmcv.imwrite(mmcv.rgb2bgr(drawn), str(file))
+                mmcv.imwrite(mmcv.rgb2bgr(picture), str(file))
 
-    def _image(self, sample: SegDataSample) -> np.ndarray:
+    def _picture(self, runner: Runner, sample: SegDataSample) -> np.ndarray:
         data = get(sample.img_path, backend_args=self.backend_args)
-        return mmcv.imfrombytes(data, channel_order='rgb')
+        image = mmcv.imfrombytes(data, channel_order='rgb')
+        return runner.visualizer.draw_datasample(image, sample)
 
 
-def _with_index(loader, batch_idx: int, outputs: Sequence[SegDataSample]):
+def _with_index(
+    loader: DataLoader, batch_idx: int, outputs: Sequence[SegDataSample]
+) -> Iterator[tuple[int, SegDataSample]]:
     """Pairs samples with their index in the dataset.
 
     MMEngine's sampler deals indices to the processes one by one, and may deal the
