@@ -9,23 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-PREPOSITIONS = frozenset(
-    'above across adjacent against along alongside among around at before behind '
-    'below beneath beside besides between beyond by close down facing from in inside '
-    'into near nearby nearest next off on onto opposite outside over past through to '
-    'toward towards under underneath up upon within'.split()
-)
-"""Words that open a phrase about where something is."""
-
-DETERMINERS = frozenset(
-    'a an another each his its one other that the their these this those'.split()
-)
-
-BOUNDARIES = frozenset(
-    'and are as be been but for had has have having is it like located of or parked '
-    'placed situated than that there was were where which while who whose with'.split()
-) | frozenset('.,;:!?()"')
-"""Words that end a phrase without opening one about a position."""
+from .lexicon import BOUNDARIES, DETERMINERS, PREPOSITIONS
 
 MAX_CONTENT_WORDS = 4
 """Words after the determiner at which a phrase ends in any case."""
@@ -39,10 +23,10 @@ def find_positions(words: Sequence[str]) -> list[int]:
     name parts and owners more often than places and don't count, as in FIANet.
 
     Args:
-        words (Sequence[str]): Lower-case words, punctuation marks separate.
+        words: Lower-case words, punctuation marks separate.
 
     Returns:
-        list[int]: Indices, ascending; empty if there is no such phrase.
+        Indices, ascending; empty if there is no such phrase.
     """
     found: list[int] = []
     i = 0
@@ -72,11 +56,11 @@ def find_objects(words: Sequence[str], categories: Iterable[str]) -> list[int]:
     """Words that name a category: for each, its first occurrence, plurals too.
 
     Args:
-        words (Sequence[str]): Lower-case words.
-        categories (Iterable[str]): Names, one or more words each.
+        words: Lower-case words.
+        categories: Names, one or more words each.
 
     Returns:
-        list[int]: Indices, ascending; empty if no category occurs.
+        Indices, ascending; empty if no category occurs.
     """
     found: set[int] = set()
     for category in categories:
@@ -90,24 +74,27 @@ def find_objects(words: Sequence[str], categories: Iterable[str]) -> list[int]:
 
 def _same_name(words: Sequence[str], name: Sequence[str]) -> bool:
     last = name[-1]
-    plurals = {last, f'{last}s', f'{last}es'}
-    if last.endswith('y'):
-        plurals.add(f'{last[:-1]}ies')
-    return list(words[:-1]) == list(name[:-1]) and words[-1] in plurals
+    return list(words[:-1]) == list(name[:-1]) and words[-1] in {last, *plurals(last)}
+
+
+def plurals(noun: str) -> tuple[str, ...]:
+    """Words that may be the plural of a noun."""
+    endings = (f'{noun}s', f'{noun}es')
+    return (*endings, f'{noun[:-1]}ies') if noun.endswith('y') else endings
 
 
 def group_word_pieces(
     tokens: Sequence[str], special: Iterable[str] = (), prefix: str = '##'
 ) -> tuple[list[str], list[list[int]]]:
-    """Put WordPiece tokens together to words.
+    """Puts WordPiece tokens together into words.
 
     Args:
-        tokens (Sequence[str]): Tokens in order.
-        special (Iterable[str]): Tokens that are no words, such as [CLS].
-        prefix (str): Mark of a piece that continues a word. Default: '##'.
+        tokens: Tokens in order.
+        special: Tokens that are not words, such as [CLS].
+        prefix: Mark of a piece that continues a word.
 
     Returns:
-        tuple: Words, and for each the indices of its tokens. A hyphen counts to the
+        Words, and for each the indices of its tokens. A hyphen counts to the
         word before it, so that 'ground-track-field' is three words.
     """
     special = set(special)

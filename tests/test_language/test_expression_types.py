@@ -5,7 +5,11 @@ import json
 
 import pytest
 
-from mmcadformer.comparison import EXPRESSION_TYPES, classify_expression, find_types
+from mmcadformer.language.expression_types import (
+    EXPRESSION_TYPES,
+    classify_expression,
+    find_types,
+)
 from mmcadformer.synthrs import generate_synthrs
 from mmcadformer.utils.plain_pickle import load_plain_pickle
 
@@ -16,6 +20,8 @@ EXAMPLES = {
     'the ship near the top edge of the image': 'position',
     'the airplane at the top of the picture': 'position',
     'the airplane on the far left side': 'position',
+    'the airplane on the extreme left side': 'position',
+    'the southeasternmost pond': 'position',
     'the second tank from the left': 'position',
     'the leftmost of the three cars': 'position',
     'northern harbor': 'position',

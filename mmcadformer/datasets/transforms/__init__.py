@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms of referring segmentation samples."""
 
-from ...language.direction_words import rewrite_directions
+from ...language.directions import rewrite_directions
 from .cropping import RandomReferringCrop, survives_cropping
 from .erasing import RandomBoxErasing
 from .flipping import RandomReferringFlip, RandomReferringRotate90

@@ -1,67 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crop images so that the expression stays true."""
 
-import re
-
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from ...language import direction_lexicon as lex
-
-_SIDES = '|'.join((*lex.SIDES.values(), *lex.ENDS.values()))
-_IMAGE = '|'.join(sorted(lex.IMAGE))
-# "the leftmost tank", "the tank closest to the top edge", "the tank on the far right"
-_FARTHEST = re.compile(
-    r'\b(?:left|right|top|bottom|upper|lower)most\b|\blowest\b|\bhighest\b'
-    r'|\b(?:north|south)?(?:north|south|east|west)(?:ern)?most\b'
-    r'|\b(?:(?:closest|nearest) (?:to )?|f[au]rthest (?:to |towards? )?'
-    rf'|(?:on|at|to) the far |at the (?:very |extreme )?)(?:the )?(?:{_SIDES})'
-    r'(?: edge| border| side| margin)?$'
-)
-# "in the picture" is true of any crop.
-_WHERE = re.compile(rf' (?:in|of|within) (?:the|this) (?:{_IMAGE})$')
-# Objects that are cut lose size, so the largest stays the largest.
-_LARGEST = frozenset('largest biggest longest widest tallest broadest'.split())
-# The rest of a sentence may be articles, adjectives and nouns. These words point at
-# things that may be cut off, or at places that the crop moves.
-_POINTING = (
-    lex.FUNCTION_WORDS
-    | frozenset(lex.LEXICON)
-    | frozenset(lex.UNMAPPED)
-    | frozenset(
-        'after against among amongst amid around before center central centre closer '
-        'corner during edge end faces far farther following further half into least '
-        'less lesser like many middle mid more most not off other out outer inner over '
-        'part second set side smaller surrounded surrounding together toward two via '
-        'whose'.split()
-    )
-)
-
-
-def survives_cropping(expression):
-    """Whether an expression stays true in every crop that shows the whole object.
-
-    A crop takes other objects away and cuts some, but adds none: what was the
-    largest or the leftmost stays so. "The tank on the left" may lie on the right of a
-    crop, the smallest may be larger than what is left of another one, and the road
-    that the tank is beside may be gone.
-
-    Args:
-        expression (str): A referring expression in English.
-
-    Returns:
-        bool: False in doubt.
-    """
-    rest = _FARTHEST.sub('', _WHERE.sub('', expression.lower().strip(' .')))
-    words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", rest)
-    return not any(
-        word in _POINTING
-        or lex.ORDINAL.fullmatch(word)
-        or (word.endswith('est') and word not in _LARGEST)
-        for word in words
-    )
+from ...language.crops import survives_cropping
 
 
 @TRANSFORMS.register_module()

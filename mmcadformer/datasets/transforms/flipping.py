@@ -6,7 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from ...language.direction_words import rewrite_directions
+from ...language.directions import rewrite_directions
 
 
 class _ReferringMove(BaseTransform):

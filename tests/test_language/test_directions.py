@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pytest
 
-from mmcadformer.datasets import rewrite_directions
+from mmcadformer.language.directions import rewrite_directions
 
 MOVES = {
     'horizontal': lambda array: np.flip(array, 1),
@@ -269,6 +269,17 @@ def test_turns_there_and_back(expression):
         ('on the left of the image', 'rotate270', 'at the top of the image'),
         ('on the left side of the road', 'rotate270', 'on the top side of the road'),
         ('from left to right', 'rotate90', 'from bottom to top'),
+        (
+            'the court on the left of the two courts',
+            'horizontal',
+            'the court on the right of the two courts',
+        ),
+        (
+            'the court on the left of the two courts',
+            'vertical',
+            'the court on the left of the two courts',
+        ),
+        ('the court left of the tanks', 'rotate90', 'the court below the tanks'),
         # words stay where the move doesn't touch them
         ('the ship on the left', 'vertical', 'the ship on the left'),
         ('the second ship from the left', 'vertical', 'the second ship from the left'),
@@ -342,6 +353,16 @@ QUARTER = ('rotate90', 'rotate270')
         ('the tank above', QUARTER),
         ('to the immediate left of the dam', QUARTER),
         ('at the top of the runway', QUARTER),
+        # one of several, or a place beside them
+        ('the court on the right of the two courts', QUARTER),
+        ('the court on the left of the three', QUARTER),
+        ('the tank left of the pair', QUARTER),
+        ('the tank on the right of the group of tanks', QUARTER),
+        ('the one on the left of both', QUARTER),
+        ('the tank on the right of these 4 tanks', QUARTER),
+        ('the tank on the left of them', QUARTER),
+        ('the court on the right of all the courts', QUARTER),
+        ('the factory on the right of the red factories', QUARTER),
         ('in the left of the field', QUARTER),
         ('a counter-clockwise roundabout', ('horizontal', 'vertical')),
         ("at 15 o'clock", ALL),
