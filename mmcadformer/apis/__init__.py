@@ -2,8 +2,8 @@
 """What programs that use a trained model need."""
 
 from ..utils.checkpoint import read_checkpoint
-from .checkpoint import load_checkpoint
-from .inferencer import ReferringInferencer, init_model, pair_inputs
+from .inferencer import ReferringInferencer, pair_inputs
+from .loading import init_model, load_checkpoint
 from .result import ReferringResult
 
 __all__ = [

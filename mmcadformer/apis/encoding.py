@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
+
+from ..models import ReferringSegmentor
 
 
 def predict_expressions(
-    model: nn.Module,
+    model: ReferringSegmentor,
     inputs: Tensor,
     samples: Sequence[SegDataSample],
     expressions: Sequence[str],
@@ -42,8 +45,8 @@ def predict_expressions(
 
 
 def _predict(
-    model: nn.Module,
-    inputs: object,
+    model: ReferringSegmentor,
+    inputs: Any,
     samples: Sequence[SegDataSample],
     expressions: Sequence[str],
 ) -> list[SegDataSample]:

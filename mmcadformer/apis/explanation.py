@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import mmcv
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..models import ReferringSegmentor
 from ..models.fusions.base import WordAttention
 from ..visualization.attention import AttentionRow, draw_word_attention
 from .result import ReferringResult
+
+_NOTHING = 'this model has no attention between words and pixels to show'
+Words = Sequence[tuple[str, list[int]]]  # and the positions of their tokens
 
 
 @dataclass
@@ -65,16 +70,15 @@ class Explanation:
 
     def picture(self) -> np.ndarray:
         """Overlay, and a grid of heat maps: stages down, words across; RGB uint8."""
-        rows = []
-        for entry in self.stages:
-            rows += [
-                AttentionRow(f'stage {entry.stage}\n{title}', maps, entry.image_share)
-                for title, maps in (
-                    ('pixels → words', entry.pixels_to_words),
-                    ('words → pixels', entry.words_to_pixels),
-                )
-                if maps is not None
-            ]
+        rows = [
+            AttentionRow(f'stage {stage.stage}\n{title}', maps, stage.image_share)
+            for stage in self.stages
+            for title, maps in (
+                ('pixels → words', stage.pixels_to_words),
+                ('words → pixels', stage.words_to_pixels),
+            )
+            if maps is not None
+        ]
         result = self.result
         return draw_word_attention(result.image, result.overlay(), self.words, rows)
 
@@ -105,115 +109,91 @@ class Explanation:
         return record
 
 
-class RecordedStage(NamedTuple):
-    """Attention of a forward pass at one stage.
-
-    Attributes:
-        attention: Per token.
-        size: (h, w) of the maps.
-        image_share: See :class:`StageAttention`.
-    """
-
-    attention: WordAttention
-    size: tuple[int, int]
-    image_share: tuple[float, float]
-
-
-class AttentionRecorder:
-    """Notes the attention of every stage while a model runs; used in ``with``.
+@contextmanager
+def record_attention(
+    model: ReferringSegmentor, words: Words
+) -> Iterator[list[StageAttention]]:
+    """Notes the attention of every stage while a model runs inside the block.
 
     Args:
         model: A referring segmentor.
+        words: Words of the expression and the positions of their tokens.
 
-    Attributes:
-        stages: Of the last forward pass, one entry per stage.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self._preprocessor = model.data_preprocessor
-        self._fusions = model.backbone.fusions
-        self._cells = _cell_sizes(model.backbone)
-        self._image_size = (0, 0)
-        self._handles: list = []
-        self.stages: list[RecordedStage] = []
-
-    def __enter__(self) -> AttentionRecorder:
-        self._handles = [f.register_forward_pre_hook(self._note) for f in self._fusions]
-        self._handles.append(
-            self._preprocessor.register_forward_pre_hook(self._note_size)
-        )
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _note_size(self, _: nn.Module, args: tuple) -> None:
-        # Before it, and later the backbone, pad below and on the right.
-        self._image_size = tuple(args[0]['inputs'][0].shape[-2:])
-
-    def _note(self, fusion: nn.Module, args: tuple) -> None:
-        visual, hw_shape, text, text_mask = args
-        if fusion is self._fusions[0]:
-            self.stages = []
-        cell = self._cells[len(self.stages)]
-        share = tuple(
-            pixels / (cells * pitch)
-            for pixels, cells, pitch in zip(
-                self._image_size, hw_shape, cell, strict=True
-            )
-        )
-        attention = fusion.word_attention(visual, text, text_mask)
-        self.stages.append(RecordedStage(attention, tuple(hw_shape), share))
-
-
-def _cell_sizes(backbone: nn.Module) -> list[tuple[int, int]]:
-    """Height and width in pixels of a position, for each stage."""
-    rows, columns = backbone.patch_embed.projection.stride
-    cells = [(rows, columns)]
-    for stage in list(backbone.stages)[:-1]:
-        by = stage.downsample.sampler.stride
-        by = (by, by) if isinstance(by, int) else by
-        cells.append((cells[-1][0] * by[0], cells[-1][1] * by[1]))
-    return cells
-
-
-def attention_per_word(
-    stages: Sequence[RecordedStage],
-    words: Sequence[tuple[str, list[int]]],
-) -> list[StageAttention]:
-    """From attention per token to attention per word.
-
-    Args:
-        stages: From an :class:`AttentionRecorder`; the first sample counts.
-        words: Words and the positions of their tokens.
-
-    Returns:
-        One entry per stage.
+    Yields:
+        A list that has one entry per stage after a forward pass, of its first
+        sample; those of a second pass take their place.
 
     Raises:
-        ValueError: If there is no attention at any stage.
+        ValueError: If the model has no such attention.
     """
-    found = []
-    for number, (attention, size, share) in enumerate(stages, start=1):
-        to_words, to_pixels = attention
-        if to_words is not None:
+    attention_of, cells = _fusions_and_cells(model.backbone)
+    stages: list[StageAttention] = []
+    image_size = (0, 0)
+
+    def note_size(_: nn.Module, args: tuple) -> None:
+        nonlocal image_size
+        # Before it, and later the backbone, pad below and on the right.
+        image_size = args[0]['inputs'][0].shape[-2:]
+
+    def note(fusion: nn.Module, args: tuple) -> None:
+        visual, size, text, text_mask = args
+        if len(stages) == len(cells):
+            stages.clear()
+        to_words, to_pixels = attention_of[fusion](visual, text, text_mask)
+        rows, columns = cells[len(stages)]
+        stage = StageAttention(
+            stage=len(stages) + 1,
             # The pieces of a word share what the word gets.
-            to_words = _maps(to_words[0].transpose(0, 1), words, size, torch.sum)
-        if to_pixels is not None:
-            to_pixels = _maps(to_pixels[0], words, size, torch.mean)
-        found.append(StageAttention(number, to_words, to_pixels, share))
-    if all(s.pixels_to_words is None and s.words_to_pixels is None for s in found):
-        raise ValueError(
-            'this model has no attention between words and pixels to show (its '
-            "backbone's fusions have neither pixels_to_words nor words_to_pixels)"
+            pixels_to_words=_maps(to_words, words, size, torch.sum, tokens_at=2),
+            words_to_pixels=_maps(to_pixels, words, size, torch.mean, tokens_at=1),
+            image_share=(
+                image_size[0] / (size[0] * rows),
+                image_size[1] / (size[1] * columns),
+            ),
         )
-    return found
+        stages.append(stage)
+
+    handles = [fusion.register_forward_pre_hook(note) for fusion in attention_of]
+    handles.append(model.data_preprocessor.register_forward_pre_hook(note_size))
+    try:
+        yield stages
+    finally:
+        for handle in handles:
+            handle.remove()
+    if all(s.pixels_to_words is None and s.words_to_pixels is None for s in stages):
+        raise ValueError(
+            f"{_NOTHING} (its backbone's fusions have neither pixels_to_words nor "
+            'words_to_pixels)'
+        )
+
+
+def _fusions_and_cells(
+    backbone: Any,
+) -> tuple[dict[nn.Module, Callable[..., WordAttention]], list[tuple[int, int]]]:
+    """Each stage's fusion, and height and width in pixels of its positions."""
+    try:
+        cells = [backbone.patch_embed.projection.stride]
+        for stage in list(backbone.stages)[:-1]:
+            step = stage.downsample.sampler.stride
+            step = (step, step) if isinstance(step, int) else step
+            cells.append((cells[-1][0] * step[0], cells[-1][1] * step[1]))
+        return {fusion: fusion.word_attention for fusion in backbone.fusions}, cells
+    except AttributeError as error:
+        raise ValueError(
+            f'{_NOTHING}: its backbone is not built as those of this package ({error})'
+        ) from None
 
 
 def _maps(
-    tokens: Tensor, words: Sequence[tuple[str, list[int]]], size: tuple, merge
-) -> np.ndarray:
-    """From (tokens, h * w) to (words, h, w)."""
+    attention: Tensor | None,
+    words: Words,
+    size: tuple[int, int],
+    merge: Callable[..., Tensor],
+    tokens_at: int,
+) -> np.ndarray | None:
+    """From tokens and h * w positions of the first sample to (words, h, w)."""
+    if attention is None:
+        return None
+    tokens = attention.movedim(tokens_at, 1)[0]
     merged = [merge(tokens[positions], dim=0) for _, positions in words]
     return torch.stack(merged).unflatten(1, size).float().cpu().numpy()

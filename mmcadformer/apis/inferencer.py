@@ -5,62 +5,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import deepcopy
-from typing import Union
+from typing import Any
 
 import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS, TRANSFORMS
-from torch import Tensor, nn
+from mmseg.registry import TRANSFORMS
+from torch import Tensor
 
-from ..utils.config import inference_pipeline, read_config
+from ..utils.config import inference_pipeline
 from ..utils.text import visible_text
-from .checkpoint import load_checkpoint
 from .encoding import predict_expressions
-from .explanation import AttentionRecorder, Explanation, attention_per_word
+from .explanation import Explanation, record_attention
+from .loading import init_model
 from .result import ReferringResult
 
 _CPU_PIXELS = 480 * 480  # input pixels that go through the later stages at once
 
-ImageInput = Union[str, os.PathLike, np.ndarray]  # noqa: UP007  (Python 3.10)
+ImageInput = str | os.PathLike | np.ndarray
 Pair = tuple[ImageInput, str]
 OnBad = Callable[[ImageInput, str, Exception], None]
-
-
-def init_model(
-    config: str | os.PathLike | Config,
-    checkpoint: str | os.PathLike | None = None,
-    device: str | torch.device | None = None,
-    cfg_options: dict | None = None,
-) -> nn.Module:
-    """Builds a model for inference.
-
-    Args:
-        config: Config or its file.
-        checkpoint: Weights, see :func:`load_checkpoint`. Without, the weights are
-            random: pretrained parts that the config names aren't loaded.
-        device: 'cpu', 'cuda', 'cuda:1'...; by default CUDA where there is one.
-        cfg_options: Config keys to override, dotted.
-
-    Returns:
-        The model in evaluation mode, with the config as ``model.cfg``.
-
-    Raises:
-        FileNotFoundError: If config or checkpoint don't exist.
-        ValueError: If the checkpoint doesn't fit, or the device isn't there.
-    """
-    cfg = _read_config(config, cfg_options)
-    device = _check_device(device)
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = MODELS.build(cfg.model)
-    if checkpoint is not None:
-        load_checkpoint(model, checkpoint)
-    model.cfg = cfg
-    return model.to(device).eval()
 
 
 class ReferringInferencer:
@@ -98,18 +64,18 @@ class ReferringInferencer:
         cfg_options: dict | None = None,
         expression_batch_size: int = 8,
     ) -> None:
-        sizes = dict(batch_size=batch_size, expression_batch_size=expression_batch_size)
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f'{name} must be 1 or more, not {size}')
+        if batch_size < 1 or expression_batch_size < 1:
+            raise ValueError(
+                'batch_size and expression_batch_size must be 1 or more, not '
+                f'{batch_size} and {expression_batch_size}'
+            )
         self.batch_size = batch_size
         self.expression_batch_size = expression_batch_size
         self._last_file: tuple[str, dict] | None = None
         self.model = init_model(config, checkpoint, device, cfg_options)
-        load, *self._transforms = inference_pipeline(self.model.cfg)
-        self._load_file = TRANSFORMS.build(load)
+        load, *others = map(TRANSFORMS.build, inference_pipeline(self.model.cfg))
+        self._load_file, self._prepare = load, Compose(others)
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
-        self._prepare = Compose([TRANSFORMS.build(t) for t in self._transforms])
 
     def __call__(
         self,
@@ -149,10 +115,9 @@ class ReferringInferencer:
             ValueError: If the image can't be read, the expression is empty, or the
                 model has no such attention.
         """
-        with AttentionRecorder(self.model) as recorder:
+        words = self.model.text_encoder.split_words(visible_text(expression))
+        with record_attention(self.model, words) as stages:
             (result,) = self(image, expression)
-        words = self.model.text_encoder.split_words(result.expression)
-        stages = attention_per_word(recorder.stages, words)
         return Explanation(result, [word for word, _ in words], stages)
 
     def predict(
@@ -189,15 +154,14 @@ class ReferringInferencer:
         """Whether an item can go through the model together with a batch."""
         if not batch:
             return True
-        first = batch[0]['inputs']
-        if first.shape != item['inputs'].shape:
+        first, inputs = batch[0]['inputs'], item['inputs']
+        if first.shape != inputs.shape:
             return False
-        if _ori_shape(batch[0]) == _ori_shape(item) and torch.equal(
-            first, item['inputs']
+        if _original_shape(batch[0]) == _original_shape(item) and torch.equal(
+            first, inputs
         ):
             item['inputs'] = first  # what _one_image looks for
-            room = self.expression_batch_size
-            return len(batch) < room and _one_image(batch)
+            return len(batch) < self.expression_batch_size and _one_image(batch)
         return len(batch) < self.batch_size and not _one_image(batch[:2], at_least=2)
 
     def _read(self, image: ImageInput, expression: str) -> dict:
@@ -211,7 +175,7 @@ class ReferringInferencer:
             loaded = self._load_array(dict(img=mmcv.rgb2bgr(image), img_path=None))
             loaded['img_path'] = ''
         else:
-            loaded = self._read_once(os.fspath(image))
+            loaded = self._read_file(os.fspath(image))
         original = loaded['img']
         if original.ndim != 3 or original.shape[2] != 3:
             raise ValueError(
@@ -222,23 +186,20 @@ class ReferringInferencer:
         prepared['image'] = mmcv.bgr2rgb(original.astype(np.uint8))
         return prepared
 
-    def _read_once(self, path: str) -> dict:
+    def _read_file(self, path: str) -> dict:
         """The decoded file, kept for the next expression on it."""
         if self._last_file is None or self._last_file[0] != path:
-            self._last_file = (path, self._read_file(path))
+            if '://' not in path and not os.path.isfile(path):
+                raise FileNotFoundError(f'image {path} does not exist')
+            try:
+                self._last_file = (path, self._load_file(dict(img_path=path)))
+            except Exception as error:  # decoders differ in what they raise
+                raise ValueError(
+                    f'{path} is not an image that can be read, or it is damaged'
+                ) from error
         loaded = self._last_file[1]
         # Transforms may draw on the picture.
         return dict(loaded, img=loaded['img'].copy())
-
-    def _read_file(self, path: str) -> dict:
-        if '://' not in path and not os.path.isfile(path):
-            raise FileNotFoundError(f'image {path} does not exist')
-        try:
-            return self._load_file(dict(img_path=path))
-        except Exception as error:  # decoders differ in what they raise
-            raise ValueError(
-                f'{path} is no image that can be read, or it is damaged'
-            ) from error
 
     @torch.no_grad()
     def _segment(self, batch: list[dict]) -> Iterator[ReferringResult]:
@@ -280,7 +241,7 @@ def _pairs_at_once(inputs: Tensor) -> int:
     return max(1, _CPU_PIXELS // (inputs.shape[2] * inputs.shape[3]))
 
 
-def _ori_shape(item: dict) -> tuple[int, int]:
+def _original_shape(item: dict) -> tuple[int, int]:
     return tuple(item['data_samples'].ori_shape)
 
 
@@ -305,63 +266,33 @@ def pair_inputs(
     Raises:
         ValueError: If the numbers don't match or something is missing.
     """
-    if isinstance(images, (str, os.PathLike, np.ndarray)):
-        images = [images]
-    images = list(images)
-    if not images:
+    given: list[Any]
+    if isinstance(images, str | os.PathLike | np.ndarray):
+        given = [images]
+    else:
+        given = list(images)
+    if not given:
         raise ValueError('no image is given')
     if expressions is None:
-        for pair in images:
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise ValueError(
-                    'no expression is given: pass them, or pairs of an image and an '
-                    'expression'
-                )
-        return [(image, expression) for image, expression in images]
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in given):
+            raise ValueError(
+                'no expression is given: pass them, or pairs of an image and an '
+                'expression'
+            )
+        return [(image, expression) for image, expression in given]
     if isinstance(expressions, str):
-        return [(image, expressions) for image in images]
-    expressions = list(expressions)
-    if not expressions:
+        return [(image, expressions) for image in given]
+    count = len(expressions)
+    if not count:
         raise ValueError('no expression is given')
-    if len(images) == 1:
-        images = images * len(expressions)
-    if len(images) != len(expressions):
+    if len(given) == 1:
+        given = given * count
+    if len(given) != count:
         raise ValueError(
-            f'{len(images)} images but {_count(expressions)}: give one expression '
-            'per image, one sentence (a str) for all, or one image'
+            f'{len(given)} images but {count} expression{"s" * (count != 1)}: give one '
+            'expression per image, one sentence (a str) for all, or one image'
         )
-    return list(zip(images, expressions, strict=True))
-
-
-def _read_config(
-    config: str | os.PathLike | Config, cfg_options: dict | None
-) -> Config:
-    if not isinstance(config, Config):
-        return read_config(config, cfg_options)
-    cfg = deepcopy(config)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
-    return cfg
-
-
-def _check_device(device: str | torch.device | None) -> torch.device:
-    available = torch.cuda.is_available()
-    if device is None:
-        return torch.device('cuda' if available else 'cpu')
-    try:
-        device = torch.device(device)
-    except RuntimeError:
-        raise ValueError(
-            f"device {device!r} is unknown; use 'cpu', 'cuda' or 'cuda:1'"
-        ) from None
-    if device.type == 'cuda' and (
-        not available or (device.index or 0) >= torch.cuda.device_count()
-    ):
-        raise ValueError(
-            f'device {device} is not there: PyTorch sees '
-            f'{torch.cuda.device_count()} CUDA devices'
-        )
-    return device
+    return list(zip(given, expressions, strict=True))
 
 
 def _check_array(image: np.ndarray) -> None:
@@ -372,10 +303,6 @@ def _check_array(image: np.ndarray) -> None:
         )
     if not image.size:
         raise ValueError(f'an image array has no pixels, its shape is {image.shape}')
-
-
-def _count(expressions: list[str]) -> str:
-    return f'{len(expressions)} expression{"s" if len(expressions) != 1 else ""}'
 
 
 def _name(image: ImageInput) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
+from ..utils.files import write_json
 from ..visualization import draw_referring_overlay
 
 
@@ -84,6 +84,5 @@ class ReferringResult:
             if picture.ndim == 3:
                 picture = mmcv.rgb2bgr(picture)
             mmcv.imwrite(picture, str(folder / record[kind]))
-        text = json.dumps(record, indent=2, ensure_ascii=False)
-        (folder / f'{name}.json').write_text(text + '\n', encoding='utf-8')
+        write_json(folder / f'{name}.json', record)
         return record

@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ..apis.inferencer import init_model
+from ..apis import init_model
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
 from .geometry import Georeference

@@ -10,10 +10,12 @@ read, and an inert stand-in takes the place of every other object.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import types
 import zipfile
 from collections import OrderedDict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +24,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 SAFE_PREFIX = 'safe:'
 
 
-def read_checkpoint(path: str | Path, mapped: bool = False) -> dict:
+def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
     """Reads weights from a file, without running code from it.
 
     Args:
@@ -40,26 +42,65 @@ def read_checkpoint(path: str | Path, mapped: bool = False) -> dict:
         FileNotFoundError: If there is no such file.
         ValueError: If the file holds no weights.
     """
-    source = str(path)
-    file = _download(source) if '://' in source else Path(source)
-    if not file.is_file():
-        raise FileNotFoundError(f'checkpoint {source} does not exist')
-    if file.suffix == '.safetensors':
-        content = _read_safetensors(file)
-    else:
-        content = _read_pickle(file, mapped)
-    state = _state_dict(content)
+    content = read_content(path, mapped)
+    state = find_weights(content)
     if not state:
         raise ValueError(
-            f'{source} holds no weights: expected tensors by name, at the top or '
+            f'{path} holds no weights: expected tensors by name, at the top or '
             "under 'state_dict' or 'model'"
         )
     meta = content.get('meta')
     return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 
 
+def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
+    """Reads everything in a file that is tensors and plain values.
+
+    Args:
+        path, mapped: See :func:`read_checkpoint`.
+
+    Returns:
+        What the file holds by name; empty if that isn't how it is made.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged or of another kind.
+    """
+    source = os.fspath(path)
+    file = _download(source) if '://' in source else Path(source)
+    if not file.is_file():
+        raise FileNotFoundError(f'checkpoint {source} does not exist')
+    if file.suffix == '.safetensors':
+        return _read_safetensors(file)
+    content = _read_pickle(file, mapped)
+    return content if isinstance(content, dict) else {}
+
+
+def find_weights(content: object) -> dict[str, torch.Tensor]:
+    """Tensors by name, without the prefix of a wrapped model.
+
+    Args:
+        content: From :func:`read_content`, or a part of it.
+
+    Returns:
+        Those at the top or under ``state_dict`` or ``model``; may be empty.
+    """
+    if not isinstance(content, dict):
+        return {}
+    parts = (content.get(key) for key in ('state_dict', 'model'))
+    weights = next((part for part in parts if isinstance(part, dict)), content)
+    state = {
+        name: value
+        for name, value in weights.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
+    if state and all(name.startswith('module.') for name in state):
+        state = {name.removeprefix('module.'): value for name, value in state.items()}
+    return state
+
+
 @CheckpointLoader.register_scheme(prefixes=SAFE_PREFIX, force=True)
-def load_from_safe(filename: str, map_location=None) -> dict:
+def load_from_safe(filename: str, map_location: object = None) -> dict:
     """Lets configs read ``load_from='safe:FILE'`` as :func:`read_checkpoint` does."""
     return read_checkpoint(filename.removeprefix(SAFE_PREFIX))
 
@@ -71,26 +112,27 @@ def _read_safetensors(file: Path) -> dict:
     try:
         return load_file(file)
     except SafetensorError as error:
-        raise ValueError(f'{file} is no safetensors file: {error}') from None
+        raise ValueError(f'{file} is not a safetensors file: {error}') from None
 
 
-def _read_pickle(file: Path, mapped: bool) -> dict:
+def _read_pickle(file: Path, mapped: bool) -> object:
     if _is_torchscript(file):
         raise ValueError(
             f'{file} is a TorchScript program, not a checkpoint with weights'
         )
-    how = dict(map_location='cpu', mmap=mapped and zipfile.is_zipfile(file))
+    load = partial(
+        torch.load, file, map_location='cpu', mmap=mapped and zipfile.is_zipfile(file)
+    )
     try:
         try:
-            return torch.load(file, weights_only=True, **how)
+            return load(weights_only=True)
         except Exception:  # which one differs between versions of PyTorch
-            reader = _inert_pickle()
-            return torch.load(file, pickle_module=reader, weights_only=False, **how)
+            return load(pickle_module=_inert_pickle(), weights_only=False)
     except Exception as error:  # whatever a damaged file makes of the reader
         size = file.stat().st_size
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f'{file} ({size} bytes) is damaged or no PyTorch checkpoint: {reason}'
+            f'{file} ({size} bytes) is damaged or not a PyTorch checkpoint: {reason}'
         ) from None
 
 
@@ -104,13 +146,13 @@ def _is_torchscript(file: Path) -> bool:
 class _Ignored:
     """Stands for an object that has no part in weights; takes part in nothing."""
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: object, **kwargs: object) -> _Ignored:
         return object.__new__(cls)
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         pass
 
-    def __call__(self, *args, **kwargs) -> _Ignored:
+    def __call__(self, *args: object, **kwargs: object) -> _Ignored:
         return self
 
     def __setstate__(self, state: object) -> None:
@@ -149,27 +191,11 @@ class _InertUnpickler(pickle.Unpickler):
 def _inert_pickle() -> types.ModuleType:
     """The reader in the form that ``torch.load`` takes."""
     module = types.ModuleType('inert_pickle')
-    module.Unpickler = _InertUnpickler
-    module.load = lambda file, **kwargs: _InertUnpickler(file, **kwargs).load()
+    vars(module).update(
+        Unpickler=_InertUnpickler,
+        load=lambda file, **kwargs: _InertUnpickler(file, **kwargs).load(),
+    )
     return module
-
-
-def _state_dict(content: object) -> dict[str, torch.Tensor]:
-    """Tensors by name, without the prefix of a wrapped model."""
-    if not isinstance(content, dict):
-        return {}
-    for key in ('state_dict', 'model'):
-        if isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    state = {
-        name: value
-        for name, value in content.items()
-        if isinstance(name, str) and isinstance(value, torch.Tensor)
-    }
-    if state and all(name.startswith('module.') for name in state):
-        state = {name.removeprefix('module.'): value for name, value in state.items()}
-    return state
 
 
 def _download(url: str) -> Path:

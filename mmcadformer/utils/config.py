@@ -33,25 +33,30 @@ def leaf_datasets(dataset: dict, key: str = '') -> Iterator[tuple[str, dict]]:
         yield key, dataset
 
 
-def read_config(path: str | os.PathLike, options: dict | None = None) -> Config:
+def read_config(
+    config: str | os.PathLike | Config, options: dict | None = None
+) -> Config:
     """Reads a config file.
 
     Args:
-        path: The file.
+        config: The file, or a config, of which a copy is made.
         options: Keys to override, as of ``--cfg-options``.
 
     Raises:
         FileNotFoundError: If it isn't there.
         ValueError: If it is another kind of file.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'config {os.fspath(path)} does not exist')
-    if Path(path).suffix not in _SUFFIXES:
+    if isinstance(config, Config):
+        cfg = deepcopy(config)
+    elif not Path(config).is_file():
+        raise FileNotFoundError(f'config {os.fspath(config)} does not exist')
+    elif Path(config).suffix not in _SUFFIXES:
         raise ValueError(
-            f'{os.fspath(path)} is not a config: give a file that ends in '
+            f'{os.fspath(config)} is not a config: give a file that ends in '
             f'{", ".join(_SUFFIXES)}, and the checkpoint after it'
         )
-    cfg = Config.fromfile(path)
+    else:
+        cfg = Config.fromfile(config)
     if options:
         cfg.merge_from_dict(options)
     return cfg

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from torch import nn
 
 from mmcadformer.apis import ReferringInferencer
 
@@ -103,6 +104,39 @@ def test_models_without_one_side_show_the_other(tiny_config, image):
     cfg.model.backbone.lgvla = False
     with pytest.raises(ValueError, match='no attention between words and pixels'):
         ReferringInferencer(cfg, device='cpu').explain(image, 'pool')
+
+
+class OwnBackbone(nn.Module):
+    """Computes what another does, and has but some of its parts."""
+
+    def __init__(self, inner, **parts):
+        super().__init__()
+        self.forward = inner.forward
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+@pytest.mark.parametrize('parts', [(), ('fusions',), ('fusions', 'stages')])
+def test_backbones_built_otherwise_are_refused(tiny_config, image, parts):
+    inferencer = ReferringInferencer(tiny_config, device='cpu')
+    model = inferencer.model
+    inner = model.backbone
+    model.backbone = OwnBackbone(
+        inner, **{name: getattr(inner, name) for name in parts}
+    )
+    (result,) = inferencer(image, 'pool')
+    with pytest.raises(ValueError, match='no attention between words and pixels to sh'):
+        inferencer.explain(image, 'pool')
+    (again,) = inferencer(image, 'pool')
+    assert np.array_equal(result.probability, again.probability)
+
+
+def test_fusions_of_another_kind_are_refused(tiny_config, image):
+    """They need not be able to tell what they look at."""
+    inferencer = ReferringInferencer(tiny_config, device='cpu')
+    inferencer.model.backbone.fusions[1] = nn.Identity()
+    with pytest.raises(ValueError, match='no attention between words and pixels to sh'):
+        inferencer.explain(image, 'pool')
 
 
 def test_command_writes_picture_and_numbers(

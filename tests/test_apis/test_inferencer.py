@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmcadformer.apis import ReferringInferencer, init_model, pair_inputs
+from mmcadformer.apis import ReferringInferencer, pair_inputs
 
 
 @pytest.fixture(scope='module')
@@ -163,7 +163,7 @@ def test_unusable_inputs_are_named(inferencer, images, tmp_path):
     (tmp_path / 'cut.jpg').write_bytes(images[0].read_bytes()[:40])
     (tmp_path / 'empty.png').touch()
     for name in ('text.png', 'cut.jpg', 'empty.png'):
-        with pytest.raises(ValueError, match=f'{name} is no image'):
+        with pytest.raises(ValueError, match=f'{name} is not an image'):
             inferencer(tmp_path / name, 'it')
     with pytest.raises(FileNotFoundError, match='gone.png does not exist'):
         inferencer(tmp_path / 'gone.png', 'it')
@@ -197,23 +197,6 @@ def test_a_long_path_in_any_script_is_read(inferencer, images, tmp_path):
     shutil.copy(images[0], path)
     (result,) = inferencer(path, 'it')
     assert result.image_path == str(path)
-
-
-def test_init_model_explains_what_is_missing(tiny_config, tmp_path):
-    with pytest.raises(FileNotFoundError, match='config nothing.py does not exist'):
-        init_model('nothing.py')
-    with pytest.raises(FileNotFoundError, match='nothing.pth does not exist'):
-        init_model(tiny_config, tmp_path / 'nothing.pth', device='cpu')
-    with pytest.raises(ValueError, match="'gpu' is unknown"):
-        init_model(tiny_config, device='gpu')
-    with pytest.raises(ValueError, match='cuda:99 is not there'):
-        init_model(tiny_config, device='cuda:99')
-
-
-def test_cfg_options_change_the_model(tiny_config):
-    options = {'model.text_encoder.max_tokens': 5}
-    model = init_model(tiny_config, device='cpu', cfg_options=options)
-    assert model.text_encoder.max_tokens == 5 and not model.training
 
 
 def test_config_without_pipeline_is_refused(tiny_config):

@@ -70,7 +70,7 @@ def test_bad_inputs_are_skipped_only_when_asked(infer, images, tmp_path):
     broken = tmp_path / 'broken.png'
     broken.write_text('no image')
     arguments = [images[0], broken, tmp_path / 'gone.png', 'it']
-    with pytest.raises(SystemExit, match='broken.png is no image'):
+    with pytest.raises(SystemExit, match='broken.png is not an image'):
         infer(*arguments)
     text, report = infer(*arguments, '--skip-bad')
     assert '2 of 3 inputs were skipped' in text

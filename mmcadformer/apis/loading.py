@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models from configs, and weights from files into models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+from torch import nn
+
+from ..models import ReferringSegmentor
+from ..utils.checkpoint import read_checkpoint
+from ..utils.config import read_config
+
+
+def init_model(
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    cfg_options: dict | None = None,
+) -> ReferringSegmentor:
+    """Builds a model for inference.
+
+    Args:
+        config: Config or its file.
+        checkpoint: Weights, see :func:`load_checkpoint`. Without, the weights are
+            random: pretrained parts that the config names aren't loaded.
+        device: 'cpu', 'cuda', 'cuda:1'...; by default CUDA where there is one.
+        cfg_options: Config keys to override, dotted.
+
+    Returns:
+        The model in evaluation mode, with the config as ``model.cfg``.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint don't exist.
+        ValueError: If the checkpoint doesn't fit, or the device isn't there.
+    """
+    cfg = read_config(config, cfg_options)
+    device = _check_device(device)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    model = MODELS.build(cfg.model)
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    model.cfg = cfg
+    return model.to(device).eval()
+
+
+def load_checkpoint(
+    model: nn.Module, path: str | os.PathLike, strict: bool = True
+) -> dict:
+    """Loads a file's weights into a model, without running code from the file.
+
+    Args:
+        model: Takes the weights; not wrapped for distributed training.
+        path: See :func:`read_checkpoint`.
+        strict: Whether missing and unexpected entries are errors. Otherwise they
+            are logged. Entries of another shape are errors in any case.
+
+    Returns:
+        The checkpoint's ``meta``: config text, epoch, classes...; may be empty.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no weights, or those of another model.
+    """
+    # Copied from the file's own pages: read, the weights would leave as much of the
+    # process's memory behind as they took, in pieces too small to go back.
+    checkpoint = read_checkpoint(path, mapped=True)
+    state = checkpoint['state_dict']
+    expected = model.state_dict()
+    if not expected.keys() & state.keys():
+        raise ValueError(
+            f'{path} holds weights of another model: it has {_some(state)}, the '
+            f'model has {_some(expected)}'
+        )
+    try:
+        result = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ValueError(
+            f'{path} does not fit the model, which other widths or depths in the '
+            f'config explain: {_some(lines)}'
+        ) from None
+    problems = []
+    for keys, what in (
+        (result.missing_keys, 'are missing'),
+        (result.unexpected_keys, 'are not known to the model'),
+    ):
+        keys = [key for key in keys if not key.endswith('num_batches_tracked')]
+        if keys:
+            problems.append(f'{len(keys)} entries {what}: {_some(keys)}')
+    if problems and strict:
+        raise ValueError(f'{path} does not fit the model. ' + '; '.join(problems))
+    for problem in problems:
+        print_log(f'{path}: {problem}', logger='current', level=30)
+    return checkpoint['meta']
+
+
+def _check_device(device: str | torch.device | None) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device is None:
+        return torch.device('cuda' if count else 'cpu')
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise ValueError(
+            f"device {device!r} is unknown; use 'cpu', 'cuda' or 'cuda:1'"
+        ) from None
+    if device.type == 'cuda' and (device.index or 0) >= count:
+        raise ValueError(
+            f'device {device} is not there: PyTorch sees {count} CUDA devices'
+        )
+    return device
+
+
+def _some(names: Iterable[str], limit: int = 3) -> str:
+    """The first few of many names."""
+    names = list(names)
+    more = f' and {len(names) - limit} more' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more
