@@ -1,50 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """English expressions for the programs of :mod:`.semantics`."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from .objects import CATEGORIES, OBJECT_COLORS
-from .semantics import POSITIONS, SIDES
+from .semantics import POSITIONS, SIDES, Program, SceneSemantics, Step
 
 EXPRESSION_TYPES = ('category', 'position', 'size', 'color', 'relation', 'combination')
-"""tuple[str]: How an expression tells its object from the others."""
+"""How an expression tells its object from the others."""
 
-_REGION_WORDS = {
-    'left': ('left',),
-    'right': ('right',),
+# Words for a side, as a noun and as an attribute; for a corner, one or the other.
+_SIDE_WORDS = {
+    'left': ('left', 'left'),
+    'right': ('right', 'right'),
     'top': ('top', 'upper'),
     'bottom': ('bottom', 'lower'),
-    'upper left': ('upper left', 'top left'),
-    'upper right': ('upper right', 'top right'),
-    'lower left': ('lower left', 'bottom left'),
-    'lower right': ('lower right', 'bottom right'),
 }
-_HALF_PHRASES = {
-    'left': (
-        'on the left',
-        'on the left side',
-        'in the left part',
-        'on the left side of the image',
-    ),
-    'right': (
-        'on the right',
-        'on the right side',
-        'in the right part',
-        'on the right side of the image',
-    ),
-    'top': (
-        'at the top',
-        'in the upper part',
-        'at the top of the image',
-        'in the top part of the image',
-    ),
-    'bottom': (
-        'at the bottom',
-        'in the lower part',
-        'at the bottom of the image',
-        'in the bottom part of the image',
-    ),
+_CORNER_WORDS = {
+    f'{upper} {side}': (f'{upper} {side}', f'{top} {side}')
+    for top, upper in (_SIDE_WORDS['top'], _SIDE_WORDS['bottom'])
+    for side in ('left', 'right')
 }
+_REGION_WORDS = {
+    **{side: tuple(dict.fromkeys(words)) for side, words in _SIDE_WORDS.items()},
+    **_CORNER_WORDS,
+}
+_SIDE_PHRASES = (
+    'on the {0}',
+    'on the {0} side',
+    'in the {0} part',
+    'on the {0} side of the image',
+)
+_END_PHRASES = (
+    'at the {0}',
+    'in the {1} part',
+    'at the {0} of the image',
+    'in the {0} part of the image',
+)
 _CORNER_PHRASES = (
     'in the {}',
     'in the {} corner',
@@ -58,18 +55,7 @@ _CENTER_PHRASES = (
     'in the middle of the image',
     'in the center of the image',
 )
-_EXTREME_WORDS = {
-    'left': ('leftmost',),
-    'right': ('rightmost',),
-    'top': ('topmost', 'uppermost'),
-    'bottom': ('bottommost', 'lowermost'),
-}
-_EXTREME_PHRASES = {
-    'left': ('farthest to the left', 'nearest to the left edge'),
-    'right': ('farthest to the right', 'nearest to the right edge'),
-    'top': ('farthest to the top', 'nearest to the top edge'),
-    'bottom': ('farthest to the bottom', 'nearest to the bottom edge'),
-}
+_EXTREME_PHRASES = ('farthest to the {}', 'nearest to the {} edge')
 _SIZE_WORDS = {'largest': ('largest', 'biggest'), 'smallest': ('smallest',)}
 _ORDINAL_WORDS = {2: 'second', 3: 'third'}
 _ORDINAL_PHRASE = 'from the {}'
@@ -99,53 +85,41 @@ _PAIRS = {
 _ARTICLES = ('the ', 'the ', 'the ', '')
 
 
-def _vocabulary():
-    texts = [
-        *CATEGORIES,
-        *_CORNER_PHRASES,
-        *_CENTER_PHRASES,
-        *_LINKS,
-        _JOIN,
-        *_ARTICLES,
-        *_ORDINAL_WORDS.values(),
-        _ORDINAL_PHRASE,
-        *SIDES,
-    ]
-    for table in (
-        OBJECT_COLORS,
-        _REGION_WORDS,
-        _HALF_PHRASES,
-        _EXTREME_WORDS,
-        _EXTREME_PHRASES,
-        _SIZE_WORDS,
-        _RELATION_PHRASES,
-        _DISTANCE_PHRASES,
-    ):
-        for entries in table.values():
-            texts.extend(entries)
-    words = re.findall(r'[a-z]+', ' '.join(texts))
-    return tuple(sorted(set(words)))
+def _vocabulary() -> tuple[str, ...]:
+    tables = (
+        *(OBJECT_COLORS, _REGION_WORDS, _SIZE_WORDS),
+        *(_RELATION_PHRASES, _DISTANCE_PHRASES),
+    )
+    lists = (
+        *(CATEGORIES, SIDES, _SIDE_PHRASES, _END_PHRASES, _CORNER_PHRASES),
+        *(_CENTER_PHRASES, _EXTREME_PHRASES, _LINKS, _ARTICLES),
+        *(words for table in tables for words in table.values()),
+        *([f'{word}most' for word in _REGION_WORDS[side]] for side in SIDES),
+        *(_ORDINAL_WORDS.values(), (_ORDINAL_PHRASE, _JOIN)),
+    )
+    text = ' '.join(text for texts in lists for text in texts)
+    return tuple(sorted(set(re.findall(r'[a-z]+', text))))
 
 
 SYNTHRS_VOCABULARY = _vocabulary()
-"""tuple[str]: Every word that SynthRS expressions are made of."""
+"""Every word that SynthRS expressions are made of."""
 
 
-def _pick(rng, options):
+def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def realize(program, rng, short=False):
-    """Say a program in English.
+def realize(program: Program, rng: np.random.Generator, short: bool = False) -> str:
+    """Says a program in English.
 
     Args:
-        program (list): Steps, see :mod:`.semantics`.
-        rng (np.random.Generator): Chooses between wordings.
-        short (bool): Whether all but relations has to stand before the noun,
-            so that nothing can be taken for a part of a longer sentence.
+        program: Steps, see :mod:`.semantics`.
+        rng: Chooses between wordings.
+        short: Whether all but relations has to stand before the noun, so that
+            nothing can be taken for a part of a longer sentence.
 
     Returns:
-        str: Expression in lower case.
+        Expression in lower case.
     """
     words, phrases, color, noun = [], [], '', ''
     alone = sum(step[0] not in ('category', 'color') for step in program) == 1
@@ -166,74 +140,79 @@ def realize(program, rng, short=False):
     return (_ARTICLES[0] if short else _pick(rng, _ARTICLES)) + text
 
 
-def _modifier(step, rng, alone, short):
+def _modifier(
+    step: Step, rng: np.random.Generator, alone: bool, short: bool
+) -> tuple[str, str]:
     """Word before the noun and phrase after it for one step."""
-    kind = step[0]
+    kind, value = step[:2]
     if kind == 'position':
-        return _place(step[1], rng, alone)
+        return _place(value, rng, alone)
     if kind == 'extreme':
         if short or not alone or rng.random() < 0.7:
-            return _pick(rng, _EXTREME_WORDS[step[1]]), ''
-        return '', _pick(rng, _EXTREME_PHRASES[step[1]])
+            return _pick(rng, _REGION_WORDS[value]) + 'most', ''
+        return '', _pick(rng, _EXTREME_PHRASES).format(value)
     if kind == 'size':
-        return _pick(rng, _SIZE_WORDS[step[1]]), ''
+        return _pick(rng, _SIZE_WORDS[value]), ''
     if kind == 'ordinal':
-        return _ORDINAL_WORDS[step[1]], _ORDINAL_PHRASE.format(step[2])
+        return _ORDINAL_WORDS[value], _ORDINAL_PHRASE.format(step[2])
     table = _RELATION_PHRASES if kind == 'relation' else _DISTANCE_PHRASES
     anchor = realize(step[2], rng, short=True)
-    return '', f'{_pick(rng, table[step[1]])} {anchor}'
+    return '', f'{_pick(rng, table[value])} {anchor}'
 
 
-def _place(region, rng, alone):
+def _place(region: str, rng: np.random.Generator, alone: bool) -> tuple[str, str]:
     if region == 'center':
         return '', _pick(rng, _CENTER_PHRASES)
     if alone and rng.random() < 0.3:
         return _pick(rng, _REGION_WORDS[region]), ''
     if region in SIDES:
-        return '', _pick(rng, _HALF_PHRASES[region])
+        phrases = _SIDE_PHRASES if region in ('left', 'right') else _END_PHRASES
+        return '', _pick(rng, phrases).format(*_SIDE_WORDS[region])
     corner = _pick(rng, _REGION_WORDS[region])
     return '', _pick(rng, _CORNER_PHRASES).format(corner)
 
 
-def describe(semantics, index, complexity=1):
+def describe(
+    semantics: SceneSemantics, index: int, complexity: int = 1
+) -> dict[str, list[Program]]:
     """Programs that mean one object and no other.
 
     Args:
-        semantics (SceneSemantics): The scene.
-        index (int): Which object.
-        complexity (int): 1 for one distinction at a time and anchors named by
-            category or colour; 2 adds combinations of two steps; 3 adds
-            counted objects and anchors described by size or place.
+        semantics: The scene.
+        index: Which object.
+        complexity: 1 for one distinction at a time and anchors named by category
+            or colour; 2 adds combinations of two steps; 3 adds counted objects
+            and anchors described by size or place.
 
     Returns:
-        dict[str, list]: Programs by type (:data:`EXPRESSION_TYPES`).
+        Programs by type (:data:`EXPRESSION_TYPES`).
     """
-    fact = semantics.facts[index]
-    noun = [['category', fact.category]]
-    found = {kind: [] for kind in EXPRESSION_TYPES}
+    noun: Program = [['category', semantics.facts[index].category]]
+    found: dict[str, list[Program]] = {kind: [] for kind in EXPRESSION_TYPES}
     if semantics.resolve(noun) == index:  # no other word would add anything
         found['category'].append(noun)
         return found
-    steps = _steps(semantics, index, complexity)
-    enough, weak = [], []
-    for kind, step in steps:
-        means = semantics.resolve(noun + [step])
-        (enough if means == index else weak).append((kind, step))
-    for kind, step in enough:
-        found[kind].append(noun + [step])
+    weak = []
+    for kind, step in _steps(semantics, index, complexity):
+        if semantics.resolve([*noun, step]) == index:
+            found[kind].append([*noun, step])
+        else:
+            weak.append(step)
     if complexity >= 2:
         found['combination'] = [
             noun + pair
-            for pair in _pairs([step for _, step in weak])
+            for pair in _pairs(weak)
             if semantics.resolve(noun + pair) == index
         ]
     return found
 
 
-def _steps(semantics, index, complexity):
+def _steps(
+    semantics: SceneSemantics, index: int, complexity: int
+) -> Iterator[tuple[str, Step]]:
     """Steps that may tell an object from others of its category, by type."""
     color = semantics.facts[index].color
-    steps = [('color', ['color', color])] if color else []
+    steps: list[tuple[str, Step]] = [('color', ['color', color])] if color else []
     steps += [('position', ['position', region]) for region in POSITIONS]
     steps += [('position', ['extreme', side]) for side in SIDES]
     steps += [('size', ['size', which]) for which in _SIZE_WORDS]
@@ -250,47 +229,45 @@ def _steps(semantics, index, complexity):
                 ('relation', ['distance', which, program])
                 for which in _DISTANCE_PHRASES
             ]
-    filters = 'color', 'position', 'relation'
-    return [
-        (kind, step)
-        for kind, step in steps
-        if step[0] not in filters or semantics.select(step)[0] >> index & 1
-    ]
+    for kind, step in steps:
+        holds = step[0] not in ('color', 'position', 'relation')
+        if holds or semantics.select(step)[0] >> index & 1:
+            yield kind, step
 
 
-def _anchors(semantics, complexity):
+def _anchors(
+    semantics: SceneSemantics, complexity: int
+) -> Iterator[tuple[int, Program]]:
     """Objects that a short phrase names: pairs of index and program."""
-    anchors = []
     for index, fact in enumerate(semantics.facts):
-        options = [[]]
+        options: list[Program] = [[]]
         if fact.color:
             options.append([['color', fact.color]])
         if complexity >= 3:
             options += [[['size', which]] for which in _SIZE_WORDS]
             options += [[['extreme', side]] for side in SIDES]
         for option in options:
-            program = [['category', fact.category]] + option
+            program = [['category', fact.category], *option]
             if semantics.resolve(program) == index:
-                anchors.append((index, program))
+                yield index, program
                 break
-    return anchors
 
 
-def _pairs(steps):
+def _pairs(steps: Sequence[Step]) -> Iterator[list[Step]]:
     """Pairs of steps that one phrase can say without doubt."""
     for first in steps:
         for second in steps:
-            if (first[0], second[0]) not in _PAIRS:
+            kinds = first[0], second[0]
+            if kinds not in _PAIRS:
                 continue
-            if second[0] == 'relation' and first[0] == 'relation':
+            if kinds == ('relation', 'relation'):
                 if first[2] == second[2] or first[1] >= second[1]:
                     continue
-            if second[0] == 'extreme' and first[0] == 'position':
-                if not _crossed(first[1], second[1]):
-                    continue
+            if kinds == ('position', 'extreme') and not _crossed(first[1], second[1]):
+                continue
             yield [first, second]
 
 
-def _crossed(region, side):
+def _crossed(region: str, side: str) -> bool:
     """Whether a half of the image and a side are at right angles."""
     return region in SIDES and (region in SIDES[:2]) != (side in SIDES[:2])

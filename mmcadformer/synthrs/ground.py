@@ -1,29 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ground, roads and clutter of the SynthRS scenes."""
 
+from __future__ import annotations
+
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
-from .brush import Brush, arc, rectangle, rotate
+from .brush import Brush, Color, arc, rectangle, rotate
 
-_GROUNDS = {  # two colours that low-frequency noise mixes
-    'grass': ((78, 106, 56), (118, 136, 78)),
-    'dry grass': ((140, 132, 84), (172, 158, 108)),
-    'soil': ((142, 112, 82), (178, 148, 114)),
-    'sand': ((190, 172, 138), (214, 198, 164)),
-    'asphalt': ((92, 92, 94), (126, 124, 122)),
-    'concrete': ((150, 148, 142), (180, 176, 168)),
-    'forest': ((40, 66, 38), (70, 96, 52)),
-}
-_ROUGHNESS = {
-    'grass': 0.7,
-    'dry grass': 0.8,
-    'soil': 0.7,
-    'sand': 0.5,
-    'asphalt': 0.35,
-    'concrete': 0.35,
-    'forest': 1.3,
-}
+
+class _Ground(NamedTuple):
+    """Two colours that low-frequency noise mixes, and the strength of the grain."""
+
+    low: Color
+    high: Color
+    roughness: float
+
+
+_GROUNDS = (
+    _Ground((78, 106, 56), (118, 136, 78), 0.7),  # grass
+    _Ground((140, 132, 84), (172, 158, 108), 0.8),  # dry grass
+    _Ground((142, 112, 82), (178, 148, 114), 0.7),  # soil
+    _Ground((190, 172, 138), (214, 198, 164), 0.5),  # sand
+    _Ground((92, 92, 94), (126, 124, 122), 0.35),  # asphalt
+    _Ground((150, 148, 142), (180, 176, 168), 0.35),  # concrete
+    _Ground((40, 66, 38), (70, 96, 52), 1.3),  # forest
+)
 _ROOFS = (
     (156, 84, 62),
     (120, 72, 60),
@@ -35,67 +39,63 @@ _ROOFS = (
 _CARS = ((220, 220, 222), (40, 42, 46), (150, 40, 36), (44, 66, 120), (130, 132, 134))
 
 
-def smooth_noise(rng, height, width, cells, octaves=3):
+def smooth_noise(
+    rng: np.random.Generator, height: int, width: int, cells: int, octaves: int = 3
+) -> np.ndarray:
     """Sum of upsampled random grids in [0, 1], shape ``(height, width)``."""
     total = np.zeros((height, width), np.float32)
-    weight = 1.0
     for octave in range(octaves):
         side = cells * 2**octave + 2
         grid = rng.random((side, side), dtype=np.float32)
-        total += weight * cv2.resize(
+        total += 0.5**octave * cv2.resize(
             grid, (width, height), interpolation=cv2.INTER_CUBIC
         )
-        weight *= 0.5
     low, high = float(total.min()), float(total.max())
     return (total - low) / max(high - low, 1e-6)
 
 
-def _mix(first, second, amount):
-    first, second = np.float32(first), np.float32(second)
-    return first + (second - first) * amount[..., None]
-
-
-def _textured(rng, kind, height, width):
+def _textured(
+    rng: np.random.Generator, ground: _Ground, height: int, width: int
+) -> np.ndarray:
     amount = smooth_noise(rng, height, width, 3, octaves=4)
-    image = _mix(*_GROUNDS[kind], amount)
+    low, high = (np.array(c, np.float32) for c in (ground.low, ground.high))
+    image = low + (high - low) * amount[..., None]
     for share, strength in ((1 / 12, 7), (1 / 3, 9)):  # tufts and grain
         shape = max(2, int(height * share)), max(2, int(width * share))
         grain = rng.standard_normal(shape, dtype=np.float32)
-        grain = cv2.resize(grain, (width, height))
-        image += (strength * _ROUGHNESS[kind] * grain)[..., None]
+        resized = cv2.resize(grain, (width, height))
+        image += (strength * ground.roughness * resized)[..., None]
     return image
 
 
-def make_ground(rng, height, width):
-    """Draw empty ground.
+def make_ground(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Draws empty ground.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
-        height (int): Height in pixels.
-        width (int): Width in pixels.
+        rng: Source of randomness.
+        height, width: Size in pixels.
 
     Returns:
-        np.ndarray: Image ``(height, width, 3)``, uint8 RGB.
+        Image ``(height, width, 3)``, uint8 RGB.
     """
-    kinds = list(_GROUNDS)
-    base, other = rng.choice(len(kinds), 2, replace=False)
-    image = _textured(rng, kinds[base], height, width)
+    base, other = rng.choice(len(_GROUNDS), 2, replace=False)
+    image = _textured(rng, _GROUNDS[base], height, width)
     if rng.random() < 0.6:
-        patch = smooth_noise(rng, height, width, 2, octaves=3)
+        patch = smooth_noise(rng, height, width, 2)
         edge = np.clip((patch - rng.uniform(0.5, 0.7)) * 14, 0, 1)
-        second = _textured(rng, kinds[other], height, width)
+        second = _textured(rng, _GROUNDS[other], height, width)
         image += (second - image) * edge[..., None]
     if rng.random() < 0.35:
         _plough(rng, image)
     if rng.random() < 0.2:
-        pond = smooth_noise(rng, height, width, 2, octaves=3)
+        pond = smooth_noise(rng, height, width, 2)
         edge = np.clip((pond - 0.8) * 20, 0, 1)
-        image += (np.float32((44, 70, 84)) - image) * edge[..., None]
+        image += (np.array((44, 70, 84), np.float32) - image) * edge[..., None]
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _plough(rng, image):
-    """Lay the stripes of a field over one side of the image."""
+def _plough(rng: np.random.Generator, image: np.ndarray) -> None:
+    """Lays the stripes of a field over one side of the image."""
     height, width = image.shape[:2]
     angle = rng.uniform(0, np.pi)
     y, x = np.mgrid[:height, :width].astype(np.float32) / max(height, width)
@@ -106,16 +106,16 @@ def _plough(rng, image):
     image += (stripes * (along > limit))[..., None]
 
 
-def draw_road(rng, canvas, width):
-    """Draw a road through the image.
+def draw_road(rng: np.random.Generator, canvas: np.ndarray, width: float) -> np.ndarray:
+    """Draws a road through the image.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
-        canvas (np.ndarray): Image ``(H, W, 3)``, uint8 RGB; changed in place.
-        width (float): Width of the road in pixels.
+        rng: Source of randomness.
+        canvas: Image ``(H, W, 3)``, uint8 RGB; changed in place.
+        width: Width of the road in pixels.
 
     Returns:
-        np.ndarray: Centre line ``(N, 2)`` in pixels.
+        Centre line ``(N, 2)`` in pixels.
     """
     size = max(canvas.shape[:2])
     middle = np.array(canvas.shape[1::-1]) / 2
@@ -133,8 +133,15 @@ def draw_road(rng, canvas, width):
     return rotate(local, angle) + middle
 
 
-def draw_house(rng, canvas, center, size, angle, light):
-    """Draw a house with a ridged roof and its shadow."""
+def draw_house(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    center: np.ndarray,
+    size: float,
+    angle: float,
+    light: float,
+) -> None:
+    """Draws a house with a ridged roof and its shadow."""
     brush = Brush(canvas, center, size * 1.2, angle)
     width = size * rng.uniform(0.55, 0.9)
     body = rectangle(size, width)
@@ -146,12 +153,17 @@ def draw_house(rng, canvas, center, size, angle, light):
     brush.commit()
 
 
-def draw_tree(rng, canvas, center, radius, light):
-    """Draw a tree crown and its shadow."""
+def draw_tree(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    center: np.ndarray,
+    radius: float,
+    light: float,
+) -> None:
+    """Draws a tree crown and its shadow."""
     brush = Brush(canvas, center, radius * 2)
     green = np.array((52, 88, 44)) * rng.uniform(0.75, 1.2)
-    crown = arc(radius, points=14)
-    crown = crown * rng.uniform(0.85, 1.1, (14, 1))
+    crown = arc(radius, points=14) * rng.uniform(0.85, 1.1, (14, 1))
     brush.shade(crown + rotate([(radius * 0.5, 0)], light), 0.6)
     brush.fill(crown, green)
     glow = rotate([(-radius * 0.25, 0)], light)
@@ -159,8 +171,14 @@ def draw_tree(rng, canvas, center, radius, light):
     brush.commit()
 
 
-def draw_car(rng, canvas, center, length, angle):
-    """Draw a car."""
+def draw_car(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    center: np.ndarray,
+    length: float,
+    angle: float,
+) -> None:
+    """Draws a car."""
     brush = Brush(canvas, center, length, angle)
     color = np.array(_CARS[rng.integers(len(_CARS))])
     brush.fill(rectangle(length, length * 0.46), color)
@@ -168,8 +186,8 @@ def draw_car(rng, canvas, center, length, angle):
     brush.commit()
 
 
-def finish(rng, image):
-    """Lighting, haze and sensor noise over the whole image."""
+def finish(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Puts lighting, haze and sensor noise over the whole image."""
     height, width = image.shape[:2]
     result = image.astype(np.float32)
     tint = rng.uniform(0.97, 1.03, 3).astype(np.float32)

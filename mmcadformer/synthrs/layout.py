@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the objects of a SynthRS scene stand."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .objects import CATEGORIES, OBJECT_COLORS, random_object
+from .objects import CATEGORIES, KINDS, OBJECT_COLORS, SceneObject, random_object
 
 _GRID = 160  # side of the map of taken ground
-
-_SIZE_FACTORS = {
-    'baseball field': 1.1,
-    'basketball field': 1.0,
-    'ground track field': 1.3,
-    'roundabout': 0.85,
-    'swimming pool': 0.8,
-    'storage tank': 0.75,
-    'tennis court': 1.0,
-}
 
 
 @dataclass(frozen=True)
@@ -27,24 +21,23 @@ class Difficulty:
     """What makes scenes and expressions hard.
 
     Attributes:
-        main (tuple[int, int]): Least and most objects of the category that
-            the scene is about.
-        others (tuple[int, int]): Least and most objects of other categories.
-        other_categories (int): How many other categories there may be.
-        size (tuple[float, float]): Longest extent of an object relative to
-            the image side, before the category's factor.
-        clutter (tuple[int, int]): Least and most houses, trees and cars.
-        complexity (int): See :func:`.expressions.describe`.
-        weights (dict[str, float]): Share of the expression types.
+        main: Least and most objects of the category that the scene is about.
+        others: Least and most objects of other categories.
+        other_categories: How many other categories there may be.
+        size: Longest extent of an object relative to the image side, before the
+            category's factor.
+        clutter: Least and most houses, trees and cars.
+        complexity: See :func:`.expressions.describe`.
+        weights: Share of the expression types.
     """
 
-    main: tuple
-    others: tuple
+    main: tuple[int, int]
+    others: tuple[int, int]
     other_categories: int
-    size: tuple
-    clutter: tuple
+    size: tuple[float, float]
+    clutter: tuple[int, int]
     complexity: int
-    weights: dict
+    weights: dict[str, float]
 
 
 DIFFICULTIES = {
@@ -94,54 +87,49 @@ DIFFICULTIES = {
         ),
     ),
 }
-"""dict[str, Difficulty]: Presets."""
 
 
 class TakenGround:
     """Remembers which parts of an image are taken.
 
     Args:
-        image_size (int): Side of the image in pixels.
-        gap (float): Distance kept between things, relative to the side.
+        image_size: Side of the image in pixels.
+        gap: Distance kept between things, relative to the side.
     """
 
-    def __init__(self, image_size, gap=0.025):
+    def __init__(self, image_size: int, gap: float = 0.025) -> None:
         self.scale = _GRID / image_size
-        self.gap = max(1, int(round(gap * _GRID)))
+        self.gap = max(1, round(gap * _GRID))
         self.map = np.zeros((_GRID, _GRID), np.uint8)
 
-    def _part(self, points):
+    def free(self, points: ArrayLike) -> bool:
+        """Whether a polygon ``(N, 2)`` in pixels lies on free ground."""
         points = np.asarray(points) * self.scale
         low = np.floor(points.min(axis=0)).astype(int) - 1
         high = np.ceil(points.max(axis=0)).astype(int) + 2
-        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillPoly(mask, [np.round(points - low).astype(np.int32)], 1)
-        return low, high, mask
-
-    def free(self, points):
-        """Whether a polygon ``(N, 2)`` in pixels lies on free ground."""
-        low, high, mask = self._part(points)
         if low.min() < 0 or high.max() > _GRID:
             return False
+        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+        cv2.fillPoly(mask, [np.round(points - low).astype(np.int32)], 1)
         return not (self.map[low[1] : high[1], low[0] : high[0]] & mask).any()
 
-    def take(self, points):
-        """Mark a polygon and a margin around it as taken."""
-        points = np.round(np.asarray(points) * self.scale).astype(np.int32)
-        cv2.fillPoly(self.map, [points], 1)
-        cv2.polylines(self.map, [points], True, 1, 2 * self.gap)
+    def take(self, points: ArrayLike) -> None:
+        """Marks a polygon and a margin around it as taken."""
+        corners = self._on_grid(points)
+        cv2.fillPoly(self.map, [corners], 1)
+        cv2.polylines(self.map, [corners], True, 1, 2 * self.gap)
 
-    def take_line(self, points, width):
-        """Mark a polyline ``width`` pixels wide as taken."""
-        points = np.round(np.asarray(points) * self.scale).astype(np.int32)
-        cv2.polylines(self.map, [points], False, 1, max(1, int(width * self.scale)))
+    def take_line(self, points: ArrayLike, width: float) -> None:
+        """Marks a polyline ``width`` pixels wide as taken."""
+        pen = max(1, int(width * self.scale))
+        cv2.polylines(self.map, [self._on_grid(points)], False, 1, pen)
+
+    def _on_grid(self, points: ArrayLike) -> np.ndarray:
+        return np.round(np.asarray(points) * self.scale).astype(np.int32)
 
 
-def choose_objects(rng, difficulty):
-    """Categories of the objects of a scene, in random order.
-
-    The order carries no meaning: any object may become a target.
-    """
+def _choose_categories(rng: np.random.Generator, difficulty: Difficulty) -> list[str]:
+    """Categories of a scene's objects, in an order that carries no meaning."""
     order = [str(c) for c in rng.permutation(CATEGORIES)]
     count = rng.integers(difficulty.main[0], difficulty.main[1] + 1)
     chosen = [order[0]] * int(count)
@@ -150,9 +138,9 @@ def choose_objects(rng, difficulty):
     return [str(c) for c in rng.permutation(chosen)]
 
 
-def _choose_colors(rng):
+def _choose_colors(rng: np.random.Generator) -> dict[str, Iterator[str]]:
     """Endless colours by category: all at random, or in turn."""
-    colors = {}
+    colors: dict[str, Iterator[str]] = {}
     in_turn = rng.random() < 0.5  # makes more objects the only red one
     for category, options in OBJECT_COLORS.items():
         order = [str(c) for c in rng.permutation(options)]
@@ -162,24 +150,26 @@ def _choose_colors(rng):
     return colors
 
 
-def place_objects(rng, image_size, difficulty, ground):
-    """Put objects on free ground so that none touches another one.
+def place_objects(
+    rng: np.random.Generator,
+    image_size: int,
+    difficulty: Difficulty,
+    ground: TakenGround,
+) -> list[SceneObject]:
+    """Puts objects on free ground so that none touches another one.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
-        image_size (int): Side of the image in pixels.
-        difficulty (Difficulty): Counts and sizes.
-        ground (TakenGround): Ground that is taken; the objects' is added.
-
-    Returns:
-        list[SceneObject]: The objects.
+        rng: Source of randomness.
+        image_size: Side of the image in pixels.
+        difficulty: Counts and sizes.
+        ground: Ground that is taken; the objects' is added.
     """
     aligned = rng.random() < 0.4
     common = float(rng.uniform(0, 360))
     colors = _choose_colors(rng)
     placed = []
-    for category in choose_objects(rng, difficulty):
-        size = rng.uniform(*difficulty.size) * _SIZE_FACTORS[category]
+    for category in _choose_categories(rng, difficulty):
+        size = rng.uniform(*difficulty.size) * KINDS[category].size
         size *= image_size
         angle = common + 90.0 * rng.integers(4) if aligned else None
         color = next(colors[category]) if category in colors else None
@@ -192,11 +182,13 @@ def place_objects(rng, image_size, difficulty, ground):
     return placed
 
 
-def _find_place(rng, image_size, obj, ground, tries=20):
-    """Move an object to free ground; False if none was found."""
+def _find_place(
+    rng: np.random.Generator, image_size: int, obj: SceneObject, ground: TakenGround
+) -> bool:
+    """Moves an object to free ground; False if none was found."""
     outline = obj.clearance() - np.asarray(obj.center)
     half = obj.size * 0.3
-    for place in rng.uniform(half, image_size - half, (tries, 2)):
+    for place in rng.uniform(half, image_size - half, (20, 2)):
         if ground.free(outline + place):
             ground.take(outline + place)
             obj.center = (float(place[0]), float(place[1]))

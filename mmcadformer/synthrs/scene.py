@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One SynthRS scene: image, objects and expressions."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +11,9 @@ import numpy as np
 from . import ground as paint
 from .brush import rectangle, rotate
 from .expressions import describe, realize
-from .layout import DIFFICULTIES, TakenGround, place_objects
-from .objects import draw_objects
-from .semantics import ObjectFacts, SceneSemantics
+from .layout import DIFFICULTIES, Difficulty, TakenGround, place_objects
+from .objects import SceneObject, draw_objects
+from .semantics import ObjectFacts, Program, SceneSemantics
 
 
 @dataclass
@@ -18,42 +21,37 @@ class Scene:
     """A scene and what is said about it.
 
     Attributes:
-        image (np.ndarray): ``(size, size, 3)``, uint8 RGB.
-        objects (list[SceneObject]): Objects in pixel coordinates.
-        refs (list[tuple[int, list[dict]]]): Index of an object and its
-            sentences, each with ``text``, ``type`` and ``program``.
+        image: ``(size, size, 3)``, uint8 RGB.
+        objects: Objects in pixel coordinates.
+        refs: Index of an object and its sentences, each with ``text``, ``type``
+            and ``program``.
     """
 
     image: np.ndarray
-    objects: list
-    refs: list
+    objects: list[SceneObject]
+    refs: list[tuple[int, list[dict]]]
 
 
-def object_facts(obj, image_size):
-    """What programs may ask about an object (:class:`ObjectFacts`)."""
-    x, y = np.asarray(obj.centroid()) / image_size
-    left, top, width, height = np.asarray(obj.bbox()) / image_size
-    box = (left, top, left + width, top + height)
-    return ObjectFacts(obj.category, obj.color, x, y, obj.area(), box)
-
-
-def make_scene(rng, image_size=128, difficulty='easy', max_refs=4, max_sentences=3):
-    """Draw a scene and describe its objects.
+def make_scene(
+    rng: np.random.Generator,
+    image_size: int = 128,
+    difficulty: str | Difficulty = 'easy',
+    max_refs: int = 4,
+    max_sentences: int = 3,
+) -> Scene:
+    """Draws a scene and describes its objects.
 
     Args:
-        rng (np.random.Generator): Source of randomness.
-        image_size (int): Side of the square image in pixels.
-        difficulty (str | Difficulty): One of :data:`.layout.DIFFICULTIES` or
-            settings of your own.
-        max_refs (int): Most objects that get expressions.
-        max_sentences (int): Most expressions of an object.
+        rng: Source of randomness.
+        image_size: Side of the square image in pixels.
+        difficulty: One of :data:`.layout.DIFFICULTIES` or settings of your own.
+        max_refs: Most objects that get expressions.
+        max_sentences: Most expressions of an object.
 
     Returns:
-        Scene: The scene; it may have no refs.
+        The scene; it may have no refs.
     """
-    level = difficulty
-    if isinstance(difficulty, str):
-        level = DIFFICULTIES[difficulty]
+    level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
     image = paint.make_ground(rng, image_size, image_size)
     taken = TakenGround(image_size)
     light = float(rng.uniform(0, 360))
@@ -68,12 +66,18 @@ def make_scene(rng, image_size=128, difficulty='easy', max_refs=4, max_sentences
     if road is not None:
         _draw_cars(rng, image, road, width)
     image = paint.finish(rng, image)
-    facts = [object_facts(obj, image_size) for obj in objects]
+    facts = [_facts(obj, image_size) for obj in objects]
     refs = _describe_all(rng, facts, level, max_refs, max_sentences)
     return Scene(image, objects, refs)
 
 
-def _draw_clutter(rng, image, taken, level, light):
+def _draw_clutter(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    taken: TakenGround,
+    level: Difficulty,
+    light: float,
+) -> None:
     size = image.shape[0]
     angle = float(rng.uniform(0, 360))
     grove = rng.uniform(0.1 * size, 0.9 * size, 2)
@@ -96,20 +100,34 @@ def _draw_clutter(rng, image, taken, level, light):
                 paint.draw_tree(rng, image, center, radius, light)
 
 
-def _draw_cars(rng, image, road, width):
+def _draw_cars(
+    rng: np.random.Generator, image: np.ndarray, road: np.ndarray, width: float
+) -> None:
     for _ in range(rng.integers(0, 5)):
         index = rng.integers(0, len(road) - 1)
         step = road[index + 1] - road[index]
         side = np.array([-step[1], step[0]]) / np.hypot(*step)
         center = road[index] + side * width * 0.22 * rng.choice([-1, 1])
-        paint.draw_car(
-            rng, image, center, width * 0.6, np.degrees(np.arctan2(step[1], step[0]))
-        )
+        angle = np.degrees(np.arctan2(step[1], step[0]))
+        paint.draw_car(rng, image, center, width * 0.6, angle)
 
 
-def _describe_all(rng, facts, level, max_refs, max_sentences):
+def _facts(obj: SceneObject, image_size: int) -> ObjectFacts:
+    x, y = np.asarray(obj.centroid()) / image_size
+    left, top, width, height = np.asarray(obj.bbox()) / image_size
+    box = (left, top, left + width, top + height)
+    return ObjectFacts(obj.category, obj.color, x, y, obj.area(), box)
+
+
+def _describe_all(
+    rng: np.random.Generator,
+    facts: Sequence[ObjectFacts],
+    level: Difficulty,
+    max_refs: int,
+    max_sentences: int,
+) -> list[tuple[int, list[dict]]]:
     semantics = SceneSemantics(facts)
-    refs = []
+    refs: list[tuple[int, list[dict]]] = []
     for index in rng.permutation(len(facts)):
         if len(refs) == max_refs:
             break
@@ -120,9 +138,14 @@ def _describe_all(rng, facts, level, max_refs, max_sentences):
     return refs
 
 
-def _sentences(rng, found, weights, count):
-    """Choose programs by type, put them into words."""
-    sentences = {}
+def _sentences(
+    rng: np.random.Generator,
+    found: Mapping[str, list[Program]],
+    weights: Mapping[str, float],
+    count: int,
+) -> list[dict]:
+    """Chooses programs by type, and puts them into words."""
+    sentences: dict[str, dict] = {}
     for kind in _draw_kinds(rng, found, weights, 4 * count):
         programs = found[kind]
         if programs and len(sentences) < count:
@@ -132,7 +155,12 @@ def _sentences(rng, found, weights, count):
     return list(sentences.values())
 
 
-def _draw_kinds(rng, found, weights, draws):
+def _draw_kinds(
+    rng: np.random.Generator,
+    found: Mapping[str, list[Program]],
+    weights: Mapping[str, float],
+    draws: int,
+) -> list[str]:
     """Types of expressions, drawn by weight.
 
     Types that an object lacks are drawn in vain, so that the others don't

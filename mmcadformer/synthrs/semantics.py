@@ -21,11 +21,23 @@ the left nor clearly not). A program *resolves* if exactly one object is a yes
 and no object is unclear.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from math import hypot
+
+Step = list
+Program = list[Step]
+Objects = tuple[int, int]
+"""Objects that are meant, and those that may be meant, each as bits of an integer."""
 
 SIDES = ('left', 'right', 'top', 'bottom')
-POSITIONS = SIDES + ('upper left', 'upper right', 'lower left', 'lower right', 'center')
+POSITIONS = (
+    *SIDES,
+    *('upper left', 'upper right', 'lower left', 'lower right'),
+    'center',
+)
 _SUPERLATIVES = ('extreme', 'size', 'ordinal', 'distance')
 
 HALF_YES, HALF_NO = 0.42, 0.54
@@ -41,11 +53,10 @@ AREA_RATIO = 1.5
 DISTANCE_RATIO, DISTANCE_GAP = 1.35, 0.06
 """The nearest object is this many times, and this much in image sizes,
 nearer than the next one."""
-RELATION_GAP, RELATION_SLOPE = 0.08, 1.0
+RELATION_GAP, RELATION_SLOPE, RELATION_NO = 0.08, 1.0, 0.02
 """To the left of an object: its centroid is at least 0.08 image widths
 farther left, and farther left than up or down; not to the left: its centroid
 is not farther left at all (less than 0.02)."""
-RELATION_NO = 0.02
 
 
 @dataclass(frozen=True)
@@ -53,95 +64,77 @@ class ObjectFacts:
     """What programs may ask about an object.
 
     Attributes:
-        category (str): Category name.
-        color (str | None): Colour word.
-        x (float): Centroid, in image widths.
-        y (float): Centroid, in image heights.
-        area (float): Area of the mask in any unit.
-        box (tuple[float]): Bounding box: left, top, right, bottom in image
-            sizes; the centroid by default.
+        category: Category name.
+        color: Colour word.
+        x: Centroid, in image widths.
+        y: Centroid, in image heights.
+        area: Area of the mask in any unit.
+        box: Bounding box: left, top, right, bottom in image sizes; the centroid
+            by default.
     """
 
     category: str
-    color: str
+    color: str | None
     x: float
     y: float
     area: float
-    box: tuple = None
+    box: tuple[float, float, float, float] | None = None
 
-    def __post_init__(self):
-        if self.box is None:
-            object.__setattr__(self, 'box', (self.x, self.y, self.x, self.y))
+    def toward(self, side: str) -> float:
+        """Coordinate of the centroid in [0, 1] that grows towards a side."""
+        return self._along(side, (self.x, self.y, self.x, self.y))
 
+    def edge(self, side: str) -> float:
+        """Coordinate in [0, 1] of the edge on a side, growing towards it."""
+        return self._along(side, self.box or (self.x, self.y, self.x, self.y))
 
-def _toward(fact, side):
-    """Coordinate in [0, 1] that grows towards a side."""
-    value = fact.x if side in ('left', 'right') else fact.y
-    return 1 - value if side in ('left', 'top') else value
-
-
-def _edge(fact, side):
-    """Coordinate in [0, 1] of an object's edge on a side, growing towards it."""
-    index = ('left', 'top', 'right', 'bottom').index(side)
-    return fact.box[index] if index > 1 else 1 - fact.box[index]
-
-
-def _beyond(fact, side, limit):
-    """Whether an object is less than a distance away from a side."""
-    return 1 - _toward(fact, side) < limit
+    def _along(self, side: str, box: tuple[float, float, float, float]) -> float:
+        index = ('left', 'top', 'right', 'bottom').index(side)
+        return box[index] if index > 1 else 1 - box[index]
 
 
 class SceneSemantics:
     """Runs programs on one scene.
 
-    Sets of objects are the bits of an integer. A step turns a pair ``(yes,
-    possible)`` of sets into another one, where ``possible`` also holds the
-    unclear objects.
-
     Args:
-        facts (list[ObjectFacts]): The scene's objects.
+        facts: The scene's objects.
     """
 
-    def __init__(self, facts):
+    def __init__(self, facts: Iterable[ObjectFacts]) -> None:
         self.facts = list(facts)
         self.everything = (1 << len(self.facts)) - 1
-        self._positions = {p: self._position(p) for p in POSITIONS}
-        self._relations = {}
-        self._attributes = {}
+        self._positions = {region: self._position(region) for region in POSITIONS}
+        self._relations: dict[tuple[str, int], Objects] = {}
+        self._attributes: dict[tuple[str, str], Objects] = {}
 
-    def _bits(self, test):
+    def _bits(self, test: Callable[[ObjectFacts], bool]) -> int:
         return sum(1 << i for i, fact in enumerate(self.facts) if test(fact))
 
-    def _indices(self, bits):
+    def _indices(self, bits: int) -> list[int]:
         return [i for i in range(len(self.facts)) if bits >> i & 1]
 
-    def _position(self, region):
+    def _position(self, region: str) -> Objects:
         if region == 'center':
+            off = [max(abs(f.x - 0.5), abs(f.y - 0.5)) for f in self.facts]
+            yes = sum(1 << i for i, value in enumerate(off) if value <= CENTER_YES)
+            return yes, sum(1 << i for i, value in enumerate(off) if value < CENTER_NO)
+        sides = region.replace('upper', 'top').replace('lower', 'bottom').split()
 
-            def off(f):
-                return max(abs(f.x - 0.5), abs(f.y - 0.5))
-
-            return (
-                self._bits(lambda f: off(f) <= CENTER_YES),
-                self._bits(lambda f: off(f) < CENTER_NO),
+        def within(limit: float) -> int:
+            return self._bits(
+                lambda fact: all(1 - fact.toward(side) < limit for side in sides)
             )
-        yes = possible = self.everything
-        words = region.replace('upper', 'top').replace('lower', 'bottom')
-        for side in words.split():
-            yes &= self._bits(partial(_beyond, side=side, limit=HALF_YES))
-            possible &= self._bits(partial(_beyond, side=side, limit=HALF_NO))
-        return yes, possible
 
-    def _relation(self, side, anchor):
+        return within(HALF_YES), within(HALF_NO)
+
+    def _relation(self, side: str, anchor: int) -> Objects:
         if (side, anchor) not in self._relations:
+            here = self.facts[anchor]
             yes = possible = 0
             for i, fact in enumerate(self.facts):
-                if i == anchor:
-                    continue
-                ahead = _toward(fact, side) - _toward(self.facts[anchor], side)
-                dx = abs(fact.x - self.facts[anchor].x)
-                dy = abs(fact.y - self.facts[anchor].y)
-                aside = dy if side in ('left', 'right') else dx
+                ahead = fact.toward(side) - here.toward(side)
+                horizontal = side in ('left', 'right')
+                aside = abs(fact.y - here.y if horizontal else fact.x - here.x)
                 if ahead >= RELATION_GAP and aside <= RELATION_SLOPE * ahead:
                     yes |= 1 << i
                 if ahead >= RELATION_NO:
@@ -149,66 +142,62 @@ class SceneSemantics:
             self._relations[side, anchor] = yes, possible
         return self._relations[side, anchor]
 
-    def _first(self, possible, key, clear):
+    def _first(
+        self,
+        bits: int,
+        key: Callable[[ObjectFacts], float],
+        clear: Callable[[float, float], bool],
+    ) -> Objects:
         """The object with the largest key, if clearly ahead of the next."""
-        order = sorted(self._indices(possible), key=key, reverse=True)
+        keys = {i: key(self.facts[i]) for i in self._indices(bits)}
+        order = sorted(keys, key=lambda i: keys[i], reverse=True)
         if not order:
             return 0, 0
-        if len(order) > 1 and not clear(key(order[0]), key(order[1])):
-            return 0, possible
+        if len(order) > 1 and not clear(keys[order[0]], keys[order[1]]):
+            return 0, bits
         return 1 << order[0], 1 << order[0]
 
-    def _superlative(self, step, bits):
-        facts = self.facts
+    def _superlative(self, step: Step, bits: int) -> Objects:
         if step[0] == 'extreme':
             return self._counted(1, step[1], bits)
+        if step[0] == 'ordinal':
+            return self._counted(step[1], step[2], bits)
         if step[0] == 'size':
             power = 1 if step[1] == 'largest' else -1
             return self._first(
-                bits, lambda i: facts[i].area ** power, lambda a, b: a >= AREA_RATIO * b
+                bits, lambda fact: fact.area**power, lambda a, b: a >= AREA_RATIO * b
             )
-        if step[0] == 'ordinal':
-            return self._counted(step[1], step[2], bits)
         anchor = self.resolve(step[2])
         if anchor is None:
             return 0, bits
-        here = facts[anchor]
+        here = self.facts[anchor]
         sign = -1 if step[1] == 'nearest' else 1
 
-        def far(i):
-            return (
-                sign * ((facts[i].x - here.x) ** 2 + (facts[i].y - here.y) ** 2) ** 0.5
-            )
-
-        def clear(a, b):
+        def clear(a: float, b: float) -> bool:
             small, big = sorted((abs(a), abs(b)))
             return big >= DISTANCE_RATIO * small and big - small >= DISTANCE_GAP
 
-        return self._first(bits & ~(1 << anchor), far, clear)
+        return self._first(
+            bits & ~(1 << anchor),
+            lambda fact: sign * hypot(fact.x - here.x, fact.y - here.y),
+            clear,
+        )
 
-    def _counted(self, number, side, bits):
+    def _counted(self, number: int, side: str, bits: int) -> Objects:
         """The object with a number, counted from a side."""
-        order = sorted(self._indices(bits), key=lambda i: -_toward(self.facts[i], side))
+        order = sorted(self._indices(bits), key=lambda i: -self.facts[i].toward(side))
         if len(order) < number:
             return 0, bits
-        centers = [_toward(self.facts[i], side) for i in order]
-        edges = [_edge(self.facts[i], side) for i in order]
+        centers = [self.facts[i].toward(side) for i in order]
+        edges = [self.facts[i].edge(side) for i in order]
         for i in range(min(number, len(order) - 1)):
             doubtful = centers[i] - centers[i + 1] < EXTREME_GAP
             if doubtful or edges[i] - max(edges[i + 1 :]) < EDGE_GAP:
                 return 0, bits
         return 1 << order[number - 1], 1 << order[number - 1]
 
-    def run(self, program):
-        """Run a program.
-
-        Args:
-            program (list): Steps as the module describes them.
-
-        Returns:
-            tuple[int, int]: Objects that are meant, and objects that may be
-            meant, as bits.
-        """
+    def run(self, program: Program) -> Objects:
+        """Runs a program."""
         yes = possible = self.everything
         for step in program:
             if step[0] in _SUPERLATIVES:
@@ -220,38 +209,34 @@ class SceneSemantics:
             yes, possible = yes & here[0], possible & here[1]
         return yes, possible
 
-    def select(self, step):
+    def select(self, step: Step) -> Objects:
         """Objects for which a step other than a superlative holds.
-
-        Returns:
-            tuple[int, int]: Objects that are meant, and objects that may be
-            meant, as bits.
 
         Raises:
             ValueError: If the language has no such step.
         """
-        kind = step[0]
+        kind, value = step[:2]
         if kind in ('category', 'color'):
-            key = (kind, step[1])
-            if key not in self._attributes:
-                self._attributes[key] = self._bits(
-                    lambda fact: getattr(fact, kind) == step[1]
-                )
-            return self._attributes[key], self._attributes[key]
+            if (kind, value) not in self._attributes:
+                bits = self._bits(lambda fact: getattr(fact, kind) == value)
+                self._attributes[kind, value] = bits, bits
+            return self._attributes[kind, value]
         if kind == 'position':
-            return self._positions[step[1]]
+            return self._positions[value]
         if kind == 'relation':
             anchor = self.resolve(step[2])
-            if anchor is None:
-                return 0, self.everything
-            return self._relation(step[1], anchor)
+            return (
+                (0, self.everything)
+                if anchor is None
+                else self._relation(value, anchor)
+            )
         raise ValueError(f'unknown step {step!r}')
 
-    def resolve(self, program):
+    def resolve(self, program: Program) -> int | None:
         """Index of the one object that a program means.
 
         Returns:
-            int | None: None if no object, several or unclear ones are meant.
+            None if no object, several or unclear ones are meant.
         """
         yes, possible = self.run(program)
         if yes and yes == possible and yes & (yes - 1) == 0:
