@@ -20,12 +20,16 @@ class Node:
 
 
 def build_tree(name: str, module: nn.Module, flops: dict[str, int]) -> Node:
-    """Builds the tree of modules; containers get the sum of their children."""
+    """Builds the tree of modules.
+
+    A module costs at least what its children do: a container has no work of its own,
+    and a child may be called by another module than its parent.
+    """
     children = [
         build_tree(f'{name}.{child_name}' if name else child_name, child, flops)
         for child_name, child in module.named_children()
     ]
-    own = flops.get(name, sum(child.flops for child in children))
+    own = max(flops.get(name, 0), sum(child.flops for child in children))
     params = sum(parameter.numel() for parameter in module.parameters())
     return Node(name, module, params, own, children)
 

@@ -23,10 +23,10 @@ def quiet_import() -> Iterator[None]:
     """
     # Its ProgressBar keeps the standard output it finds at import for good.
     importlib.import_module('mmengine.utils.progressbar')
-    warnings.filterwarnings('ignore', message=OPERATORS_WARNING)
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message=OPERATORS_WARNING)
             yield
     finally:
         for line in printed.getvalue().splitlines(keepends=True):

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The staged encoder: where features go, what is built, what is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 
-from mmcadformer.models import CADFormerSwin
+from mmcadformer.models import PWAM, CADFormerSwin
+
+ROOT = Path(__file__).resolve().parents[2]
 
 ARGS = dict(
     embed_dims=16, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4), window_size=4,
@@ -99,3 +106,25 @@ def test_pretrained_weights_are_loaded(tmp_path):
     model.init_weights()
     for name, value in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_another_fusion_takes_the_place_of_smgam(text):
+    model = CADFormerSwin(fusion=dict(type='PWAM', num_heads=2), **ARGS)
+    assert all(isinstance(fusion, PWAM) for fusion in model.fusions)
+    assert model.fusions[0].align.attention.num_heads == 2
+    levels, words = model(torch.randn(2, 3, 64, 64), *text)
+    assert len(levels) == 4 and words is text[0]
+
+
+@pytest.mark.parametrize('key', [dict(vglva=False), dict(num_heads_fusion=2)])
+def test_keys_of_smgam_beside_another_fusion_are_refused(key):
+    with pytest.raises(ValueError, match='put settings of a fusion into'):
+        CADFormerSwin(fusion=dict(type='PWAM'), **key, **ARGS)
+
+
+def test_a_config_that_inherits_cadformer_can_set_another_fusion():
+    cfg = Config.fromfile(ROOT / 'configs' / 'cadformer_tiny_synthrs.py')
+    cfg.merge_from_dict({'model.backbone.fusion': dict(type='PWAM')})
+    init_default_scope('mmseg')
+    model = MODELS.build(cfg.model)
+    assert all(isinstance(fusion, PWAM) for fusion in model.backbone.fusions)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TCMD against Eqs. (10)-(12), and the decoders it is compared with."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -127,3 +130,42 @@ def test_loss_is_equation_13(build_model, make_samples, tiny_cfg):
     expected = dict(loss_ce=0.9 * entropy.mean(), loss_dice=0.1 * dice.mean())
     for name, value in expected.items():
         assert losses[name].item() == pytest.approx(value.item(), rel=1e-3)
+
+
+def test_the_package_leaves_the_filters_of_warnings_alone():
+    """In a process of its own, which has imported all that is not ours."""
+    code = (
+        'import warnings, transformers, mmcv, mmengine, mmseg.models\n'
+        'before = list(warnings.filters)\n'
+        'import mmcadformer.models.decode_heads.referring_head\n'
+        'new = [f for f in warnings.filters if f not in before]\n'
+        'assert not new, new'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize('mode', ['loss', 'predict'])
+def test_aligned_corners_are_no_reason_to_warn(
+    build_model, make_samples, tiny_cfg, recwarn, mode
+):
+    """The host warns of sizes like these, 16 to 70 pixels."""
+    model = build_model(tiny_cfg)
+    samples = make_samples(['a', 'b'], size=(70, 100))
+    model(torch.randn(2, 3, 70, 100), samples, mode=mode)
+    assert not [w for w in recwarn if 'align_corners' in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    ('meta', 'size'),
+    [
+        (dict(img_shape=(30, 40)), (30, 40)),
+        (dict(img_shape=(30, 40), pad_shape=(32, 48)), (32, 48)),
+        (dict(img_shape=(30, 40, 3), pad_shape=(32, 48, 3)), (32, 48)),
+        (dict(img_shape=torch.Size([9, 11]), pad_shape=(32, 48)), (9, 11)),
+    ],
+)
+def test_logits_get_the_size_that_the_host_gives_them(meta, size):
+    head = TCMDHead(**ARGS)
+    logits = torch.randn(1, 2, 8, 12)
+    expected = F.interpolate(logits, size, mode='bilinear', align_corners=True)
+    assert torch.equal(head.predict_by_feat(logits, [meta]), expected)

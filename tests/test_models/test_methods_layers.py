@@ -97,7 +97,7 @@ def test_smgam_with_its_gate_behind_the_decoder(features):
     visual, text, mask = features
     fusion = SMGAM(VISUAL, TEXT, gated_to_decoder=False)
     out = fusion(visual, SIZE, text, mask)
-    aligned = fusion.lgvla.align(visual, text, mask)
+    _, aligned = fusion.lgvla(visual, text, mask, with_ungated=True)
     torch.testing.assert_close(out.to_decoder, aligned)
     onward = visual + gate(fusion.lgvla.gate, aligned)
     torch.testing.assert_close(out.to_next_stage, onward)
@@ -112,7 +112,7 @@ def test_smgam_without_gates(features):
     fusion = SMGAM(VISUAL, TEXT, gate=False)
     out = fusion(visual, SIZE, text, mask)
     assert not any('gate' in name for name, _ in fusion.named_parameters())
-    aligned = fusion.lgvla.align(visual, text, mask)
+    _, aligned = fusion.lgvla(visual, text, mask, with_ungated=True)
     torch.testing.assert_close(out.to_decoder, aligned)
     torch.testing.assert_close(out.to_next_stage, visual + aligned)
     words = fusion.vglva.text_proj(text)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmcadformer.models.layers.text_decoder_layer import TextDecoderLayer
+from mmcadformer.models.layers import TextDecoderLayer
 
 
 class Operators(TorchDispatchMode):

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmseg.registry import MODELS
+from mmseg.utils import ConfigType
 
 from .referring_swin import ReferringSwin
 
@@ -16,21 +19,24 @@ class CADFormerSwin(ReferringSwin):
     released code of CADFormer and its relatives (the paper doesn't mention it).
 
     Args:
-        lgvla (bool): Language-guided vision alignment (Table V). Default: True.
-        vglva (bool): Vision-guided language alignment (Table V). Default: True.
-        num_heads_fusion (int): Attention heads in both. The released code uses one.
+        lgvla: Language-guided vision alignment (Table V). Default: True.
+        vglva: Vision-guided language alignment (Table V). Default: True.
+        num_heads_fusion: Attention heads in both. The released code uses one.
             Default: 1.
-        fusion_norm (bool): Keep the family's instance norms over pixels and the
-            extra 1x1 convolution, see :class:`~mmcadformer.models.layers.LGVLA`.
+        fusion_norm: Keep the family's instance norms over pixels and the extra 1x1
+            convolution, see :class:`~mmcadformer.models.fusions.LGVLA`.
             Default: True.
-        fusion_gate (bool): Gate the refined features, Eqs. (4) and (8).
+        fusion_gate: Gate the refined features, Eqs. (4) and (8). Default: True.
+        gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it.
             Default: True.
-        gated_to_decoder (bool): Give the decoder V_i' after the gate, as the paper
-            has it. Default: True.
-        **kwargs: Keys of :class:`ReferringSwin` and of mmseg's ``SwinTransformer``.
+        fusion: Another fusion in SMGAM's place, see :class:`ReferringSwin`. The
+            keys above are SMGAM's and can't be set beside it. Default: None.
+        text_output, **kwargs: Keys of :class:`ReferringSwin` and of mmseg's
+            ``SwinTransformer``.
 
     Raises:
-        ValueError: If VGLVA is on but nothing reads the text it refines.
+        ValueError: If VGLVA is on but nothing reads the text it refines, or if keys
+            of SMGAM are set beside another fusion.
     """
 
     def __init__(
@@ -41,25 +47,31 @@ class CADFormerSwin(ReferringSwin):
         fusion_norm: bool = True,
         fusion_gate: bool = True,
         gated_to_decoder: bool = True,
+        fusion: ConfigType | None = None,
         text_output: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
-        if vglva and not lgvla and not text_output:
-            raise ValueError(
-                'backbone.vglva=True refines text that neither LGVLA (lgvla=False) '
-                'nor a decoder (text_output=False) reads: turn one of them on, or '
-                'vglva off'
-            )
-        super().__init__(
-            fusion=dict(
-                type='SMGAM',
-                lgvla=lgvla,
-                vglva=vglva,
-                num_heads=num_heads_fusion,
-                norm=fusion_norm,
-                gate=fusion_gate,
-                gated_to_decoder=gated_to_decoder,
-            ),
-            text_output=text_output,
-            **kwargs,
+        smgam = dict(
+            lgvla=lgvla,
+            vglva=vglva,
+            num_heads=num_heads_fusion,
+            norm=fusion_norm,
+            gate=fusion_gate,
+            gated_to_decoder=gated_to_decoder,
         )
+        if fusion is None:
+            if vglva and not lgvla and not text_output:
+                raise ValueError(
+                    'backbone.vglva=True refines text that neither LGVLA '
+                    '(lgvla=False) nor a decoder (text_output=False) reads: turn one '
+                    'of them on, or vglva off'
+                )
+            fusion = dict(smgam, type='SMGAM')
+        elif any(value != 1 for value in smgam.values()):
+            raise ValueError(
+                f'backbone.fusion={dict(fusion)} takes the place of SMGAM, whose keys '
+                '(lgvla, vglva, num_heads_fusion, fusion_norm, fusion_gate, '
+                'gated_to_decoder) have no effect then: put settings of a fusion '
+                'into backbone.fusion itself'
+            )
+        super().__init__(fusion=fusion, text_output=text_output, **kwargs)

@@ -3,27 +3,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from mmengine.model import ModuleList
+from mmengine.model import BaseModule, ModuleList
 from mmseg.models.backbones import SwinTransformer
+from mmseg.models.backbones.swin import SwinBlockSequence
 from mmseg.registry import MODELS
+from mmseg.utils import ConfigType
 from torch import Tensor
 
-from ..layers import fuse_window_attention
-from ..layers.position import sine_position_embedding
+from ..layers import fuse_window_attention, sine_position_embedding
 
 
 class FirstStage(NamedTuple):
     """Output of the first stage's blocks, which no language has touched.
 
     Attributes:
-        visual (Tensor): (B, H_1*W_1, C_1).
-        hw_shape (tuple[int, int]): H_1 and W_1.
-        stage_input (Tensor, optional): What entered the blocks (B, H_1*W_1, C_1),
-            for fusions that need it.
+        visual: (B, H_1*W_1, C_1).
+        hw_shape: H_1 and W_1.
+        stage_input: What entered the blocks (B, H_1*W_1, C_1), for fusions that
+            need it.
     """
 
     visual: Tensor
@@ -39,6 +41,29 @@ class FirstStage(NamedTuple):
         return FirstStage(visual, self.hw_shape, stage_input)
 
 
+class SwinStage(BaseModule):
+    """The host's stage, whose forward runs the blocks only.
+
+    The fusion comes between them and ``downsample``, the patch merging.
+
+    Args:
+        host: Gives its layers away, under the same names.
+    """
+
+    def __init__(self, host: SwinBlockSequence) -> None:
+        super().__init__()
+        self.blocks = host.blocks
+        self.downsample = host.downsample
+        for block in self.blocks:
+            fuse_window_attention(block)
+
+    def forward(self, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+        """Run the blocks on (B, H_i*W_i, C_i), giving V_i of the same shape."""
+        for block in self.blocks:
+            x = block(x, hw_shape)
+        return x
+
+
 @MODELS.register_module()
 class ReferringSwin(SwinTransformer):
     """MMSegmentation's Swin with a fusion of image and text after each stage.
@@ -47,21 +72,24 @@ class ReferringSwin(SwinTransformer):
     in ``scaled_dot_product_attention``.
 
     Args:
-        fusion (dict): Config of a :class:`~mmcadformer.models.layers.StageFusion`,
-            built once per stage with that stage's channels.
-        text_channels (int): C_t, channels of the token features. Default: 768.
-        text_output (bool): Whether a later part (a text-aware neck or head) reads
-            the text that the last stage returns. If not, parameters that only feed
-            it are left out. Default: True.
+        fusion: Config of a :class:`~mmcadformer.models.fusions.StageFusion`, built
+            once per stage with that stage's channels.
+        text_channels: C_t, channels of the token features. Default: 768.
+        text_output: Whether a later part (a text-aware neck or head) reads the text
+            that the last stage returns. If not, parameters that only feed it are
+            left out. Default: True.
         **kwargs: Keys of :class:`mmseg.models.backbones.SwinTransformer`.
+
+    Raises:
+        ValueError: If ``out_indices`` leaves out a stage.
     """
 
     def __init__(
         self,
-        fusion: dict,
+        fusion: ConfigType,
         text_channels: int = 768,
         text_output: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         # As the host computes it: one size for both sides, or (height, width).
@@ -77,23 +105,17 @@ class ReferringSwin(SwinTransformer):
             )
         self.text_channels = text_channels
         self.text_output = text_output
-        for stage in self.stages:
-            for block in stage.blocks:
-                fuse_window_attention(block)
+        self.stages: ModuleList = ModuleList(map(SwinStage, self.stages))
         self.fusions = ModuleList()
         for i, channels in enumerate(self.num_features):
             last = i == num_stages - 1
-            self.fusions.append(
-                MODELS.build(
-                    dict(
-                        fusion,
-                        visual_channels=channels,
-                        text_channels=text_channels,
-                        text_used_later=text_output or not last,
-                        visual_used_later=not last,
-                    )
-                )
+            stage_args = dict(
+                visual_channels=channels,
+                text_channels=text_channels,
+                text_used_later=text_output or not last,
+                visual_used_later=not last,
             )
+            self.fusions.append(MODELS.build({**fusion, **stage_args}))
 
     def train(self, mode: bool = True) -> ReferringSwin:
         """Switch mode and return the module, which the host's version doesn't."""
@@ -124,16 +146,18 @@ class ReferringSwin(SwinTransformer):
         for fusion in self.fusions:
             fusion.init_weights()
 
-    def load_state_dict(self, state_dict, strict: bool = True, **kwargs):
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, **kwargs: bool
+    ) -> Any:
         """Load weights; a file without any Swin weight is an error.
 
         Args:
-            state_dict (dict): Parameters by name.
-            strict (bool): Whether every key must match. Default: True.
+            state_dict: Parameters by name.
+            strict: Whether every key must match. Default: True.
             **kwargs: As in :meth:`torch.nn.Module.load_state_dict`.
 
         Returns:
-            NamedTuple: Missing and unexpected keys.
+            Missing and unexpected keys.
 
         Raises:
             RuntimeError: If no key fits.
@@ -162,52 +186,35 @@ class ReferringSwin(SwinTransformer):
         """Encode images under the guidance of expressions.
 
         Args:
-            x (Tensor | FirstStage): Normalised images (B, 3, H, W), any size; or one
-                image (1, 3, H, W) for all expressions, whose first stage runs once;
-                or what :meth:`forward_first_stage` returned for either.
-            text (Tensor): L_1 (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
+            x: Normalised images (B, 3, H, W), any size; or one image (1, 3, H, W)
+                for all expressions, whose first stage runs once; or what
+                :meth:`forward_first_stage` returned for either.
+            text: L_1 (B, N, C_t).
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            tuple: Maps for the decoder, one per stage (B, C_i, H_i, W_i), and the
-            language features after the last stage (B, N, C_t).
+            Maps for the decoder, one per stage (B, C_i, H_i, W_i), and the language
+            features after the last stage (B, N, C_t).
+
+        Raises:
+            ValueError: If there are several images, but not one per expression.
         """
         first = x if isinstance(x, FirstStage) else self.forward_first_stage(x)
         return self.forward_stages(first, text, text_mask)
 
     def forward_first_stage(self, x: Tensor) -> FirstStage:
-        """Everything that depends on the image alone.
-
-        Args:
-            x (Tensor): Normalised images (B, 3, H, W).
-
-        Returns:
-            FirstStage: Features after the blocks of the first stage.
-        """
+        """Everything that depends on the images (B, 3, H, W) alone."""
         x, hw_shape = self.patch_embed(x)
         if self.use_abs_pos_embed:
             x = x + self._position_embedding(hw_shape)
         x = self.drop_after_pos(x)
         stage_input = x if self.fusions[0].needs_stage_input else None
-        return FirstStage(self._run_blocks(0, x, hw_shape), hw_shape, stage_input)
+        return FirstStage(self.stages[0](x, hw_shape), hw_shape, stage_input)
 
     def forward_stages(
         self, first: FirstStage, text: Tensor, text_mask: Tensor
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Fuse the first stage and run the others.
-
-        Args:
-            first (FirstStage): From :meth:`forward_first_stage`, of B images or of
-                one for all expressions.
-            text (Tensor): L_1 (B, N, C_t).
-            text_mask (Tensor): Bool (B, N).
-
-        Returns:
-            tuple: As in :meth:`forward`.
-
-        Raises:
-            ValueError: If there are several images, but not one per expression.
-        """
+        """Fuse the first stage and run the others, see :meth:`forward`."""
         visual, hw_shape, stage_input = first
         images, batch = visual.shape[0], text.shape[0]
         if images != 1 and images != batch:
@@ -216,17 +223,18 @@ class ReferringSwin(SwinTransformer):
                 'expression, or a single image'
             )
         maps = []
-        for i, fusion in enumerate(self.fusions):
+        for i, (stage, fusion) in enumerate(
+            zip(self.stages, self.fusions, strict=True)
+        ):
             if i > 0:
                 stage_input = visual
-                visual = self._run_blocks(i, visual, hw_shape)
+                visual = stage(visual, hw_shape)  # Eq. (5)
             extra = {'stage_input': stage_input} if fusion.needs_stage_input else {}
             fused = fusion(visual, hw_shape, text, text_mask, **extra)
             maps.append(self._to_map(i, fused.to_decoder, hw_shape))
             text = fused.text
-            downsample = self.stages[i].downsample
-            if downsample is not None:
-                visual, hw_shape = downsample(fused.to_next_stage, hw_shape)
+            if stage.downsample is not None:
+                visual, hw_shape = stage.downsample(fused.to_next_stage, hw_shape)
         # Without language in the visual branch a single image stays one map.
         return tuple(
             m if m.shape[0] == batch else m.expand(batch, -1, -1, -1) for m in maps
@@ -242,11 +250,6 @@ class ReferringSwin(SwinTransformer):
             embedding, size=hw_shape, mode='bicubic', align_corners=False
         )
         return embedding.flatten(2).transpose(1, 2)
-
-    def _run_blocks(self, stage: int, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
-        for block in self.stages[stage].blocks:
-            x = block(x, hw_shape)
-        return x
 
     def _to_map(self, stage: int, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
         x = getattr(self, f'norm{stage}')(x)

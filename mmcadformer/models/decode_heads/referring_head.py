@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import ModuleDict
@@ -14,24 +14,20 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
-from ..layers import AdaptiveRotatedConv2d
-from ..layers.text_decoder_layer import TextDecoderLayer
-
-# Aligned corners are the whole family's choice; the host advises against them at
-# every first batch.
-warnings.filterwarnings('ignore', message='When align_corners=True')
+from ..layers import AdaptiveRotatedConv2d, TextDecoderLayer
 
 
 class SegBlock(nn.Sequential):
     """``Seg`` of Eqs. (11), (12): two 3x3 convolutions, each with BN and ReLU.
 
     Args:
-        in_channels (int): Input channels.
-        channels (int): Output channels.
-        rotated (bool): Make the second convolution an adaptive rotated one.
+        in_channels: Input channels.
+        channels: Output channels.
+        rotated: Make the second convolution an adaptive rotated one.
     """
 
     def __init__(self, in_channels: int, channels: int, rotated: bool) -> None:
+        second: nn.Module
         if rotated:
             second = AdaptiveRotatedConv2d(channels, channels)
         else:
@@ -57,23 +53,21 @@ class ReferringDecodeHead(BaseDecodeHead):
     decoder, with both CADFormer's TCMD (:class:`TCMDHead`).
 
     Args:
-        in_channels (Sequence[int]): Channels of the levels, fine to coarse.
-        channels (int): Width of the decoder. Default: 512.
-        rotated (bool): Adaptive rotated convolution as the second one of each
-            ``Seg`` block. Default: False.
-        text_levels (Sequence[int]): Levels (1 is the finest) that attend to the
-            text. Default: ().
-        text_channels (int): C_t of the token features. Default: 768.
-        project_text (bool): Project the text to ``channels`` first; without it
-            both widths must agree. Default: True.
-        attend_to_padding (bool): Let pixels attend to padding tokens, as CADFormer's
+        in_channels: Channels of the levels, fine to coarse.
+        channels: Width of the decoder. Default: 512.
+        rotated: Adaptive rotated convolution as the second one of each ``Seg`` block.
+            Default: False.
+        text_levels: Levels (1 is the finest) that attend to the text. Default: ().
+        text_channels: C_t of the token features. Default: 768.
+        project_text: Project the text to ``channels`` first; without it both widths
+            must agree. Default: True.
+        attend_to_padding: Let pixels attend to padding tokens, as CADFormer's
             released code does. Default: False.
-        num_heads (int): Heads of the Transformer layers. Default: 8.
-        feedforward_channels (int): Hidden width of their feed-forward part.
-            Default: 2048.
-        dropout (float): Dropout of the Transformer layers. Default: 0.1.
-        align_corners (bool): For the upsampling of features and output.
-            Default: True, as the whole family does.
+        num_heads: Heads of the Transformer layers. Default: 8.
+        feedforward_channels: Hidden width of their feed-forward part. Default: 2048.
+        dropout: Dropout of the Transformer layers. Default: 0.1.
+        align_corners: For the upsampling of features and output. Default: True, as
+            the whole family does.
         **kwargs: Keys of :class:`mmseg.models.decode_heads.BaseDecodeHead`.
     """
 
@@ -90,7 +84,7 @@ class ReferringDecodeHead(BaseDecodeHead):
         feedforward_channels: int = 2048,
         dropout: float = 0.1,
         align_corners: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         kwargs.setdefault('num_classes', 2)
         kwargs.setdefault('out_channels', kwargs['num_classes'])
@@ -116,18 +110,11 @@ class ReferringDecodeHead(BaseDecodeHead):
                 below + in_channels[level - 1], channels, rotated
             )
             below = channels
-        self.text_layers = ModuleDict(
-            {
-                str(level): TextDecoderLayer(
-                    channels,
-                    num_heads,
-                    feedforward_channels,
-                    dropout,
-                    batch_first=True,
-                )
-                for level in text_levels
-            }
-        )
+        self.text_layers = ModuleDict()
+        for level in text_levels:
+            self.text_layers[str(level)] = TextDecoderLayer(
+                channels, num_heads, feedforward_channels, dropout, batch_first=True
+            )
         self.attend_to_padding = attend_to_padding
         if text_levels and not project_text and text_channels != channels:
             raise ValueError(
@@ -151,34 +138,32 @@ class ReferringDecodeHead(BaseDecodeHead):
         """Decode to class scores.
 
         Args:
-            inputs (Sequence[Tensor]): Levels (B, C_i, H_i, W_i), fine to coarse.
-            text (Tensor, optional): Refined language features L_5 (B, N, C_t);
-                needed if the head has ``text_levels``.
-            text_mask (Tensor, optional): Bool (B, N), True on real tokens.
+            inputs: Levels (B, C_i, H_i, W_i), fine to coarse.
+            text: Refined language features L_5 (B, N, C_t); needed if the head has
+                ``text_levels``.
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            Tensor: Logits (B, num_classes, H_1, W_1).
+            Logits (B, num_classes, H_1, W_1).
         """
         levels = self._transform_inputs(inputs)
         if hasattr(self, 'text_proj'):
             text = self.text_proj(text)
-        y = levels[-1]
+        y = levels[-1]  # Eq. (10)
         for level in range(len(levels) - 1, 0, -1):
             finer = levels[level - 1]
-            y = resize(
-                y,
-                size=finer.shape[2:],
-                mode='bilinear',
-                align_corners=self.align_corners,
-                warning=False,
-            )
-            y = self.seg_blocks[str(level)](torch.cat([y, finer], dim=1))
+            y = torch.cat([self._resize(y, finer.shape[2:]), finer], dim=1)
+            y = self.seg_blocks[str(level)](y)  # Eq. (11), Eq. (12)
             if str(level) in self.text_layers:
-                y = self._attend_to_text(str(level), y, text, text_mask)
+                y = self._attend_to_text(str(level), y, text, text_mask)  # Eq. (11)
         return self.cls_seg(y)
 
+    def _resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        """Interpolate without the host's advice on sizes: the family aligns corners."""
+        return resize(x, size, None, 'bilinear', self.align_corners, warning=False)
+
     def _attend_to_text(
-        self, level: str, y: Tensor, text: Tensor, text_mask: Tensor | None
+        self, level: str, y: Tensor, text: Tensor | None, text_mask: Tensor | None
     ) -> Tensor:
         """One Transformer decoder layer: pixels are queries, words the memory."""
         padding = None
@@ -198,19 +183,26 @@ class ReferringDecodeHead(BaseDecodeHead):
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch, Eq. (13).
+        """Losses of a batch.
 
         Args:
             inputs, text, text_mask: As in :meth:`forward`.
-            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg`` in
-                {0, 1, 255}.
-            train_cfg (dict): Unused, MMSegmentation's interface.
+            batch_data_samples: With ``gt_sem_seg`` in {0, 1, 255}.
+            train_cfg: Unused, MMSegmentation's interface.
 
         Returns:
-            dict[str, Tensor]: Loss terms and pixel accuracy.
+            Loss terms and pixel accuracy.
         """
-        logits = self.forward(inputs, text, text_mask)
-        return self.loss_by_feat(logits, batch_data_samples)
+        # Called as a module, so that hooks see it.
+        logits = self(inputs, text, text_mask)
+        return self.loss_by_feat(logits, batch_data_samples)  # Eq. (13)
+
+    def loss_by_feat(
+        self, seg_logits: Tensor, batch_data_samples: SampleList
+    ) -> dict[str, Tensor]:
+        """Losses from logits; the host finds them resized, which it would warn of."""
+        size = batch_data_samples[0].gt_sem_seg.shape
+        return super().loss_by_feat(self._resize(seg_logits, size), batch_data_samples)
 
     def predict(
         self,
@@ -224,11 +216,21 @@ class ReferringDecodeHead(BaseDecodeHead):
 
         Args:
             inputs, text, text_mask: As in :meth:`forward`.
-            batch_img_metas (list[dict]): With ``img_shape``.
-            test_cfg (dict): Unused, MMSegmentation's interface.
+            batch_img_metas: With ``img_shape`` and, if padded, ``pad_shape``.
+            test_cfg: Unused, MMSegmentation's interface.
 
         Returns:
-            Tensor: (B, num_classes, H, W).
+            (B, num_classes, H, W).
         """
-        logits = self.forward(inputs, text, text_mask)
+        logits = self(inputs, text, text_mask)
         return self.predict_by_feat(logits, batch_img_metas)
+
+    def predict_by_feat(
+        self, seg_logits: Tensor, batch_img_metas: list[dict]
+    ) -> Tensor:
+        """Resize logits to the network's input; the host does it with a warning."""
+        meta = batch_img_metas[0]
+        size = meta['img_shape']
+        if not isinstance(size, torch.Size):  # which a sliding window's crop has
+            size = meta.get('pad_shape', size)
+        return self._resize(seg_logits, size[:2])

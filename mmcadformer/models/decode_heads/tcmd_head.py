@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmseg.registry import MODELS
 
@@ -20,12 +21,12 @@ class TCMDHead(ReferringDecodeHead):
     768 costs half as much again.
 
     Args:
-        rotated (bool): Default: True.
-        text_levels (Sequence[int]): Default: (3, 2).
+        rotated: Default: True.
+        text_levels: Default: (3, 2).
         **kwargs: Keys of :class:`ReferringDecodeHead`.
     """
 
     def __init__(
-        self, rotated: bool = True, text_levels: Sequence[int] = (3, 2), **kwargs
+        self, rotated: bool = True, text_levels: Sequence[int] = (3, 2), **kwargs: Any
     ) -> None:
         super().__init__(rotated=rotated, text_levels=text_levels, **kwargs)

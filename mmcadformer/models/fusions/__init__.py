@@ -3,7 +3,7 @@
 
 from .base import FusionOutput, StageFusion, WordAttention
 from .fiam import FIAM
-from .pwam import PWAM, word_attention
+from .pwam import PWAM
 from .released_smgam import ReleasedSMGAM
 from .rmsin import RMSINFusion
 from .smgam import LGVLA, SMGAM, VGLVA
@@ -19,5 +19,4 @@ __all__ = [
     'ReleasedSMGAM',
     'StageFusion',
     'WordAttention',
-    'word_attention',
 ]

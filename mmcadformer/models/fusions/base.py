@@ -14,10 +14,9 @@ class FusionOutput(NamedTuple):
     """What a fusion hands on.
 
     Attributes:
-        to_decoder (Tensor): Features for neck and decode head (B, H*W, C).
-        to_next_stage (Tensor): Features for patch merging and the next stage
-            (B, H*W, C).
-        text (Tensor): Language features for the next stage (B, N, C_t).
+        to_decoder: Features for neck and decode head (B, H*W, C_i).
+        to_next_stage: Features for patch merging and the next stage (B, H*W, C_i).
+        text: Language features for the next stage (B, N, C_t).
     """
 
     to_decoder: Tensor
@@ -29,8 +28,8 @@ class WordAttention(NamedTuple):
     """Who attends to whom at one stage; None where a fusion has no such part.
 
     Attributes:
-        pixels_to_words (Tensor, optional): (B, H*W, N); each row sums to 1.
-        words_to_pixels (Tensor, optional): (B, N, H*W); each row sums to 1.
+        pixels_to_words: (B, H*W, N); each row sums to 1.
+        words_to_pixels: (B, N, H*W); each row sums to 1.
     """
 
     pixels_to_words: Tensor | None = None
@@ -40,14 +39,22 @@ class WordAttention(NamedTuple):
 class StageFusion(BaseModule):
     """Base class of the vision-language fusion after each backbone stage.
 
-    A subclass is built with ``visual_channels``, ``text_channels``,
-    ``text_used_later`` and ``visual_used_later`` (False on the last stage, whose
-    ``to_next_stage`` nobody reads: build no parameters that only feed it) plus its
-    own keys from the config.
+    The backbone builds one for each stage, from its ``fusion`` config. That config
+    holds a subclass's own keys; the arguments below are the same for all fusions,
+    come from the backbone, and are documented here only.
+
+    Args:
+        visual_channels: C_i, channels of the stage.
+        text_channels: C_t, channels of the token features.
+        text_used_later: Whether a later part reads the language features that this
+            stage returns. If not, build no parameters that only feed them: they
+            would never get a gradient. Default: True.
+        visual_used_later: The same for ``to_next_stage``; False on the last stage.
+            Default: True.
 
     Attributes:
-        needs_stage_input (bool): Whether :meth:`forward` takes the features that
-            entered the stage's blocks, too, as ``stage_input`` (B, H*W, C).
+        needs_stage_input: Whether :meth:`forward` takes the features that entered
+            the stage's blocks, too, as ``stage_input`` (B, H*W, C_i).
     """
 
     needs_stage_input = False
@@ -81,13 +88,13 @@ class StageFusion(BaseModule):
         depends on the image alone is computed once.
 
         Args:
-            visual (Tensor): Output of the stage's blocks (B, H*W, C).
-            hw_shape (tuple[int, int]): H and W.
-            text (Tensor): Language features (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
+            visual: V_i, the output of the stage's blocks (B, H*W, C_i).
+            hw_shape: H and W.
+            text: L_i, language features (B, N, C_t).
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            FusionOutput: Features for decoder, next stage, and the language side.
+            Features for the decoder, for the next stage, and the language features.
         """
 
     def word_attention(
@@ -95,10 +102,7 @@ class StageFusion(BaseModule):
     ) -> WordAttention:
         """The attention inside :meth:`forward`, averaged over heads, to look at.
 
-        Args:
-            visual, text, text_mask: As in :meth:`forward`.
-
-        Returns:
-            WordAttention: Empty unless a subclass has something to show.
+        It takes the arguments of :meth:`forward` and is empty unless a subclass has
+        something to show.
         """
         return WordAttention()

@@ -8,19 +8,19 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers.attention import CrossModalAttention
+from ..layers.attention import CrossModalAttention, attention_to_words
 from ..layers.gate import LanguageGate
 from .base import FusionOutput
-from .pwam import GatedFusion, PixelWordAlignment, word_attention
+from .pwam import GatedFusion
 
 
 class ObjectPositionBlock(BaseModule):
     """Object features, kept where the position words point.
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        num_heads (int): Attention heads.
+        visual_channels: C_i.
+        text_channels: C_t.
+        num_heads: Attention heads.
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class ObjectPositionBlock(BaseModule):
     ) -> None:
         super().__init__()
         args = (visual_channels, text_channels, num_heads)
-        self.object_attention = word_attention(*args)
+        self.object_attention = attention_to_words(*args)
         self.object_gate = LanguageGate(visual_channels)
-        self.position_attention = word_attention(*args)
+        self.position_attention = attention_to_words(*args)
         self.position_conv = nn.Conv2d(2, 1, 3, padding=1, bias=False)
 
     def forward(
@@ -43,15 +43,15 @@ class ObjectPositionBlock(BaseModule):
         """Find the object's features at its position.
 
         Args:
-            visual (Tensor): X (B, H*W, C_i).
-            hw_shape (tuple[int, int]): H and W.
-            text (tuple[Tensor]): T_o and T_p, both (B, N, C_t).
-            text_mask (tuple[Tensor]): Bool m_o and m_p, both (B, N). An expression
-                without object words gives zeros; one without position words weighs
-                all pixels by one half.
+            visual: X (B, H*W, C_i).
+            hw_shape: H and W.
+            text: T_o and T_p, both (B, N, C_t).
+            text_mask: Bool m_o and m_p, both (B, N). An expression without object
+                words gives zeros; one without position words weighs all pixels by
+                one half.
 
         Returns:
-            Tensor: (B, H*W, C_i).
+            (B, H*W, C_i).
         """
         (object_text, position_text), (object_mask, position_mask) = text, text_mask
         features = self.object_gate(
@@ -91,13 +91,10 @@ class FIAM(GatedFusion):
     :class:`~mmcadformer.models.text_encoders.PhraseBertTextEncoder` gives them.
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        num_heads (int): Attention heads. Default: 1.
-        reduction (int): Of the channels in the modulation. Default: 8.
-        text_used_later (bool): Accepted for the interface; the text is unchanged.
-        visual_used_later (bool): Whether a later stage reads the visual features.
-            The backbone sets it. Default: True.
+        num_heads: Attention heads. Default: 1.
+        reduction: Of the channels in the modulation. Default: 8.
+        visual_channels, text_channels, text_used_later, visual_used_later: See
+            :class:`StageFusion`.
     """
 
     def __init__(
@@ -109,13 +106,10 @@ class FIAM(GatedFusion):
         text_used_later: bool = True,
         visual_used_later: bool = True,
     ) -> None:
-        super().__init__()
-        self.visual_used_later = visual_used_later
         args = (visual_channels, text_channels, num_heads)
-        self.align = PixelWordAlignment(*args)
+        super().__init__(*args, gate=visual_used_later)
         if visual_used_later:
             hidden = max(1, visual_channels // reduction)
-            self.gate = LanguageGate(visual_channels)
             self.object_position = ObjectPositionBlock(*args)
             self.modulation = nn.Sequential(
                 nn.Linear(visual_channels, hidden),
@@ -144,7 +138,7 @@ class FIAM(GatedFusion):
         whole, *phrases = text.unbind(dim=1)
         whole_mask, *phrase_masks = text_mask.bool().unbind(dim=1)
         aligned = self.align(visual, whole, whole_mask)
-        if not self.visual_used_later:
+        if self.gate is None:
             return FusionOutput(aligned, visual, text)
         fine = self.object_position(visual, hw_shape, phrases, phrase_masks)
         channels = self.modulation(visual.mean(dim=1, keepdim=True))

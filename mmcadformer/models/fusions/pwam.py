@@ -8,38 +8,9 @@ from mmengine.model.weight_init import trunc_normal_
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers.attention import CrossModalAttention
+from ..layers.attention import attention_to_words
 from ..layers.gate import LanguageGate, Projection
 from .base import FusionOutput, StageFusion, WordAttention
-
-
-def word_attention(
-    channels: int, text_channels: int, num_heads: int = 1
-) -> CrossModalAttention:
-    """The family's attention of pixels to words.
-
-    Instance norms over the pixels of the projected query and of the result, one
-    1x1 convolution after the weighted sum; the language side isn't normalised. The
-    scale is ``channels ** -0.5`` whatever the number of heads.
-
-    Args:
-        channels (int): Channels of the pixels, queries, keys, values and result.
-        text_channels (int): C_t, channels of the token features.
-        num_heads (int): Attention heads. Default: 1.
-
-    Returns:
-        CrossModalAttention: From (B, H*W, channels) and (B, N, C_t).
-    """
-    return CrossModalAttention(
-        query_channels=channels,
-        context_channels=text_channels,
-        attn_channels=channels,
-        out_channels=channels,
-        num_heads=num_heads,
-        norm_query=True,
-        norm_out=True,
-        project_out=True,
-    )
 
 
 class PixelWordAlignment(BaseModule):
@@ -49,9 +20,9 @@ class PixelWordAlignment(BaseModule):
     from their projection.
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        num_heads (int): Attention heads. Default: 1.
+        visual_channels: C_i.
+        text_channels: C_t.
+        num_heads: Attention heads. Default: 1.
     """
 
     def __init__(
@@ -59,26 +30,34 @@ class PixelWordAlignment(BaseModule):
     ) -> None:
         super().__init__()
         self.visual_proj = Projection(visual_channels, visual_channels)
-        self.attention = word_attention(visual_channels, text_channels, num_heads)
+        self.attention = attention_to_words(visual_channels, text_channels, num_heads)
         self.out_proj = Projection(visual_channels, visual_channels)
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Align pixels with words.
-
-        Args:
-            visual (Tensor): X (B, H*W, C_i).
-            text (Tensor): L (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
-
-        Returns:
-            Tensor: F (B, H*W, C_i).
-        """
+        """Align X (B, H*W, C_i) with L (B, N, C_t), giving F (B, H*W, C_i)."""
         attended = self.attention(visual, text, context_mask=text_mask)
         return self.out_proj(self.visual_proj(visual) * attended)
 
 
 class GatedFusion(StageFusion):
-    """A fusion that starts as the family's released code does."""
+    """What the fusions of the LAVT family share: LAVT's alignment F, and its gate.
+
+    Args:
+        num_heads: Attention heads of the alignment. Default: 1.
+        gate: Build the gate. Default: True.
+        visual_channels, text_channels: See :class:`StageFusion`.
+    """
+
+    def __init__(
+        self,
+        visual_channels: int,
+        text_channels: int,
+        num_heads: int = 1,
+        gate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.align = PixelWordAlignment(visual_channels, text_channels, num_heads)
+        self.gate = LanguageGate(visual_channels) if gate else None
 
     def init_weights(self) -> None:
         """PyTorch's start for the 1x1 convolutions, truncated normal 0.02 for gates."""
@@ -87,7 +66,7 @@ class GatedFusion(StageFusion):
                 module.reset_parameters()
         for module in self.modules():
             if isinstance(module, LanguageGate):
-                for layer in module.mlp[::2]:
+                for layer in (module.mlp[0], module.mlp[2]):
                     trunc_normal_(layer.weight, std=0.02)
 
     def word_attention(
@@ -109,14 +88,10 @@ class PWAM(GatedFusion):
     the same).
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        num_heads (int): Attention heads. Default: 1.
-        gated_to_decoder (bool): Give the decoder ``gate(F)`` instead of F.
-            Default: False.
-        text_used_later (bool): Accepted for the interface; the text is unchanged.
-        visual_used_later (bool): Whether a later stage reads the visual features.
-            The backbone sets it. Default: True.
+        num_heads: Attention heads. Default: 1.
+        gated_to_decoder: Give the decoder ``gate(F)`` instead of F. Default: False.
+        visual_channels, text_channels, text_used_later, visual_used_later: See
+            :class:`StageFusion`.
     """
 
     def __init__(
@@ -128,12 +103,9 @@ class PWAM(GatedFusion):
         text_used_later: bool = True,
         visual_used_later: bool = True,
     ) -> None:
-        super().__init__()
+        gate = visual_used_later or gated_to_decoder
+        super().__init__(visual_channels, text_channels, num_heads, gate)
         self.gated_to_decoder = gated_to_decoder
-        self.align = PixelWordAlignment(visual_channels, text_channels, num_heads)
-        self.gate = None
-        if visual_used_later or gated_to_decoder:
-            self.gate = LanguageGate(visual_channels)
 
     def forward(
         self,

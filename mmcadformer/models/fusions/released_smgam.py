@@ -10,15 +10,15 @@ from __future__ import annotations
 import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..layers.attention import CrossModalAttention, instance_norm
+from ..layers.attention import instance_norm
 from ..layers.gate import LanguageGate, Projection
 from .base import FusionOutput
 from .pwam import PWAM
 
 
-class ReleasedTextAttention(CrossModalAttention):
+class ReleasedTextAttention(BaseModule):
     """Words attend to pixels, with BERT's additive mask used as a multiplier.
 
     The mask (0 on real tokens, -10000 on padding) multiplies the query. So every
@@ -28,35 +28,24 @@ class ReleasedTextAttention(CrossModalAttention):
     included. Float16 can't hold the masked query, so this runs without autocast.
 
     Args:
-        text_channels (int): C_t, width of queries, keys and values.
-        visual_channels (int): C_i.
+        text_channels: C_t, width of queries, keys and values.
+        visual_channels: C_i.
     """
 
     def __init__(self, text_channels: int, visual_channels: int) -> None:
-        super().__init__(
-            query_channels=text_channels,
-            context_channels=visual_channels,
-            attn_channels=text_channels,
-            out_channels=text_channels,
-            norm_context=True,
-            norm_out=True,
-            project_out=True,
-        )
+        super().__init__()
+        self.scale = text_channels**-0.5
+        self.query = nn.Linear(text_channels, text_channels)
+        self.key = nn.Linear(visual_channels, text_channels)
+        self.value = nn.Linear(visual_channels, text_channels)
+        self.out = nn.Linear(text_channels, text_channels)
 
     def forward(self, text: Tensor, visual: Tensor, text_mask: Tensor) -> Tensor:
-        """Attend from words to pixels.
-
-        Args:
-            text (Tensor): (B, N, C_t).
-            visual (Tensor): (B, H*W, C_i).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
-
-        Returns:
-            Tensor: (B, N, C_t).
-        """
+        """Attend from words (B, N, C_t) to pixels (B, H*W, C_i), giving (B, N, C_t)."""
         with torch.autocast(text.device.type, enabled=False):
-            text, visual = text.to(self.dtype), visual.to(self.dtype)
-            additive = (1 - text_mask.to(text.dtype)).unsqueeze(-1) * -10000.0
+            dtype = self.query.weight.dtype
+            text, visual = text.to(dtype), visual.to(dtype)
+            additive = (1 - text_mask.to(dtype)).unsqueeze(-1) * -10000.0
             query = self.query(text) * additive
             key = instance_norm(self.key(visual))
             value = instance_norm(self.value(visual))
@@ -64,18 +53,13 @@ class ReleasedTextAttention(CrossModalAttention):
             weights = (logits + (1e4 * additive - 1e4)).softmax(dim=-1)
             return instance_norm(self.out(weights @ value))
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the weights."""
-        return self.query.weight.dtype
-
 
 class ReleasedVGLVA(BaseModule):
     """The released form of VGLVA: C_t wide, without a mask on its result.
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
+        visual_channels: C_i.
+        text_channels: C_t.
     """
 
     def __init__(self, visual_channels: int, text_channels: int) -> None:
@@ -86,15 +70,9 @@ class ReleasedVGLVA(BaseModule):
         self.gate = LanguageGate(text_channels)
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Refine the language features by the image.
+        """Refine the language features by the input of the stage.
 
-        Args:
-            visual (Tensor): Input of the stage (B, H_i*W_i, C_i).
-            text (Tensor): L_i (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
-
-        Returns:
-            Tensor: L_i' (B, N, C_t).
+        Shapes are those of :meth:`.smgam.VGLVA.forward`.
         """
         aligned = self.attention(text, visual, text_mask) * self.text_proj(text)
         return self.gate(self.out_proj(aligned))
@@ -109,12 +87,8 @@ class ReleasedSMGAM(PWAM):
     therefore lacks), and VGLVA (:class:`ReleasedVGLVA`) reads what entered the stage.
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        text_used_later (bool): Whether a later part reads the language features.
-            The backbone sets it. Default: True.
-        visual_used_later (bool): Whether a later stage reads the visual features.
-            The backbone sets it. Default: True.
+        visual_channels, text_channels, text_used_later, visual_used_later: See
+            :class:`StageFusion`.
     """
 
     needs_stage_input = True
@@ -133,7 +107,7 @@ class ReleasedSMGAM(PWAM):
         if text_used_later:
             self.vglva = ReleasedVGLVA(visual_channels, text_channels)
 
-    def forward(
+    def forward(  # type: ignore[override]  # one argument more: needs_stage_input
         self,
         visual: Tensor,
         hw_shape: tuple[int, int],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..layers.gate import LanguageGate
 from .base import FusionOutput
-from .pwam import GatedFusion, PixelWordAlignment
+from .pwam import GatedFusion
 
 
 def _conv_bn(kernel_size: int) -> nn.Sequential:
@@ -45,15 +45,7 @@ class VariousReceptiveBranch(BaseModule):
         self.step2 = ReceptiveStep()
 
     def forward(self, visual: Tensor, hw_shape: tuple[int, int]) -> Tensor:
-        """Weigh the features of a stage.
-
-        Args:
-            visual (Tensor): X (B, H*W, C_i).
-            hw_shape (tuple[int, int]): H and W.
-
-        Returns:
-            Tensor: (B, H*W, C_i).
-        """
+        """Weigh the features X (B, H*W, C_i) of a stage, giving the same shape."""
         mean = visual.mean(dim=2).unflatten(1, tuple(hw_shape)).unsqueeze(1)
         weight = self.step2(F.relu(self.step1(mean))).sigmoid()
         return weight.flatten(2).transpose(1, 2) * visual
@@ -67,12 +59,9 @@ class RMSINFusion(GatedFusion):
     only F, since nothing reads the rest.
 
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        num_heads (int): Attention heads. Default: 1.
-        text_used_later (bool): Accepted for the interface; the text is unchanged.
-        visual_used_later (bool): Whether a later stage reads the visual features.
-            The backbone sets it. Default: True.
+        num_heads: Attention heads. Default: 1.
+        visual_channels, text_channels, text_used_later, visual_used_later: See
+            :class:`StageFusion`.
     """
 
     def __init__(
@@ -83,11 +72,8 @@ class RMSINFusion(GatedFusion):
         text_used_later: bool = True,
         visual_used_later: bool = True,
     ) -> None:
-        super().__init__()
-        self.visual_used_later = visual_used_later
-        self.align = PixelWordAlignment(visual_channels, text_channels, num_heads)
+        super().__init__(visual_channels, text_channels, num_heads, visual_used_later)
         if visual_used_later:
-            self.gate = LanguageGate(visual_channels)
             self.receptive = VariousReceptiveBranch()
             self.visual_gate = LanguageGate(visual_channels)
 
@@ -100,7 +86,7 @@ class RMSINFusion(GatedFusion):
     ) -> FusionOutput:
         """See :meth:`StageFusion.forward`."""
         aligned = self.align(visual, text, text_mask)
-        if not self.visual_used_later:
+        if self.gate is None:
             return FusionOutput(aligned, visual, text)
         weighed = self.receptive(visual, hw_shape)
         onward = visual + self.gate(aligned) + self.visual_gate(weighed)

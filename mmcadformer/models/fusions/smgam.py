@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..layers.attention import CrossModalAttention
+from ..layers.attention import CrossModalAttention, attention_to_words
 from ..layers.gate import LanguageGate, Projection
 from .base import FusionOutput, StageFusion, WordAttention
 
@@ -16,13 +16,13 @@ class LGVLA(BaseModule):
     """Language-guided vision-language alignment: pixels query words, Eqs. (1)-(4).
 
     Args:
-        visual_channels (int): C_i, channels of the stage.
-        text_channels (int): C_t, channels of the token features.
-        num_heads (int): Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
-        norm (bool): Keep the instance norms over pixels (query, output) and the
-            1x1 convolution after the weighted sum that the LAVT family has and the
+        visual_channels: C_i, channels of the stage.
+        text_channels: C_t, channels of the token features.
+        num_heads: Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
+        norm: Keep the instance norms over pixels (query, output) and the 1x1
+            convolution after the weighted sum that the LAVT family has and the
             equations leave out. False is the equations to the letter. Default: True.
-        gate (bool): Build the gate of Eq. (4). Default: True.
+        gate: Build the gate of Eq. (4). Default: True.
     """
 
     def __init__(
@@ -35,41 +35,41 @@ class LGVLA(BaseModule):
     ) -> None:
         super().__init__()
         self.visual_proj = Projection(visual_channels, visual_channels)
-        self.attention = CrossModalAttention(
-            query_channels=visual_channels,
-            context_channels=text_channels,
-            attn_channels=visual_channels,
-            out_channels=visual_channels,
-            num_heads=num_heads,
-            norm_query=norm,
-            norm_out=norm,
-            project_out=norm,
+        self.attention = attention_to_words(
+            visual_channels, text_channels, num_heads, norm
         )
         self.out_proj = Projection(visual_channels, visual_channels)
         self.gate = LanguageGate(visual_channels) if gate else nn.Identity()
 
-    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        visual: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        with_ungated: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Refine the visual features by the expression.
 
         Args:
-            visual (Tensor): V_i (B, H_i*W_i, C_i).
-            text (Tensor): L_i (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
+            visual: V_i (B, H_i*W_i, C_i).
+            text: L_i (B, N, C_t).
+            text_mask: Bool (B, N), True on real tokens.
+            with_ungated: Also return the feature before the gate. Default: False.
 
         Returns:
-            Tensor: V_i' (B, H_i*W_i, C_i).
+            V_i' (B, H_i*W_i, C_i), or a pair of it and the feature before the gate.
         """
-        return self.gate(self.align(visual, text, text_mask))
-
-    def align(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """What :meth:`forward` returns, before the gate."""
         projected = self.visual_proj(visual)
-        aligned = self.attention(projected, text, context_mask=text_mask) * projected
-        return self.out_proj(aligned)
+        attended = self.attention(projected, text, context_mask=text_mask)  # Eq. (1)
+        guided = attended * projected  # Eq. (2)
+        ungated = self.out_proj(guided)
+        refined = self.gate(ungated)  # Eq. (3)
+        return (refined, ungated) if with_ungated else refined
 
     def similarity(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Similarity of pixels to words, Eq. (1): (B, num_heads, H_i*W_i, N)."""
-        return self.attention.similarity(self.visual_proj(visual), text, text_mask)
+        """Similarity of pixels to words (B, num_heads, H_i*W_i, N)."""
+        query = self.visual_proj(visual)
+        return self.attention.similarity(query, text, text_mask)  # Eq. (1)
 
 
 class VGLVA(BaseModule):
@@ -79,13 +79,13 @@ class VGLVA(BaseModule):
     they can be multiplied with the projected language features.
 
     Args:
-        visual_channels (int): C_i, channels of the stage.
-        text_channels (int): C_t, channels of the token features.
-        num_heads (int): Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
-        norm (bool): Keep the instance norms over pixels (keys, values) and the 1x1
+        visual_channels: C_i, channels of the stage.
+        text_channels: C_t, channels of the token features.
+        num_heads: Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
+        norm: Keep the instance norms over pixels (keys, values) and the 1x1
             convolution after the weighted sum. There is no norm over tokens: it
             would let padding influence the result. Default: True.
-        gate (bool): Build the gate of Eq. (8). Default: True.
+        gate: Build the gate of Eq. (8). Default: True.
     """
 
     def __init__(
@@ -114,21 +114,22 @@ class VGLVA(BaseModule):
         """Refine the language features by the image.
 
         Args:
-            visual (Tensor): V_i (B, H_i*W_i, C_i).
-            text (Tensor): L_i (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
+            visual: V_i (B, H_i*W_i, C_i).
+            text: L_i (B, N, C_t).
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            Tensor: L_i' (B, N, C_t), zero on padding.
+            L_i' (B, N, C_t), zero on padding.
         """
         projected = self.text_proj(text)
-        aligned = self.attention(projected, visual) * projected
-        refined = self.gate(self.out_proj(aligned))
+        attended = self.attention(projected, visual)  # Eq. (6)
+        guided = attended * projected  # Eq. (7)
+        refined = self.gate(self.out_proj(guided))  # Eq. (8)
         return refined * text_mask.unsqueeze(-1).to(refined.dtype)
 
     def similarity(self, visual: Tensor, text: Tensor) -> Tensor:
-        """Similarity of words to pixels, Eq. (6): (B, num_heads, N, H_i*W_i)."""
-        return self.attention.similarity(self.text_proj(text), visual)
+        """Similarity of words to pixels (B, num_heads, N, H_i*W_i)."""
+        return self.attention.similarity(self.text_proj(text), visual)  # Eq. (6)
 
 
 @MODELS.register_module()
@@ -140,23 +141,19 @@ class SMGAM(StageFusion):
     gives the decoder the feature *before* the gate and feeds VGLVA with the stage's
     input; the paper's text is followed here.
 
+    On the last stage VGLVA is left out if nothing reads the text, and LGVLA's gate
+    if the decoder takes the feature before it.
+
     Args:
-        visual_channels (int): C_i.
-        text_channels (int): C_t.
-        lgvla (bool): Use LGVLA; without it V_i goes on unchanged. Default: True.
-        vglva (bool): Use VGLVA; without it L_i goes on unchanged. Default: True.
-        num_heads (int): Attention heads in both. Default: 1.
-        norm (bool): See :class:`LGVLA` and :class:`VGLVA`. Default: True.
-        gate (bool): Gate both refined features, Eqs. (4) and (8). Default: True.
-        gated_to_decoder (bool): Give the decoder V_i' after the gate, as the paper
-            has it; False is before the gate, as in the LAVT family's code.
-            Default: True.
-        text_used_later (bool): Whether a later part reads the language features
-            this stage returns. If not, VGLVA would never get a gradient and is
-            left out. The backbone sets it. Default: True.
-        visual_used_later (bool): Whether a later stage reads the visual features.
-            If not, and the decoder takes them before the gate, the gate is left
-            out. The backbone sets it. Default: True.
+        lgvla: Use LGVLA; without it V_i goes on unchanged. Default: True.
+        vglva: Use VGLVA; without it L_i goes on unchanged. Default: True.
+        num_heads: Attention heads in both. Default: 1.
+        norm: See :class:`LGVLA` and :class:`VGLVA`. Default: True.
+        gate: Gate both refined features, Eqs. (4) and (8). Default: True.
+        gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it;
+            False is before the gate, as in the LAVT family's code. Default: True.
+        visual_channels, text_channels, text_used_later, visual_used_later: See
+            :class:`StageFusion`.
     """
 
     def __init__(
@@ -192,12 +189,13 @@ class SMGAM(StageFusion):
         """See :meth:`StageFusion.forward`."""
         to_decoder, to_next_stage = visual, visual
         if self.lgvla is not None:
-            aligned = self.lgvla.align(visual, text, text_mask)
-            gated = self.lgvla.gate(aligned)
-            to_decoder = gated if self.gated_to_decoder else aligned
-            to_next_stage = visual + gated
+            if self.gated_to_decoder:
+                to_decoder = gated = self.lgvla(visual, text, text_mask)
+            else:
+                gated, to_decoder = self.lgvla(visual, text, text_mask, True)
+            to_next_stage = visual + gated  # Eq. (5)
         if self.vglva is not None:
-            text = text + self.vglva(visual, text, text_mask)
+            text = text + self.vglva(visual, text, text_mask)  # Eq. (9)
         return FusionOutput(to_decoder, to_next_stage, text)
 
     def word_attention(

@@ -2,8 +2,14 @@
 """Primitives: attention, gates, rotated convolution, positions."""
 
 from .adaptive_rotated_conv import AdaptiveRotatedConv2d, rotation_matrix
-from .attention import CrossModalAttention, instance_norm
+from .attention import (
+    CrossModalAttention,
+    TextDecoderLayer,
+    attention_to_words,
+    instance_norm,
+)
 from .gate import LanguageGate, Projection
+from .position import sine_position_embedding
 from .window_attention import FusedShiftWindowMSA, FusedWindowMSA, fuse_window_attention
 
 __all__ = [
@@ -13,7 +19,10 @@ __all__ = [
     'FusedWindowMSA',
     'LanguageGate',
     'Projection',
+    'TextDecoderLayer',
+    'attention_to_words',
     'fuse_window_attention',
     'instance_norm',
     'rotation_matrix',
+    'sine_position_embedding',
 ]

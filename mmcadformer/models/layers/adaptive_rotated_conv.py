@@ -22,11 +22,11 @@ def rotation_matrix(theta: Tensor) -> Tensor:
     clamped to [-1, 1].
 
     Args:
-        theta (Tensor): Angles in radians, any shape (...).
+        theta: Angles in radians, any shape (...).
 
     Returns:
-        Tensor: (..., 9, 9); ``rotated = matrix @ kernel`` over the nine taps in
-        row-major order. Each row sums to 1.
+        (..., 9, 9); ``rotated = matrix @ kernel`` over the nine taps in row-major
+        order. Each row sums to 1.
     """
     axis = torch.arange(-1, 2, device=theta.device, dtype=theta.dtype)
     dy, dx = (grid.flatten() for grid in torch.meshgrid(axis, axis, indexing='ij'))
@@ -43,10 +43,10 @@ class RotationRouting(BaseModule):
     ``sigmoid(W_a z + b)`` and ``max_angle * softsign(W_t z)``.
 
     Args:
-        channels (int): Input channels.
-        num_kernels (int): Kernels to route. Default: 1.
-        max_angle (float): Bound of the angle in degrees. Default: 40.
-        dropout (float): Dropout before both linear layers. Default: 0.2.
+        channels: Input channels.
+        num_kernels: Kernels to route. Default: 1.
+        max_angle: Bound of the angle in degrees. Default: 40.
+        dropout: Dropout before both linear layers. Default: 0.2.
     """
 
     def __init__(
@@ -65,24 +65,13 @@ class RotationRouting(BaseModule):
         self.dropout = nn.Dropout(dropout)
         self.weight = nn.Linear(channels, num_kernels)
         self.angle = nn.Linear(channels, num_kernels, bias=False)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Truncated normal 0.02 for all three layers, as ARC's authors have it."""
+        # As ARC's authors start all three layers.
         for module in (self.depthwise, self.weight, self.angle):
             trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(self.weight.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Route a batch.
-
-        Args:
-            x (Tensor): (B, C, H, W).
-
-        Returns:
-            tuple[Tensor, Tensor]: Weights in (0, 1) and angles in radians, both
-            (B, num_kernels).
-        """
+        """From a map (B, C, H, W), weights and angles in radians (B, num_kernels)."""
         x = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         pooled = F.relu(x).mean(dim=(1, 2))
         weight = self.weight(self.dropout(pooled)).sigmoid()
@@ -97,11 +86,11 @@ class AdaptiveRotatedConv2d(BaseModule):
     batch runs as one grouped convolution. Stride 1, padding 1, no bias.
 
     Args:
-        in_channels (int): Input channels.
-        out_channels (int): Output channels.
-        num_kernels (int): Kernels that are mixed. Default: 1.
-        max_angle (float): Bound of the rotation in degrees. Default: 40.
-        dropout (float): Dropout in the routing. Default: 0.2.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        num_kernels: Kernels that are mixed. Default: 1.
+        max_angle: Bound of the rotation in degrees. Default: 40.
+        dropout: Dropout in the routing. Default: 0.2.
     """
 
     def __init__(
@@ -117,22 +106,13 @@ class AdaptiveRotatedConv2d(BaseModule):
         self.weight = nn.Parameter(
             torch.empty(num_kernels, out_channels, in_channels, _TAPS, _TAPS)
         )
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Kaiming normal (fan out) for the kernels."""
         for kernel in self.weight.detach():
             nn.init.kaiming_normal_(kernel, mode='fan_out', nonlinearity='relu')
 
     def kernels(self, weight: Tensor, angle: Tensor) -> Tensor:
-        """The convolution kernel of each sample.
+        """The convolution kernel of each sample (B, out_channels, in_channels, 3, 3).
 
-        Args:
-            weight (Tensor): Mixing weights (B, num_kernels).
-            angle (Tensor): Angles in radians (B, num_kernels).
-
-        Returns:
-            Tensor: (B, out_channels, in_channels, 3, 3).
+        ``weight`` and ``angle``, in radians, are those of the routing.
         """
         shape = self.weight.shape[1:]
         mixing = weight[..., None, None] * rotation_matrix(angle)  # (B, n, 9, 9)
@@ -144,14 +124,7 @@ class AdaptiveRotatedConv2d(BaseModule):
         return rotated.view(-1, *shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve each sample with its own rotated kernel.
-
-        Args:
-            x (Tensor): (B, in_channels, H, W).
-
-        Returns:
-            Tensor: (B, out_channels, H, W).
-        """
+        """Convolve each sample (B, in_channels, H, W) with its own rotated kernel."""
         batch, _, height, width = x.shape
         kernels = self.kernels(*self.routing(x)).flatten(0, 1)
         out = F.conv2d(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The projection and the language gate of the LAVT family (CADFormer Eqs. 3, 4)."""
+"""The projection and the language gate of the LAVT family."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Projection(nn.Sequential):
     """``Proj`` of the paper: a 1x1 convolution (a linear layer on a sequence), GELU.
 
     Args:
-        in_channels (int): Input channels.
-        out_channels (int): Output channels.
+        in_channels: Input channels.
+        out_channels: Output channels.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -20,10 +20,10 @@ class Projection(nn.Sequential):
 
 
 class LanguageGate(BaseModule):
-    """``Gate(x) = tanh(W_2 relu(W_1 x)) * x``, Eq. (4); no biases, as in LAVT.
+    """``Gate(x) = tanh(W_2 relu(W_1 x)) * x``; no biases, as in LAVT.
 
     Args:
-        channels (int): Channels of the input and the output.
+        channels: Channels of the input and the output.
     """
 
     def __init__(self, channels: int) -> None:
@@ -36,12 +36,5 @@ class LanguageGate(BaseModule):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gate each channel of each position.
-
-        Args:
-            x (Tensor): (B, N, C).
-
-        Returns:
-            Tensor: (B, N, C).
-        """
-        return self.mlp(x) * x
+        """Gate each channel of each position (B, N, C), giving the same shape."""
+        return self.mlp(x) * x  # Eq. (4)

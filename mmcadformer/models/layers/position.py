@@ -15,11 +15,11 @@ def sine_position_embedding(height: int, width: int, channels: int) -> Tensor:
     column.
 
     Args:
-        height, width (int): Size of the grid.
-        channels (int): Channels, a multiple of 4.
+        height, width: Size of the grid.
+        channels: A multiple of 4.
 
     Returns:
-        Tensor: (1, height * width, channels), values in [-1, 1].
+        (1, height * width, channels), values in [-1, 1].
 
     Raises:
         ValueError: If ``channels`` isn't a multiple of 4.

@@ -8,6 +8,8 @@ per feature size instead of at every call.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinBlock, WindowMSA
@@ -20,13 +22,13 @@ def shifted_window_mask(
     """Additive mask that keeps the parts of a shifted window apart.
 
     Args:
-        height, width (int): Padded feature size, multiples of ``window``.
-        window (int): Window size.
-        shift (int): Cyclic shift.
-        device (torch.device): Device of the result.
+        height, width: Padded feature size, multiples of ``window``.
+        window: Window size.
+        shift: Cyclic shift.
+        device: Device of the result.
 
     Returns:
-        Tensor: (num_windows, window**2, window**2), 0 or -100 as in Swin.
+        (num_windows, window**2, window**2), 0 or -100 as in Swin.
     """
     regions = []
     for size in (height, width):
@@ -46,11 +48,11 @@ class FusedWindowMSA(WindowMSA):
         """Attend within windows.
 
         Args:
-            x (Tensor): (B * num_windows, N, C), the windows of a sample adjacent.
-            mask (Tensor, optional): Additive (num_windows, N, N).
+            x: (B * num_windows, N, C), the windows of a sample adjacent.
+            mask: Additive (num_windows, N, N).
 
         Returns:
-            Tensor: (B * num_windows, N, C).
+            (B * num_windows, N, C).
         """
         bias = self._position_bias(x.shape[1]).unsqueeze(0)  # (1, h, N, N)
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
@@ -68,13 +70,15 @@ class FusedWindowMSA(WindowMSA):
         # On CPUs copies cost more than calls.
         return x.device.type == 'cpu'
 
-    def _attend_by_sample(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor):
+    def _attend_by_sample(
+        self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor
+    ) -> Tensor:
         windows = bias.shape[0]
         samples = zip(*(x.split(windows) for x in (q, k, v)), strict=True)
-        outs = [self._attend(*sample, bias) for sample in samples]
+        outs = [self._attend(q_s, k_s, v_s, bias) for q_s, k_s, v_s in samples]
         return outs[0] if len(outs) == 1 else torch.cat(outs)
 
-    def _attend_at_once(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor):
+    def _attend_at_once(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """Windows pass for heads, so that no mask is repeated for each sample."""
         windows = bias.shape[0]
         q, k, v = (x.unflatten(0, (-1, windows)).flatten(1, 2) for x in (q, k, v))
@@ -102,13 +106,15 @@ class FusedWindowMSA(WindowMSA):
 class FusedShiftWindowMSA(ShiftWindowMSA):
     """:class:`ShiftWindowMSA` with :class:`FusedWindowMSA` and a cached mask."""
 
-    def __init__(self, embed_dims: int, num_heads: int, window_size: int, **kwargs):
+    def __init__(
+        self, embed_dims: int, num_heads: int, window_size: int, **kwargs: Any
+    ) -> None:
         super().__init__(embed_dims, num_heads, window_size, **kwargs)
-        self.w_msa = FusedWindowMSA(
+        self.w_msa: FusedWindowMSA = FusedWindowMSA(
             embed_dims=embed_dims,
             num_heads=num_heads,
             window_size=(window_size, window_size),
-            qkv_bias=self.w_msa.qkv.bias is not None,
+            qkv_bias=kwargs.get('qkv_bias', True),
             qk_scale=kwargs.get('qk_scale'),
             attn_drop_rate=kwargs.get('attn_drop_rate', 0),
             proj_drop_rate=kwargs.get('proj_drop_rate', 0),
@@ -116,21 +122,13 @@ class FusedShiftWindowMSA(ShiftWindowMSA):
         self._masks: dict[tuple, Tensor] = {}
 
     def forward(self, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
-        """Attend within (shifted) windows.
-
-        Args:
-            query (Tensor): (B, H*W, C).
-            hw_shape (tuple[int, int]): H and W.
-
-        Returns:
-            Tensor: (B, H*W, C).
-        """
+        """Attend within (shifted) windows of (B, H*W, C), giving the same shape."""
         height, width = hw_shape
         window, shift = self.window_size, self.shift_size
         x = query.unflatten(1, hw_shape)
         bottom, right = (window - size % window for size in (height, width))
         x = F.pad(x, (0, 0, 0, right % window, 0, bottom % window))
-        padded = tuple(x.shape[1:3])
+        padded = (x.shape[1], x.shape[2])
         mask = None
         if shift > 0:
             x = x.roll((-shift, -shift), dims=(1, 2))
@@ -168,7 +166,7 @@ def fuse_window_attention(block: SwinBlock) -> None:
     """Replace a Swin block's attention by the fused one, keeping its settings.
 
     Args:
-        block (SwinBlock): Changed in place; parameter names stay the same.
+        block: Changed in place; parameter names stay the same.
     """
     attn, w_msa = block.attn, block.attn.w_msa
     fused = FusedShiftWindowMSA(

@@ -17,9 +17,9 @@ class SummedDiceLoss(nn.Module):
     batch 2 and two classes it is four times the mean.
 
     Args:
-        loss_weight (float): Factor of the term. Default: 1.0.
-        eps (float): Keeps the ratio defined. Default: 1e-6.
-        loss_name (str): Name in the log; must start with ``loss_``.
+        loss_weight: Factor of the term. Default: 1.0.
+        eps: Keeps the ratio defined. Default: 1e-6.
+        loss_name: Name in the log; must start with ``loss_``.
             Default: 'loss_dice'.
     """
 
@@ -45,19 +45,16 @@ class SummedDiceLoss(nn.Module):
         target: Tensor,
         weight: Tensor | None = None,
         ignore_index: int = 255,
-        **kwargs,
+        **kwargs: object,
     ) -> Tensor:
-        """Compute the loss.
+        """Compute the loss, a scalar.
 
         Args:
-            pred (Tensor): Logits (B, num_classes, H, W).
-            target (Tensor): Labels, int64 (B, H, W).
-            weight (Tensor, optional): Unused, MMSegmentation's interface.
-            ignore_index (int): Label of pixels that don't count. Default: 255.
+            pred: Logits (B, num_classes, H, W).
+            target: Labels, int64 (B, H, W).
+            weight: Unused, MMSegmentation's interface.
+            ignore_index: Label of pixels that don't count. Default: 255.
             **kwargs: Unused, MMSegmentation's interface.
-
-        Returns:
-            Tensor: Scalar.
         """
         valid = (target != ignore_index).unsqueeze(1)
         classes = torch.arange(pred.shape[1], device=pred.device).view(1, -1, 1, 1)

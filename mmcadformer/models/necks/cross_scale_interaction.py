@@ -20,10 +20,10 @@ class CrossScaleAttention(BaseModule):
     """Attention among the tokens of one map and two subsampled copies of it.
 
     Args:
-        channels (int): Channels of the map.
-        grid_size (int): Height and width of the map. The token mixing is a linear
+        channels: Channels of the map.
+        grid_size: Height and width of the map. The token mixing is a linear
             layer over tokens, so the size is fixed; the neck pools to it.
-        released_layout (bool): Mix up tokens and channels as the released code does:
+        released_layout: Mix up tokens and channels as the released code does:
             it reads the attention result (B, T, 512) as if it were (B, 512, T), and
             the values (B, 8, tokens, 64) as a map (B, 512, height, width). Weights
             trained with it need it; it has no other merit. Default: False.
@@ -60,14 +60,7 @@ class CrossScaleAttention(BaseModule):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the tokens of all three scales.
-
-        Args:
-            x (Tensor): (B, C, grid_size, grid_size).
-
-        Returns:
-            Tensor: (B, C, grid_size, grid_size).
-        """
+        """Mix the tokens of all three scales of (B, C, grid_size, grid_size)."""
         size = x.shape[2:]
         x = self.norm(x)
         scales = (x, self.subsample2(x), self.subsample3(x))
@@ -79,8 +72,8 @@ class CrossScaleAttention(BaseModule):
         values = v[:, :, : size.numel()]
         if self.released_layout:
             # Not len(x), which tracers take for a constant.
-            batch, tokens = x.shape[0], attended.shape[2]
-            attended = attended.transpose(1, 2).reshape(batch, -1, tokens)
+            batch, count = x.shape[0], attended.shape[2]
+            attended = attended.transpose(1, 2).reshape(batch, -1, count)
             values = values.reshape(batch, -1, size.numel())
         else:
             attended = attended.transpose(2, 3).flatten(1, 2)  # (B, heads * 64, T)
@@ -94,7 +87,7 @@ class ConvFeedForward(BaseModule):
     """BN, 1x1 conv c->2c, BN, grouped 3x3 conv, ReLU6, 1x1 conv 2c->c.
 
     Args:
-        channels (int): c.
+        channels: c.
     """
 
     def __init__(self, channels: int) -> None:
@@ -118,8 +111,7 @@ class IntraScaleFeedForward(BaseModule):
     """A :class:`ConvFeedForward` with a residual for each part of the channels.
 
     Args:
-        channels (int): Total channels.
-        parts (tuple[int]): Shares that add up to ``channels``.
+        parts: Channels of each part.
     """
 
     def __init__(self, parts: tuple[int, ...]) -> None:
@@ -147,11 +139,10 @@ class CrossScaleInteractionNeck(PooledInteractionNeck):
     don't show this part: ``neck=None`` is the paper to the letter.
 
     Args:
-        in_channels (tuple[int]): Channels of the levels, fine to coarse.
-        channels (int, optional): Hidden width; a quarter of the sum of
-            ``in_channels`` if None (480 for Swin-B). Must be divisible by 15.
-        grid_size (int): Height and width of the pooled maps. Default: 15.
-        released_layout (bool): See :class:`CrossScaleAttention`; weights that the
+        in_channels, channels: See :class:`PooledInteractionNeck`; ``channels`` must
+            be divisible by 15.
+        grid_size: Height and width of the pooled maps. Default: 15.
+        released_layout: See :class:`CrossScaleAttention`; weights that the
             authors of RMSIN or CADFormer trained need True. Default: False.
     """
 
@@ -162,32 +153,24 @@ class CrossScaleInteractionNeck(PooledInteractionNeck):
         grid_size: int = 15,
         released_layout: bool = False,
     ) -> None:
-        super().__init__(
-            in_channels, channels, grid_size, released_layout=released_layout
-        )
-
-    def build_blocks(self, channels: int, released_layout: bool) -> None:
-        """See :meth:`PooledInteractionNeck.build_blocks`."""
-        parts = self._parts(channels)
-        self.attention1 = self._attention(channels, released_layout)
-        self.intra_scale = IntraScaleFeedForward(parts)
-        self.attention2 = self._attention(channels, released_layout)
-        self.feed_forward = ConvFeedForward(channels)
-
-    def _attention(self, channels: int, released_layout: bool) -> CrossScaleAttention:
-        return CrossScaleAttention(channels, self.grid_size, released_layout)
-
-    @staticmethod
-    def _parts(channels: int) -> tuple[int, ...]:
-        if channels % 15:
+        super().__init__(in_channels, channels, grid_size)
+        if self.channels % 15:
             raise ValueError(
-                f'neck.channels={channels} must be divisible by 15: it is split '
+                f'neck.channels={self.channels} must be divisible by 15: it is split '
                 'into 1, 2, 4 and 8 fifteenths'
             )
-        return tuple(channels // 15 * share for share in (1, 2, 4, 8))
+        parts = tuple(self.channels // 15 * share for share in (1, 2, 4, 8))
+        attention = (self.channels, grid_size, released_layout)
+        self.attention1 = CrossScaleAttention(*attention)
+        self.intra_scale = IntraScaleFeedForward(parts)
+        self.attention2 = CrossScaleAttention(*attention)
+        self.feed_forward = ConvFeedForward(self.channels)
+        self.build_exit()
 
-    def mix(self, x: Tensor) -> Tensor:
-        """Mix a map (B, channels, grid_size, grid_size), returning the same shape."""
+    def mix(
+        self, x: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None
+    ) -> Tensor:
+        """See :meth:`PooledInteractionNeck.mix`; the text plays no part."""
         x = x + self.attention1(x)
         x = x + self.intra_scale(x)
         x = x + self.attention2(x)

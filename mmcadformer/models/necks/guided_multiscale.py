@@ -24,9 +24,9 @@ class TokenExchange(BaseModule):
     queries itself and the patches (pre-norm, residual); then the way back.
 
     Args:
-        channels (int): Width of the token.
-        other_channels (int): Width of the other scale.
-        num_heads (int): Attention heads.
+        channels: Width of the token.
+        other_channels: Width of the other scale.
+        num_heads: Attention heads.
     """
 
     def __init__(self, channels: int, other_channels: int, num_heads: int) -> None:
@@ -45,15 +45,7 @@ class TokenExchange(BaseModule):
         )
 
     def forward(self, token: Tensor, other_patches: Tensor) -> Tensor:
-        """Let the token see the other scale.
-
-        Args:
-            token (Tensor): (B, 1, channels).
-            other_patches (Tensor): (B, N', other_channels).
-
-        Returns:
-            Tensor: (B, 1, channels).
-        """
+        """Let the token (B, 1, channels) see the patches (B, N', other_channels)."""
         token = self.outward(token)
         sequence = self.norm(torch.cat([token, other_patches], dim=1))
         attended, _ = self.attention(
@@ -79,13 +71,13 @@ class GuidedMultiScaleNeck(BaseModule):
     parameters near the published one.
 
     Args:
-        in_channels (tuple[int]): Channels of all levels, fine to coarse.
-        text_channels (int): C_t. Default: 768.
-        depths (Sequence[int]): Self-attention blocks of the two levels, the finer
+        in_channels: Channels of all levels, fine to coarse.
+        text_channels: C_t. Default: 768.
+        depths: Self-attention blocks of the two levels, the finer
             first; at least 1. Default: (3, 3).
-        num_heads (int): Heads of every attention. Default: 8.
-        mlp_ratio (float): Hidden width of the blocks' MLPs. Default: 3.0.
-        mean_over_padding (bool): Take the mean over all tokens, padding included,
+        num_heads: Heads of every attention. Default: 8.
+        mlp_ratio: Hidden width of the blocks' MLPs. Default: 3.0.
+        mean_over_padding: Take the mean over all tokens, padding included,
             as the authors are said to do. Then padding changes the result, so it
             needs ``text_encoder.pad_to_max=True``. Default: False.
 
@@ -136,16 +128,7 @@ class GuidedMultiScaleNeck(BaseModule):
     def forward(
         self, inputs: tuple[Tensor, ...], text: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, ...]:
-        """Enhance the two deepest levels.
-
-        Args:
-            inputs (tuple[Tensor]): Levels (B, C_i, H_i, W_i).
-            text (Tensor): Token features (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
-
-        Returns:
-            tuple[Tensor]: The same shapes; only the last two levels change.
-        """
+        """Enhance the two deepest levels; see :meth:`PooledInteractionNeck.forward`."""
         sentence = self._mean(text, text_mask)
         patches = [level.flatten(2).transpose(1, 2) for level in inputs[-2:]]
         enhanced = []
@@ -161,6 +144,5 @@ class GuidedMultiScaleNeck(BaseModule):
         if self.mean_over_padding:
             return text.mean(dim=1, keepdim=True)
         weight = text_mask.unsqueeze(-1).to(text.dtype)
-        return (text * weight).sum(dim=1, keepdim=True) / weight.sum(
-            dim=1, keepdim=True
-        )
+        total = (text * weight).sum(dim=1, keepdim=True)
+        return total / weight.sum(dim=1, keepdim=True)

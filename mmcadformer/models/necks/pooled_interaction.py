@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ class ScaleAwareGate(BaseModule):
     three separate 1x1 convolutions, bilinear upsampling without aligned corners.
 
     Args:
-        channels (int): Channels of the level.
+        channels: Channels of the level.
     """
 
     def __init__(self, channels: int) -> None:
@@ -37,15 +38,7 @@ class ScaleAwareGate(BaseModule):
         self.inject = conv_bn()
 
     def forward(self, local: Tensor, mixed: Tensor) -> Tensor:
-        """Gate one level.
-
-        Args:
-            local (Tensor): The level's own map (B, C, H, W).
-            mixed (Tensor): Its share of the mixed map (B, C, g, g).
-
-        Returns:
-            Tensor: (B, C, H, W).
-        """
+        """Inject the level's share (B, C, g, g) into its own map (B, C, H, W)."""
         size = local.shape[2:]
 
         def upsample(x: Tensor) -> Tensor:
@@ -58,36 +51,37 @@ class ScaleAwareGate(BaseModule):
 class PooledInteractionNeck(BaseModule):
     """Pools all levels to one grid, mixes them there and injects the result.
 
-    A subclass builds the blocks that mix (:meth:`build_blocks`) and runs them
-    (:meth:`mix`).
+    A subclass builds, after this constructor, the blocks that mix, then calls
+    :meth:`build_exit`; the order is that of the released code. It runs its blocks in
+    :meth:`mix`. The first two arguments are the same for all such necks.
 
     Args:
-        in_channels (tuple[int]): Channels of the levels, fine to coarse.
-        channels (int, optional): Hidden width; a quarter of the sum of
-            ``in_channels`` if None (480 for Swin-B).
-        grid_size (int, optional): Height and width of the grid; None takes the size
-            of the coarsest level.
-        **block_args: For :meth:`build_blocks`.
+        in_channels: Channels of the levels, fine to coarse.
+        channels: Hidden width; a quarter of the sum of ``in_channels`` if None
+            (480 for Swin-B).
+        grid_size: Height and width of the grid; None takes the size of the coarsest
+            level.
+
+    Attributes:
+        channels: The hidden width.
     """
 
     def __init__(
-        self,
-        in_channels: tuple[int, ...],
-        channels: int | None,
-        grid_size: int | None,
-        **block_args,
+        self, in_channels: Sequence[int], channels: int | None, grid_size: int | None
     ) -> None:
         super().__init__()
         self.in_channels = tuple(in_channels)
         self.grid_size = grid_size
-        total = sum(in_channels)
-        channels = channels or total // 4
-        self.reduce = nn.Conv2d(total, channels, 1)
-        self.build_blocks(channels, **block_args)
+        self.channels = channels or sum(in_channels) // 4
+        self.reduce = nn.Conv2d(sum(in_channels), self.channels, 1)
+
+    def build_exit(self) -> None:
+        """Build the way from the mixed map back into the levels."""
         self.expand = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.Conv2d(channels, total, 1)
+            nn.BatchNorm2d(self.channels),
+            nn.Conv2d(self.channels, sum(self.in_channels), 1),
         )
-        self.gates = ModuleList(ScaleAwareGate(c) for c in in_channels)
+        self.gates = ModuleList(ScaleAwareGate(c) for c in self.in_channels)
 
     def init_weights(self) -> None:
         """Truncated normal, 0.02, and zero biases for linear layers.
@@ -108,31 +102,33 @@ class PooledInteractionNeck(BaseModule):
                 trunc_normal_init(module, std=0.02)
 
     @abstractmethod
-    def build_blocks(self, channels: int, **kwargs) -> None:
-        """Build the layers that :meth:`mix` runs, ``channels`` wide."""
-
-    @abstractmethod
-    def mix(self, x: Tensor, *text: Tensor) -> Tensor:
+    def mix(self, x: Tensor, text: Tensor | None, text_mask: Tensor | None) -> Tensor:
         """Mix a map (B, channels, g, g), returning the same shape."""
 
     def pool(self, x: Tensor, grid: int | tuple[int, int]) -> Tensor:
         """Average-pool a level (B, C, H, W) to the grid, giving (B, C, g, g)."""
         return F.adaptive_avg_pool2d(x, grid)
 
-    def forward(self, inputs: tuple[Tensor, ...], *text: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self,
+        inputs: tuple[Tensor, ...],
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         """Let the levels interact.
 
         Args:
-            inputs (tuple[Tensor]): Levels (B, C_i, H_i, W_i).
-            *text (Tensor): Language features (B, N, C_t) and mask, bool (B, N), for
-                necks that read them.
+            inputs: Levels (B, C_i, H_i, W_i).
+            text: Language features (B, N, C_t), for necks that read them.
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            tuple[Tensor]: The same shapes.
+            The same shapes as ``inputs``.
         """
-        grid = self.grid_size or inputs[-1].shape[2:]
+        coarsest = inputs[-1]
+        grid = self.grid_size or (coarsest.shape[2], coarsest.shape[3])
         pooled = [self.pool(x, grid) for x in inputs]
-        x = self.mix(self.reduce(torch.cat(pooled, dim=1)), *text)
+        x = self.mix(self.reduce(torch.cat(pooled, dim=1)), text, text_mask)
         mixed = self.expand(x).split(self.in_channels, dim=1)
         return tuple(
             gate(local, part)

@@ -7,7 +7,7 @@ from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..fusions import word_attention
+from ..layers import attention_to_words
 from .pooled_interaction import PooledInteractionNeck
 
 
@@ -15,14 +15,14 @@ class TextAwareBlock(BaseModule):
     """``x + attention(LN(x), L)``, then ``x + FFN(LN(x))``.
 
     Args:
-        channels (int): Channels of the map.
-        text_channels (int): C_t.
+        channels: Channels of the map.
+        text_channels: C_t.
     """
 
     def __init__(self, channels: int, text_channels: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(channels)
-        self.attention = word_attention(channels, text_channels)
+        self.attention = attention_to_words(channels, text_channels)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(channels),
             nn.Linear(channels, 2 * channels),
@@ -31,16 +31,7 @@ class TextAwareBlock(BaseModule):
         )
 
     def forward(self, x: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Mix in the text.
-
-        Args:
-            x (Tensor): (B, H*W, C).
-            text (Tensor): (B, N, C_t).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
-
-        Returns:
-            Tensor: (B, H*W, C).
-        """
+        """Mix the text (B, N, C_t) into the map (B, H*W, C), giving the same shape."""
         x = x + self.attention(self.attention_norm(x), text, context_mask=text_mask)
         return x + self.feed_forward(x)
 
@@ -53,11 +44,9 @@ class TextAwareMultiScaleNeck(PooledInteractionNeck):
     attention to the words.
 
     Args:
-        in_channels (tuple[int]): Channels of the levels, fine to coarse.
-        channels (int, optional): Hidden width; a quarter of the sum of
-            ``in_channels`` if None (480 for Swin-B).
-        text_channels (int): C_t. Default: 768.
-        num_blocks (int): FIANet has 3 for RRSIS-D and 1 for RefSegRS. Default: 3.
+        in_channels, channels: See :class:`PooledInteractionNeck`.
+        text_channels: C_t. Default: 768.
+        num_blocks: FIANet has 3 for RRSIS-D and 1 for RefSegRS. Default: 3.
     """
 
     uses_text = True
@@ -69,22 +58,14 @@ class TextAwareMultiScaleNeck(PooledInteractionNeck):
         text_channels: int = 768,
         num_blocks: int = 3,
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            grid_size=None,
-            text_channels=text_channels,
-            num_blocks=num_blocks,
-        )
-
-    def build_blocks(self, channels: int, text_channels: int, num_blocks: int) -> None:
-        """See :meth:`PooledInteractionNeck.build_blocks`."""
+        super().__init__(in_channels, channels, grid_size=None)
         self.blocks = ModuleList(
-            TextAwareBlock(channels, text_channels) for _ in range(num_blocks)
+            TextAwareBlock(self.channels, text_channels) for _ in range(num_blocks)
         )
+        self.build_exit()
 
-    def mix(self, x: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Mix a map (B, channels, g, g) with the text, returning the same shape."""
+    def mix(self, x: Tensor, text: Tensor | None, text_mask: Tensor | None) -> Tensor:
+        """See :meth:`PooledInteractionNeck.mix`."""
         size = x.shape[2:]
         x = x.flatten(2).transpose(1, 2)
         for block in self.blocks:

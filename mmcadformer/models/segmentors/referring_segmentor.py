@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
@@ -20,7 +22,7 @@ class ReferringSegmentor(EncoderDecoder):
     text encoder -> backbone(image, text) -> neck -> decode head(levels, text).
 
     Args:
-        text_encoder (dict): Config of the text encoder.
+        text_encoder: Config of the text encoder.
         **kwargs: Keys of :class:`mmseg.models.EncoderDecoder` (``backbone``,
             ``neck``, ``decode_head``, ``data_preprocessor``, ``test_cfg``...).
 
@@ -29,7 +31,7 @@ class ReferringSegmentor(EncoderDecoder):
             on whether the head reads the text.
     """
 
-    def __init__(self, text_encoder: ConfigType, **kwargs) -> None:
+    def __init__(self, text_encoder: ConfigType, **kwargs: Any) -> None:
         # The host reads `test_cfg.mode` as an attribute.
         kwargs['test_cfg'] = ConfigDict(kwargs.get('test_cfg') or dict(mode='whole'))
         super().__init__(**kwargs)
@@ -69,19 +71,18 @@ class ReferringSegmentor(EncoderDecoder):
         """Run in one of MMEngine's three modes.
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W).
-            data_samples (list[SegDataSample], optional): With ``expression`` in
-                their meta information; 'loss' also reads ``gt_sem_seg``.
-            mode (str): 'loss', 'predict' or 'tensor'. Default: 'tensor'.
-            input_ids (Tensor, optional): Token ids (B, N); 'tensor' mode takes them
+            inputs: Normalised images (B, 3, H, W).
+            data_samples: With ``expression`` in their meta information; 'loss' also
+                reads ``gt_sem_seg``.
+            mode: 'loss', 'predict' or 'tensor'. Default: 'tensor'.
+            input_ids: Token ids (B, N); 'tensor' mode takes them and ``text_mask``
                 in place of ``data_samples``, for export and FLOPs counting.
-            text_mask (Tensor, optional): Bool (B, N), True on real tokens.
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            dict, list or Tensor: Losses, data samples with predictions, or logits
-            (B, 2, H/4, W/4).
+            Losses, data samples with predictions, or logits (B, 2, H/4, W/4).
         """
-        if mode == 'tensor' and input_ids is not None:
+        if mode == 'tensor' and input_ids is not None and text_mask is not None:
             return self.decode(inputs, input_ids, text_mask)
         return super().forward(inputs, data_samples, mode)
 
@@ -89,27 +90,22 @@ class ReferringSegmentor(EncoderDecoder):
         """From tensors to logits, without tokenizer or data samples.
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W), or one image
-                (1, 3, H, W) for all expressions.
-            input_ids (Tensor): Token ids (B, N).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
+            inputs: Normalised images (B, 3, H, W), or one image (1, 3, H, W) for all
+                expressions.
+            input_ids: Token ids (B, N).
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            Tensor: Logits (B, 2, H/4, W/4).
+            Logits (B, 2, H/4, W/4).
         """
         return self.decode_head(**self._encode(inputs, input_ids, text_mask))
 
     def extract_feat(self, inputs: Tensor, expressions: list[str]) -> dict[str, Tensor]:
-        """Features of images and expressions.
-
-        Args:
-            inputs (Tensor): Normalised images (B, 3, H, W), or one image
-                (1, 3, H, W) for all expressions.
-            expressions (list[str]): B sentences.
+        """Features of images, as :meth:`decode` takes them, and B expressions.
 
         Returns:
-            dict: ``inputs`` (levels for the head), ``text`` (B, N, C_t) and
-            ``text_mask`` (B, N), the keyword arguments of the decode head.
+            ``inputs`` (levels for the head), ``text`` (B, N, C_t) and ``text_mask``
+            (B, N), the keyword arguments of the decode head.
         """
         return self._encode(inputs, **self.text_encoder.tokenize(expressions))
 
@@ -127,15 +123,11 @@ class ReferringSegmentor(EncoderDecoder):
         return dict(inputs=levels, text=text, text_mask=text_mask)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Logits at the size of the input.
+        """Logits at the size of the input (B, 2, H, W).
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W), or one image
-                (1, 3, H, W) for all expressions.
-            batch_img_metas (list[dict]): With ``expression`` and ``img_shape``.
-
-        Returns:
-            Tensor: (B, 2, H, W).
+            inputs: Images as :meth:`decode` takes them.
+            batch_img_metas: With ``expression`` and ``img_shape``.
         """
         features = self.extract_feat(inputs, self._expressions(batch_img_metas))
         return self.decode_head.predict(
@@ -143,15 +135,11 @@ class ReferringSegmentor(EncoderDecoder):
         )
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of a batch, Eq. (13).
+        """Loss terms of a batch by name.
 
         Args:
-            inputs (Tensor): Normalised images (B, 3, H, W).
-            data_samples (list[SegDataSample]): With ``expression`` and
-                ``gt_sem_seg``.
-
-        Returns:
-            dict[str, Tensor]: Loss terms by name.
+            inputs: Normalised images (B, 3, H, W).
+            data_samples: With ``expression`` and ``gt_sem_seg``.
         """
         metas = [sample.metainfo for sample in data_samples]
         features = self.extract_feat(inputs, self._expressions(metas))
@@ -175,14 +163,14 @@ class ReferringSegmentor(EncoderDecoder):
         """Add the predictions to the data samples.
 
         Args:
-            seg_logits (Tensor): Logits at the input size (B, 2, H, W).
-            data_samples (list[SegDataSample], optional): Changed in place.
+            seg_logits: Logits at the input size (B, 2, H, W).
+            data_samples: Changed in place.
 
         Returns:
-            list[SegDataSample]: With ``seg_logits`` (2, H_0, W_0) and
-            ``pred_sem_seg`` (1, H_0, W_0) at the original size, and
-            ``pred_input_seg`` (1, H, W), the mask at the network's input size that
-            the published 480x480 protocol is computed on.
+            Data samples with ``seg_logits`` (2, H_0, W_0) and ``pred_sem_seg``
+            (1, H_0, W_0) at the original size, and ``pred_input_seg`` (1, H, W), the
+            mask at the network's input size that the published 480x480 protocol is
+            computed on.
         """
         # In place of the host's method: argmax over two classes takes a hundred times
         # as long as comparing them, and with small models as long as all the rest.

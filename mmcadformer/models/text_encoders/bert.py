@@ -28,25 +28,27 @@ class BertTextEncoder(BaseModule):
     be used with another one.
 
     Args:
-        pretrained (str, optional): Hub name or folder of the weights, read when
-            training starts. None trains from scratch and needs ``vocab``.
+        pretrained: Hub name or folder of the weights, read when training starts.
+            None trains from scratch and needs ``vocab``.
             Default: 'bert-base-uncased'.
-        config (dict, optional): Keys of the model's ``transformers`` config;
-            ``model_type`` defaults to 'bert', whose own defaults are BERT-base.
-        vocab (str, optional): WordPiece vocabulary file, or 'remote_sensing' for
-            the one in the package. None takes the tokenizer of ``pretrained``.
-        max_tokens (int): Longest sequence, [CLS] and [SEP] included. Longer ones are
-            cut before [SEP] and counted in ``num_truncated``. Default: 20.
-        trainable (str | int): 'all', 'none', or a number k: only encoder layers
-            0..k-1 train, as the related methods do with k=10. Default: 'all'.
-        keep_end (bool): Keep [SEP] when a sequence is cut. The related methods'
-            released code cuts it off too. Default: True.
-        pad_to_max (bool): Pad every batch to ``max_tokens``. Only matters to models
-            whose result depends on the padding, as some released code's does.
+        config: Keys of the model's ``transformers`` config; ``model_type`` defaults
+            to 'bert', whose own defaults are BERT-base.
+        vocab: WordPiece vocabulary file, or 'remote_sensing' for the one in the
+            package. None takes the tokenizer of ``pretrained``.
+        max_tokens: Longest sequence, [CLS] and [SEP] included. Longer ones are cut
+            before [SEP] and counted in ``num_truncated``. Default: 20.
+        trainable: 'all', 'none', or a number k: only encoder layers 0..k-1 train, as
+            the related methods do with k=10. Default: 'all'.
+        keep_end: Keep [SEP] when a sequence is cut. The related methods' released
+            code cuts it off too. Default: True.
+        pad_to_max: Pad every batch to ``max_tokens``. Only matters to models whose
+            result depends on the padding, as some released code's does.
             Default: False.
 
     ``config=dict(num_hidden_layers=0)`` leaves BERT's embedding layer alone.
     """
+
+    tokenizer_state: Tensor
 
     def __init__(
         self,
@@ -121,12 +123,11 @@ class BertTextEncoder(BaseModule):
         """Turn sentences into token ids, padded to the longest of the batch.
 
         Args:
-            expressions (list[str]): B sentences.
+            expressions: B sentences.
 
         Returns:
-            dict[str, Tensor]: ``input_ids`` int64 (B, N) and ``text_mask`` bool
-            (B, N), True on real tokens, as :meth:`complete_mask` returns it; on the
-            encoder's device.
+            ``input_ids`` int64 (B, N) and ``text_mask`` bool (B, N), True on real
+            tokens, as :meth:`complete_mask` returns it; on the encoder's device.
 
         Raises:
             ValueError: If a sentence is empty.
@@ -134,12 +135,11 @@ class BertTextEncoder(BaseModule):
         for i, expression in enumerate(expressions):
             if not visible_text(expression):
                 raise ValueError(f'expression {i} of the batch is empty')
-        sequences = [e.ids for e in self.tokenizer.encode_batch(expressions)]
-        sequences = [self._truncate(ids) for ids in sequences]
-        self.num_expressions += len(sequences)
-        length = max(len(ids) for ids in sequences)
-        if self.pad_to_max:
-            length = self.max_tokens
+        whole = [e.ids for e in self.tokenizer.encode_batch(expressions)]
+        self.num_expressions += len(whole)
+        self.num_truncated += sum(len(ids) > self.max_tokens for ids in whole)
+        sequences = [self._cut(ids) for ids in whole]
+        length = self.max_tokens if self.pad_to_max else max(map(len, sequences))
         padding = self.bert.config.pad_token_id or 0
         ids = torch.full((len(sequences), length), padding)
         mask = torch.zeros(len(sequences), length, dtype=torch.bool)
@@ -154,12 +154,12 @@ class BertTextEncoder(BaseModule):
         """Which tokens each word of an expression became.
 
         Args:
-            expression (str): One sentence.
+            expression: One sentence.
 
         Returns:
-            list: Words as they stand in the sentence, and the special tokens, each
-            with its positions among the tokens of :meth:`tokenize`; what the
-            encoder cuts off is left out.
+            Words as they stand in the sentence, and the special tokens, each with
+            its positions among the tokens of :meth:`tokenize`; what the encoder cuts
+            off is left out.
         """
         encoding = self.tokenizer.encode(expression)
         kept = self._cut(list(range(len(encoding.ids))))
@@ -170,10 +170,8 @@ class BertTextEncoder(BaseModule):
             groups.setdefault(key, []).append(position)
         words = []
         for key, positions in groups.items():
-            sources = [kept[position] for position in positions]
-            (start, _), (_, end) = (
-                encoding.offsets[i] for i in (sources[0], sources[-1])
-            )
+            start, _ = encoding.offsets[kept[positions[0]]]
+            _, end = encoding.offsets[kept[positions[-1]]]
             text = key if isinstance(key, str) else expression[start:end]
             words.append((text, positions))
         return words
@@ -184,11 +182,11 @@ class BertTextEncoder(BaseModule):
         Encoders that tell parts of the expression apart add one mask per part.
 
         Args:
-            input_ids (Tensor): int64 (B, N).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
+            input_ids: int64 (B, N).
+            text_mask: Bool (B, N), True on real tokens.
 
         Returns:
-            Tensor: Bool (B, N) here.
+            Bool (B, N) here.
         """
         return text_mask
 
@@ -196,24 +194,16 @@ class BertTextEncoder(BaseModule):
         """Features and mask of the whole expression, as neck and head read them.
 
         Args:
-            text (Tensor): Language features as the backbone returns them.
-            text_mask (Tensor): From :meth:`complete_mask`.
+            text: Language features as the backbone returns them.
+            text_mask: From :meth:`complete_mask`.
 
         Returns:
-            tuple[Tensor, Tensor]: (B, N, C_t) and bool (B, N); here the arguments.
+            (B, N, C_t) and bool (B, N); here the arguments.
         """
         return text, text_mask
 
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Encode token ids.
-
-        Args:
-            input_ids (Tensor): int64 (B, N).
-            text_mask (Tensor): Bool (B, N), True on real tokens.
-
-        Returns:
-            Tensor: Token features L_1 (B, N, C_t).
-        """
+        """Encode token ids, int64 (B, N), to features L_1 (B, N, C_t)."""
         return self.bert(input_ids, attention_mask=text_mask.long()).last_hidden_state
 
     def train(self, mode: bool = True) -> BertTextEncoder:
@@ -234,11 +224,6 @@ class BertTextEncoder(BaseModule):
         self.bert.requires_grad_(False)
         if self.trainable != 'none':
             self.bert.encoder.layer[: self.trainable].requires_grad_(True)
-
-    def _truncate(self, ids: list[int]) -> list[int]:
-        """Cuts a sequence and counts it, if it is too long."""
-        self.num_truncated += len(ids) > self.max_tokens
-        return self._cut(ids)
 
     def _cut(self, ids: list[int]) -> list[int]:
         if len(ids) <= self.max_tokens:
@@ -266,21 +251,29 @@ class BertTextEncoder(BaseModule):
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
-        state = torch.frombuffer(
-            bytearray(tokenizer.to_str().encode()), dtype=torch.uint8
-        )
+        text = bytearray(tokenizer.to_str().encode())
+        state = torch.frombuffer(text, dtype=torch.uint8)
         self.tokenizer_state = state.to(self.tokenizer_state.device)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Tensor],
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        *args: list[str],
+    ) -> None:
         """Take over the tokenizer that a checkpoint was trained with."""
         key = f'{prefix}tokenizer_state'
-        missing_keys = args[2]
         state = state_dict.get(key)
         if state is not None and state.numel():
             self._set_tokenizer(Tokenizer.from_str(bytes(state.tolist()).decode()))
         elif state is not None:
             self.tokenizer_state = torch.empty_like(state)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, *args
+        )
         if key in missing_keys:  # converted weights of other projects
             missing_keys.remove(key)
 

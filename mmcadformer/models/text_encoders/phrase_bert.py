@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmseg.registry import MODELS
@@ -21,21 +22,22 @@ class PhraseBertTextEncoder(BertTextEncoder):
 
     The three masks are the whole expression, the words that name an object of a
     known category, and the words of prepositional phrases about a position
-    (:mod:`.phrases`). An expression without a category has an empty object mask; one
-    without such a phrase has the whole expression as its position.
+    (:mod:`mmcadformer.language.phrases`). An expression without a category has an
+    empty object mask; one without such a phrase has the whole expression as its
+    position.
 
     FIANet's masks come from NLTK's tagger and count words; these are found by rules
     and count the tokenizer's word pieces, so they don't drift after a split word.
 
     Args:
-        categories (Sequence[str]): Names of the dataset's categories.
+        categories: Names of the dataset's categories.
         **kwargs: Keys of :class:`BertTextEncoder`.
 
     Raises:
         ValueError: If there are no categories.
     """
 
-    def __init__(self, categories: Sequence[str], **kwargs) -> None:
+    def __init__(self, categories: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not categories:
             raise ValueError(
@@ -48,12 +50,12 @@ class PhraseBertTextEncoder(BertTextEncoder):
         """Masks of the expression and its two kinds of phrases.
 
         Args:
-            input_ids (Tensor): int64 (B, N).
-            text_mask (Tensor): Bool (B, N), True on real tokens; (B, 3, N) is
-                returned as it is.
+            input_ids: int64 (B, N).
+            text_mask: Bool (B, N), True on real tokens; (B, 3, N) is returned as it
+                is.
 
         Returns:
-            Tensor: Bool (B, 3, N): whole expression, object, position.
+            Bool (B, 3, N): whole expression, object, position.
 
         Raises:
             RuntimeError: While tracing a mask (B, N): phrases are looked up outside
@@ -71,14 +73,9 @@ class PhraseBertTextEncoder(BertTextEncoder):
         return torch.stack(masks).to(text_mask.device)
 
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Encode token ids under each mask.
+        """Encode token ids (B, N) under each mask to features (B, 3, N, C_t).
 
-        Args:
-            input_ids (Tensor): int64 (B, N).
-            text_mask (Tensor): Bool (B, 3, N), or (B, N) to find the phrases first.
-
-        Returns:
-            Tensor: Token features (B, 3, N, C_t).
+        A ``text_mask`` (B, N) in place of (B, 3, N) finds the phrases first.
         """
         masks = self.complete_mask(input_ids, text_mask).bool()
         # Attention to nothing is undefined; nobody reads what an empty mask gives.
@@ -93,9 +90,10 @@ class PhraseBertTextEncoder(BertTextEncoder):
 
     def _masks(self, ids: list[int], mask: Tensor) -> Tensor:
         """The three masks (3, N) of one sequence."""
-        tokens = [self.tokenizer.id_to_token(i) for i in ids]
-        hidden = [not real for real in mask.tolist()]
-        tokens = ['[PAD]' if h else t for t, h in zip(tokens, hidden, strict=True)]
+        tokens = [
+            self.tokenizer.id_to_token(i) if real else '[PAD]'
+            for i, real in zip(ids, mask.tolist(), strict=True)
+        ]
         words, members = group_word_pieces(tokens, _SPECIAL_TOKENS)
         parts = [mask]
         for found in (find_objects(words, self.categories), find_positions(words)):
