@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings shared by all tests: offline, one thread, GPU tests only with a GPU."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -46,6 +47,16 @@ def imagery() -> Path:
     if not folder:
         pytest.skip(f'needs real imagery: {IMAGERY_VARIABLE} is not set')
     return Path(folder)
+
+
+@pytest.fixture(scope='session')
+def refer():
+    """``Refer`` and ``check_as_peer``: the RefCOCO layout as others read it."""
+    path = Path(__file__).with_name('refer_reader.py')
+    spec = importlib.util.spec_from_file_location('refer_reader', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope='session')

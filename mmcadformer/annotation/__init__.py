@@ -10,8 +10,6 @@ Not imported with the package: it needs SAM, and nothing else needs it.
 """
 
 from ..utils.outlines import trace_outlines
-from .bad_entries import BadEntries
-from .boxes import BoxItem
 from .build import build_dataset
 from .consensus import agreement, find_consensus
 from .correction import export_for_correction, read_corrections
@@ -21,15 +19,12 @@ from .review import write_review
 from .review_state import Decision, Review, read_review
 from .rules import RULES, Rule, Suspicion, rate, read_rules
 from .sam import SamBoxSegmenter
-from .sources import load_json_lines_boxes, load_refcoco_boxes, load_voc_boxes
 from .splits import stratified_split
 from .summary import count_table, format_table
 from .workspace import Workspace, make_workspace
 
 __all__ = [
     'RULES',
-    'BadEntries',
-    'BoxItem',
     'Decision',
     'MaskMeasures',
     'Review',
@@ -44,9 +39,6 @@ __all__ = [
     'export_for_correction',
     'find_consensus',
     'format_table',
-    'load_json_lines_boxes',
-    'load_refcoco_boxes',
-    'load_voc_boxes',
     'make_workspace',
     'measure_mask',
     'rate',

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmcadformer.version import __version__
 
+from ..datasets.formats import BoxItem, write_refcoco
 from .coco_exchange import flat_names
 from .consensus import agreement
 from .outcome import Outcome
-from .refcoco_writer import write_refcoco
 from .review_state import ACCEPT, FIX, REJECT, Review
 from .segmentation import by_image
 from .splits import RATIOS, split_items
@@ -20,6 +20,7 @@ from .summary import count_table
 from .workspace import Workspace
 
 UNDECIDED = ('error', 'keep', 'drop')
+RECORD = 'build.json'
 
 
 def build_dataset(
@@ -53,7 +54,8 @@ def build_dataset(
             otherwise.
         split_method, ratios, seed, shared_images: See :func:`split_items`.
         rename: New names of categories by old name.
-        image_mode, refs_as_json, overwrite: See :func:`write_refcoco`.
+        image_mode, refs_as_json: See :func:`write_refcoco`.
+        overwrite: Replace a dataset that was built before.
 
     Returns:
         What ``build.json`` holds: ``table`` (objects per category and split),
@@ -61,8 +63,10 @@ def build_dataset(
 
     Raises:
         ValueError: Items aren't decided, corrected or split.
-        FileExistsError: There is such a dataset.
+        FileExistsError: There is such a dataset, and ``overwrite`` is off or it was
+            not built here.
     """
+    _check_free(Path(root), name, workspace.images, overwrite)
     kept, left_out = _select(workspace, outcome, undecided, drop_unfixed)
     items = [
         replace(item, category=(rename or {}).get(item.category, item.category))
@@ -90,20 +94,72 @@ def build_dataset(
         table=count_table((item.category, splits[item.item_id]) for item in items),
         left_out=left_out,
     )
+    names = flat_names(list(by_image(items)))
     write_refcoco(
+        _records(items, outcome, splits, workspace.images),
         root,
         name,
-        items,
-        outcome.masks,
-        splits,
-        flat_names(list(by_image(items))),
-        workspace.images,
-        about,
         image_mode,
-        refs_as_json,
-        overwrite,
+        names={str(workspace.images / image): names[image] for image in names},
+        beside={RECORD: about},
+        refs_as_json=refs_as_json,
+        replace=overwrite,
+        progress=False,
     )
     return about
+
+
+def _check_free(root: Path, name: str, images: Path, overwrite: bool) -> None:
+    folder, pictures = root / name, root / 'images' / name
+    there = [path for path in (folder, pictures) if path.exists()]
+    if not there:
+        return
+    if not overwrite:
+        raise FileExistsError(
+            f'{there[0]} is there already; choose another name, or allow to '
+            'overwrite it'
+        )
+    own = (folder / RECORD).is_file()
+    if not own or images.resolve().is_relative_to(pictures.resolve()):
+        raise FileExistsError(
+            f'{there[0]} was not written by this tool, or holds the images to read; '
+            'choose another name or folder'
+        )
+
+
+def _records(
+    items: Iterable[BoxItem],
+    outcome: Outcome,
+    splits: Mapping[str, str],
+    images: Path,
+) -> list[dict]:
+    """Every item as an object with a reference of its own.
+
+    So it is in RRSIS-HR, where sentences and masks are counted as triplets.
+    """
+    image_ids = {name: i for i, name in enumerate(sorted(by_image(items)), 1)}
+    records: list[dict] = []
+    sentences = 0
+    for number, item in enumerate(items, 1):
+        rle = outcome.masks[item.item_id].rle
+        first, sentences = sentences + 1, sentences + len(item.expressions)
+        records.append(
+            dict(
+                img_path=str(images / item.image),
+                image_id=image_ids[item.image],
+                ref_id=number,
+                ann_id=number,
+                category=item.category,
+                height=rle['size'][0],
+                width=rle['size'][1],
+                segmentation=[rle],
+                expressions=list(item.expressions),
+                sent_ids=list(range(first, sentences + 1)),
+                split=splits[item.item_id],
+                attributes=dict(item_id=item.item_id, box=list(item.box)),
+            )
+        )
+    return records
 
 
 def _select(workspace, outcome, undecided, drop_unfixed):

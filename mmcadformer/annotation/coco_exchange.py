@@ -13,9 +13,9 @@ from pycocotools import mask as mask_utils
 
 from mmcadformer.datasets import decode_segmentation
 
+from ..datasets.formats import BoxItem
 from ..utils.files import read_json
 from ..utils.outlines import trace_outlines
-from .boxes import BoxItem
 from .mask_store import ItemMask
 from .quality import measure_mask
 

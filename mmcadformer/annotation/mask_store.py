@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..datasets.formats import BoxItem
+from ..datasets.masks import encode_mask
 from ..utils.files import digest, read_json, remove_unfinished, write_json
-from .boxes import BoxItem
 
 FORMAT = 'mmcadformer-masks'
 VERSION = 1
@@ -35,10 +36,7 @@ class ItemMask:
     @classmethod
     def from_array(cls, mask, predicted_iou=None, corrected=False) -> ItemMask:
         """Encodes a boolean mask (H, W)."""
-        rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
-        size = [int(value) for value in rle['size']]
-        rle = dict(size=size, counts=rle['counts'].decode('ascii'))
-        return cls(rle, predicted_iou, corrected)
+        return cls(encode_mask(mask), predicted_iou, corrected)
 
     def to_array(self) -> np.ndarray:
         """Decodes it to booleans (H, W)."""

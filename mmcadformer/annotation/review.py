@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..datasets.image_files import read_rgb
 from ..utils.progress import progress_bar
-from .images import read_image
 from .outcome import Outcome
 from .review_page import PageBuilder, ReviewItem
 from .rules import RULES, Rule
@@ -66,7 +66,7 @@ def write_review(
     page = PageBuilder(title, crop_size)
     groups = by_image(chosen)
     for image, group in progress_bar(groups.items(), len(groups), show=progress):
-        pixels, _ = read_image(workspace.images / image)
+        pixels, _ = read_rgb(workspace.images / image)
         for item in group:
             mask = outcome.masks[item.item_id]
             votes = outcome.votes(item.item_id) if show != 'all' else ()

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..datasets.formats import BoxItem
 from ..utils.files import digest, write_text
 from ..utils.outlines import trace_outlines
-from .boxes import BoxItem
 from .mask_store import ItemMask
 from .quality import MaskMeasures
 from .review_state import FORMAT, VERSION

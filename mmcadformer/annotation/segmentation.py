@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..datasets.formats import BadEntries, BoxItem, box_in_image
+from ..datasets.image_files import read_rgb
 from ..utils.files import digest
 from ..utils.progress import progress_bar
-from .bad_entries import BadEntries
-from .boxes import BoxItem, box_in_image
-from .images import read_image
 from .mask_store import ImageRecord, ItemMask, MaskStore
 from .sam import SamBoxSegmenter
 
@@ -72,7 +71,7 @@ def segment_items(
 
 
 def _segment(path, items, store, segmenter):
-    image, data = read_image(path)
+    image, data = read_rgb(path)
     height, width = image.shape[:2]
     entries, boxes = [], []
     for item in items:

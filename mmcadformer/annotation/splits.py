@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from .boxes import BoxItem
+from ..datasets.formats import BoxItem
 
 SPLITS = ('train', 'val', 'test')
 RATIOS = dict(train=0.8, val=0.1, test=0.1)

@@ -8,9 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..datasets.formats import (
+    BadEntries,
+    BoxItem,
+    box_in_image,
+    read_items,
+    write_items,
+)
 from ..utils.files import digest, read_json, write_json
-from .bad_entries import BadEntries
-from .boxes import BoxItem, box_in_image, read_items, write_items
 from .mask_store import ItemMask, MaskStore
 from .quality import MaskMeasures, measure_mask
 from .rules import RULES, Rule, Suspicion, rate

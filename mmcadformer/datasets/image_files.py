@@ -1,58 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image files: what they are called, and reading those that are whole."""
 
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 from mmengine.fileio import get
+from PIL import Image, UnidentifiedImageError
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jp2'}
 _JPEG, _END_OF_IMAGE, _START_OF_SCAN = b'\xff\xd8\xff', b'\xff\xd9', b'\xff\xda'
 
 
-def read_image(path, flag=cv2.IMREAD_UNCHANGED, backend_args=None):
-    """Read an image and make sure that all of it is there.
+def read_image(
+    path: str | os.PathLike,
+    flag: int = cv2.IMREAD_UNCHANGED,
+    backend_args: dict | None = None,
+) -> np.ndarray:
+    """Reads an image and makes sure that all of it is there.
 
     Args:
-        path (str): The file.
-        flag (int): OpenCV's, such as ``cv2.IMREAD_COLOR``.
-        backend_args (dict, optional): Of MMEngine's file backend.
+        path: The file.
+        flag: OpenCV's, such as ``cv2.IMREAD_COLOR``.
+        backend_args: Of MMEngine's file backend.
 
     Returns:
-        np.ndarray: Pixels as OpenCV orders them: (H, W) or (H, W, BGR(A)).
+        Pixels as OpenCV orders them: (H, W) or (H, W, BGR(A)).
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is empty, cut off or no image; the file is named.
+        ValueError: It is empty, cut off or not an image; the file is named.
     """
-    data = get(path, backend_args=backend_args)
-    check_whole(data, path)
+    return decode_image(get(path, backend_args=backend_args), str(path), flag)
+
+
+def read_rgb(path: str | os.PathLike) -> tuple[np.ndarray, bytes]:
+    """Reads an image as training reads it, and examines the whole file before.
+
+    Files of all formats that are cut off are found, which takes as long as reading.
+
+    Returns:
+        RGB uint8 (H, W, 3), and the bytes of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not an image, or its end is missing.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f'image {path} does not exist') from None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    except UnidentifiedImageError:
+        pass  # a format that OpenCV may know
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f'the image is damaged ({error})') from None
+    pixels = decode_image(data, 'the image', cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(pixels[..., ::-1]), data
+
+
+def decode_image(data: bytes, name: str, flag: int) -> np.ndarray:
+    """Pixels of an image in memory, as :func:`read_image` returns them.
+
+    Args:
+        data: Content of the file.
+        name: What messages call it.
+        flag: OpenCV's.
+
+    Raises:
+        ValueError: It is empty, cut off or not an image.
+    """
+    check_whole(data, name)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
-        raise ValueError(f'{path} is no readable image ({error})') from None
+        raise ValueError(f'{name} is not a readable image ({error})') from None
     if image is None:
-        raise ValueError(f'{path} is cut off, damaged or no image')
+        raise ValueError(f'{name} is cut off, damaged or not an image')
     return image
 
 
-def check_whole(data, path):
-    """Refuse empty files and JPEGs without an end.
+def check_whole(data: bytes, name: str) -> None:
+    """Raises ValueError for empty files and JPEGs without an end.
 
     OpenCV before version 5 fills what is missing of a JPEG with grey and says
     nothing.
-
-    Args:
-        data (bytes): Content of the file.
-        path (str): The file, for messages.
-
-    Raises:
-        ValueError: It is empty or cut off.
     """
     if not data:
-        raise ValueError(f'{path} is empty')
+        raise ValueError(f'{name} is empty')
     if not data.startswith(_JPEG):
         return
     # A thumbnail in the header has an end of its own, before the scan.
     end = data.rfind(_END_OF_IMAGE)
     if end < 0 or data.find(_START_OF_SCAN, end) >= 0:
-        raise ValueError(f'{path} is cut off: the JPEG has no end')
+        raise ValueError(f'{name} is cut off: the JPEG has no end')

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masks from the three forms that COCO annotations come in, and from files."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import isfinite
+from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -9,36 +13,46 @@ from pycocotools import mask as mask_utils
 
 from .image_files import read_image
 
+Rle = dict[str, Any]
+"""COCO's run lengths: ``size`` (height, width) and ``counts``."""
+Segmentation = Rle | list
+"""A list of polygons and RLEs, or one RLE; or a mask file in a record."""
 
-def load_mask(segmentation, height=None, width=None, backend_args=None):
+
+def load_mask(
+    segmentation: Segmentation | None,
+    height: int | None = None,
+    width: int | None = None,
+    backend_args: dict | None = None,
+) -> np.ndarray:
     """Mask of an object from whatever its record holds.
 
     Args:
         segmentation: What :func:`decode_segmentation` takes; or a mask file,
             ``dict(file=path, above=grey value)``, whose pixels above the value
             are the target; or None where the expression refers to nothing.
-        height (int, optional): Height of the image in pixels; only a mask file
-            does without.
-        width (int, optional): Width of the image in pixels.
-        backend_args (dict, optional): Of MMEngine's file backend.
+        height, width: Size of the image in pixels; only a mask file does without.
+        backend_args: Of MMEngine's file backend.
 
     Returns:
-        np.ndarray: uint8 mask (H, W) of 0 and 1.
+        uint8 mask (H, W) of 0 and 1.
 
     Raises:
         FileNotFoundError: There is no such mask file.
         ValueError: The mask is damaged, of another size, or empty without
             being declared so.
     """
-    if segmentation is None:
-        return np.zeros((height, width), np.uint8)
-    if isinstance(segmentation, dict) and 'file' in segmentation:
+    if is_mask_file(segmentation):
         mask = _read_mask(segmentation, backend_args)
-        if None not in (height, width) and mask.shape != (height, width):
+        if height is not None and mask.shape != (height, width):
             raise ValueError(
                 f'{segmentation["file"]} is {mask.shape[0]} x {mask.shape[1]} px '
                 f'(height x width), its image {height} x {width}'
             )
+    elif height is None or width is None:
+        raise ValueError('the size of the image is needed to draw its mask')
+    elif segmentation is None:
+        return np.zeros((height, width), np.uint8)
     else:
         mask = decode_segmentation(segmentation, height, width)
     if not mask.any():
@@ -46,7 +60,12 @@ def load_mask(segmentation, height=None, width=None, backend_args=None):
     return mask
 
 
-def _read_mask(segmentation, backend_args):
+def is_mask_file(segmentation: object) -> TypeGuard[Rle]:
+    """Whether a record's segmentation is a file of its own."""
+    return isinstance(segmentation, dict) and 'file' in segmentation
+
+
+def _read_mask(segmentation: Rle, backend_args: dict | None) -> np.ndarray:
     # Unchanged: reducing 16 bits to 8 would turn a mask of 0 and 1 to zeros.
     grey = read_image(segmentation['file'], cv2.IMREAD_UNCHANGED, backend_args)
     if grey.ndim == 3:
@@ -54,14 +73,23 @@ def _read_mask(segmentation, backend_args):
     return (grey > segmentation['above']).astype(np.uint8)
 
 
-def segments_of(segmentation):
-    """List of segments of an annotation.
+def encode_mask(mask: np.ndarray) -> Rle:
+    """RLE of a mask (H, W), with text as counts."""
+    return text_rle(mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def text_rle(rle: Rle) -> Rle:
+    """Compressed RLE as JSON can hold it."""
+    counts = rle['counts']
+    counts = counts.decode('ascii') if isinstance(counts, bytes) else counts
+    return dict(size=[int(value) for value in rle['size']], counts=counts)
+
+
+def segments_of(segmentation: object) -> list:
+    """Polygons (flat lists of coordinates) and RLE dicts of an annotation.
 
     Args:
-        segmentation: List of polygons, list of RLE dicts, or one RLE dict.
-
-    Returns:
-        list: Polygons (flat lists of coordinates) and RLE dicts.
+        segmentation: List of polygons and RLE dicts, or one RLE dict.
 
     Raises:
         ValueError: It is none of these, or holds no segment.
@@ -76,19 +104,18 @@ def segments_of(segmentation):
     return segmentation
 
 
-def check_segmentation(segmentation, height, width):
-    """Check that a segmentation can be decoded and fits its image.
+def check_segmentation(segmentation: object, height: float, width: float) -> float:
+    """Checks that a segmentation can be decoded and fits its image.
 
     It runs on every object when a dataset is indexed, so it decodes run
     lengths but draws no polygon.
 
     Args:
         segmentation: See :func:`segments_of`.
-        height (int): Image height in pixels.
-        width (int): Image width in pixels.
+        height, width: Size of the image in pixels.
 
     Returns:
-        float: How many pixels polygons reach out of the image, at least 0.
+        How many pixels polygons reach out of the image, at least 0.
 
     Raises:
         ValueError: A segment is malformed, has another size than the image,
@@ -107,7 +134,7 @@ def check_segmentation(segmentation, height, width):
     return overhang
 
 
-def decode_segmentation(segmentation, height, width):
+def decode_segmentation(segmentation: object, height: int, width: int) -> np.ndarray:
     """Union of an annotation's segments as a binary mask.
 
     Pixels where segments overlap belong to the mask (the published readers
@@ -116,11 +143,10 @@ def decode_segmentation(segmentation, height, width):
     Args:
         segmentation: See :func:`segments_of`. RLE counts may be compressed
             (str or bytes) or plain lists.
-        height (int): Image height in pixels.
-        width (int): Image width in pixels.
+        height, width: Size of the image in pixels.
 
     Returns:
-        np.ndarray: uint8 mask (H, W) of 0 and 1.
+        uint8 mask (H, W) of 0 and 1.
 
     Raises:
         ValueError: A segment is malformed or has another size.
@@ -129,21 +155,17 @@ def decode_segmentation(segmentation, height, width):
     return mask_utils.decode(mask_utils.merge(rles))
 
 
-def compressed_segments(segmentation, height, width):
-    """Segments as pycocotools' compressed RLE.
+def compressed_segments(segmentation: object, height: int, width: int) -> list[Rle]:
+    """Segments as pycocotools' compressed RLE, with bytes or text as counts.
 
     Args:
         segmentation: See :func:`segments_of`.
-        height (int): Image height in pixels.
-        width (int): Image width in pixels.
-
-    Returns:
-        list[dict]: RLE with bytes as counts.
+        height, width: Size of the image in pixels.
 
     Raises:
         ValueError: A segment is malformed or has another size.
     """
-    rles = []
+    rles: list[Rle] = []
     for segment in segments_of(segmentation):
         if isinstance(segment, dict):
             _check_rle(segment, height, width)
@@ -154,18 +176,15 @@ def compressed_segments(segmentation, height, width):
     return rles
 
 
-def rle_counts(counts):
+def rle_counts(counts: str | bytes | Sequence[int]) -> np.ndarray:
     """Run lengths of an RLE.
 
     Compressed counts are COCO's: each number in groups of five bits, least
     significant first, with 0x20 as continuation flag and an offset of 48;
     from the fourth on, a number is the difference to the one two before it.
 
-    Args:
-        counts (str | bytes | Sequence[int]): Compressed or plain counts.
-
     Returns:
-        np.ndarray: int64 run lengths, alternately background and target.
+        int64 run lengths, alternately background and target.
 
     Raises:
         ValueError: The counts can't be read.
@@ -202,7 +221,7 @@ def rle_counts(counts):
     return values
 
 
-def _plain_counts(counts):
+def _plain_counts(counts: object) -> np.ndarray:
     if not isinstance(counts, (list, tuple)):
         raise ValueError(
             f'RLE counts must be a string or a list, got {_shorten(counts)}'
@@ -216,8 +235,8 @@ def _plain_counts(counts):
     return values.astype(np.int64)
 
 
-def _check_rle(rle, height, width):
-    """Raise for an RLE that isn't one of the image; True if it has pixels."""
+def _check_rle(rle: Rle, height: float, width: float) -> bool:
+    """Raises for an RLE that isn't one of the image; True if it has pixels."""
     if 'size' not in rle or 'counts' not in rle:
         raise ValueError(
             "RLE segment must have the keys 'size' and 'counts', "
@@ -238,8 +257,8 @@ def _check_rle(rle, height, width):
     return bool(counts[1::2].any())
 
 
-def _check_polygon(polygon, height, width):
-    """Raise for a malformed polygon.
+def _check_polygon(polygon: object, height: float, width: float) -> tuple[bool, float]:
+    """Raises for a malformed polygon.
 
     Returns whether its box meets the image, and how far it reaches out.
     """
@@ -271,7 +290,7 @@ def _check_polygon(polygon, height, width):
     return meets, beyond
 
 
-def _compressed(rle):
+def _compressed(rle: Rle) -> Rle:
     """RLE dict as pycocotools wants it."""
     height, width = rle['size']
     if isinstance(rle['counts'], (str, bytes)):
@@ -282,6 +301,6 @@ def _compressed(rle):
     )
 
 
-def _shorten(value, length=60):
+def _shorten(value: object, length: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= length else text[:length] + '...'

@@ -6,10 +6,9 @@ import os.path as osp
 from mmengine.fileio import exists
 from mmseg.registry import DATASETS
 
-from .readers import RefCOCOReader
+from .formats import RefCOCOReader
+from .formats.refcoco import INSTANCES, find_refs
 from .referring_dataset import BaseReferringDataset
-
-_REF_FILES = ('refs.json', 'refs(unc).p')
 
 
 @DATASETS.register_module()
@@ -55,26 +54,19 @@ class ReferringSegDataset(BaseReferringDataset):
 
     def open_reader(self):
         """RefCOCOReader: Reader of the file of references."""
-        refs_path = self._find_refs()
-        instances_path = osp.join(osp.dirname(refs_path), 'instances.json')
+        if self.ann_file:
+            refs_path = self._find(self.ann_file)
+        else:
+            folder = osp.join(self.data_root, self.name)
+            try:
+                refs_path = find_refs(folder, self.backend_args)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
         return RefCOCOReader(
             refs_path,
-            self._find(instances_path),
+            self._find(osp.join(osp.dirname(refs_path), INSTANCES)),
             self.data_prefix['img_path'],
             self.backend_args,
-        )
-
-    def _find_refs(self):
-        if self.ann_file:
-            return self._find(self.ann_file)
-        folder = osp.join(self.data_root, self.name)
-        for file_name in _REF_FILES:
-            path = osp.join(folder, file_name)
-            if exists(path, backend_args=self.backend_args):
-                return path
-        raise FileNotFoundError(
-            f'neither {" nor ".join(_REF_FILES)} found in {folder}. '
-            f'{self.expected_tree()}'
         )
 
     def _find(self, path):

@@ -5,42 +5,16 @@ import logging
 import os
 from collections import Counter, defaultdict
 
-from mmengine.fileio import get_file_backend, get_text
+from mmengine.fileio import get_file_backend
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from .categories import category_objects
 from .errors import KINDS, AnnotationError, fail
-from .readers.base import parse_json
+from .ids import ids_of, read_id_list
 from .shuffling import shuffle_expressions
 from .suspicion import ambiguous_expressions, repeated_ids, unusual_splits
-
-
-def read_id_list(path):
-    """Ids that an ``exclude_file`` names.
-
-    Args:
-        path (str): The file (see :class:`BaseReferringDataset`).
-
-    Returns:
-        set[str]: The ids as text.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It should be a JSON list and isn't.
-    """
-    try:
-        text = get_text(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'exclude_file {path} does not exist') from None
-    if str(path).endswith('.json'):
-        ids = parse_json(text, path)
-        if not isinstance(ids, list):
-            raise ValueError(f'{path}: expected a JSON list of ref_ids')
-        return {str(ref_id) for ref_id in ids}
-    lines = (line.split('#')[0].strip() for line in text.splitlines())
-    return {line for line in lines if line}
 
 
 def files_of(obj):
@@ -189,7 +163,7 @@ class BaseReferringDataset(BaseSegDataset):
         excluded = read_id_list(self.exclude_file) if self.exclude_file else set()
 
         def report(error):
-            if str(error.ref_id) not in excluded:
+            if not error.ids & excluded:
                 fail(error)
 
         try:
@@ -277,7 +251,7 @@ class BaseReferringDataset(BaseSegDataset):
                 f'{", ".join(available) or "none, the file is empty"}',
             )
         self._log_remarks(unusual_splits(refs, source))
-        kept = [ref for ref in chosen if str(ref['ref_id']) not in excluded]
+        kept = [ref for ref in chosen if not ids_of(ref) & excluded]
         if not kept:
             raise ValueError(
                 f'{source}: all {len(chosen)} entries of the split '

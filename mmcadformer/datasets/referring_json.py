@@ -5,7 +5,7 @@ import os.path as osp
 
 from mmseg.registry import DATASETS
 
-from .readers import JsonLinesReader
+from .formats import JsonLinesReader
 from .referring_dataset import BaseReferringDataset
 
 

@@ -3,8 +3,8 @@
 
 from mmseg.registry import DATASETS
 
-from .readers import RefSegRSReader
-from .readers.refsegrs import phrase_file
+from .formats import RefSegRSReader
+from .formats.refsegrs import phrase_file
 from .referring_dataset import BaseReferringDataset
 
 

@@ -5,7 +5,7 @@ import re
 from collections import Counter, defaultdict
 
 from .errors import AnnotationError
-from .readers.base import LEAVE_OUT
+from .formats.base import LEAVE_OUT
 
 _USUAL_SPLIT = re.compile('train|val|test')
 

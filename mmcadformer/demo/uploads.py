@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..annotation.images import read_image
+from ..datasets.image_files import read_rgb
 from .geo import INSTALL_GEO, has_geo, read_raster
 from .limits import Limits
 
@@ -99,7 +99,7 @@ def _read(path: Path, limits: Limits) -> Picture:
             f'{path.name} has more than 8 bits per band; convert it, or {INSTALL_GEO}'
         )
     try:
-        rgb, _ = read_image(path)
+        rgb, _ = read_rgb(path)
     except ValueError as error:
         raise ValueError(f'{path.name} cannot be read: {error}') from None
     notes = ()

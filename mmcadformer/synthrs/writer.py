@@ -1,25 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes SynthRS to disk in the layout of RefCOCO."""
 
+from __future__ import annotations
+
 import json
-import pickle
 import shutil
 import sys
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 
+from ..datasets.formats.refcoco import write_annotations
+from ..datasets.masks import compressed_segments, text_rle
+from ..utils.files import write_text
 from ..utils.parallel import map_tracked
 from .layout import DIFFICULTIES, Difficulty
-from .objects import CATEGORIES
+from .objects import CATEGORIES, SceneObject
 from .scene import make_scene
 
 SPLITS = ('train', 'val', 'test')
-FORMAT_VERSION = 1  # raise it when the same arguments give other files
+FORMAT_VERSION = 2  # raise it when the same arguments give other files
+
+# Objects of a scene; the index and the sentences of those that are referred to.
+_Annotated = tuple[list[dict[str, Any]], list[tuple[int, list[dict[str, Any]]]]]
 
 
 def generate_synthrs(
@@ -92,7 +100,7 @@ def generate_synthrs(
     ]
     make = partial(_make_and_save, str(_image_folder(root)), arguments, difficulty)
     scenes = list(map_tracked(make, jobs, num_workers, progress, file=sys.stdout))
-    _write_annotations(root / 'synthrs', arguments, jobs, scenes)
+    _write_annotations(root / 'synthrs', arguments, scenes)
     return root / 'synthrs'
 
 
@@ -103,10 +111,10 @@ def _all_splits(num_scenes):
         raise ValueError(
             f'num_scenes has unknown splits {sorted(unknown)}; use {", ".join(SPLITS)}'
         )
-    for split, count in num_scenes.items():
-        if not isinstance(count, int) or count < 0:
+    for split, number in num_scenes.items():
+        if not isinstance(number, int) or number < 0:
             raise ValueError(
-                f'num_scenes[{split!r}] is {count!r}; it must be '
+                f'num_scenes[{split!r}] is {number!r}; it must be '
                 'an integer of at least 0'
             )
     return {split: num_scenes.get(split, 0) for split in SPLITS}
@@ -181,12 +189,13 @@ def _prepare(root, arguments, overwrite):
     return True
 
 
-def _file_name(split, number):
-    return f'synthrs_{split}_{number:06d}.jpg'
-
-
-def _make_and_save(folder, arguments, difficulty, job):
-    """Make one scene, save its image, return plain annotations."""
+def _make_and_save(
+    folder: str,
+    arguments: dict[str, Any],
+    difficulty: str | Difficulty,
+    job: tuple[str, int],
+) -> _Annotated:
+    """Make one scene, save its image."""
     split, number = job
     rng = np.random.default_rng([arguments['seed'], SPLITS.index(split), number])
     scene = make_scene(
@@ -196,117 +205,84 @@ def _make_and_save(folder, arguments, difficulty, job):
         arguments['max_refs'],
         arguments['max_sentences'],
     )
-    path = Path(folder) / _file_name(split, number)
+    path = Path(folder) / f'synthrs_{split}_{number:06d}.jpg'
     done = cv2.imwrite(
         str(path), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
     )
     if not done:
         raise OSError(f'cannot write {path}')
-    shape = scene.image.shape[:2]
-    annotations = [
-        annotate(obj, *shape, as_polygon=rng.random() < 0.5) for obj in scene.objects
+    height, width = scene.image.shape[:2]
+    about = dict(img_path=str(path), height=height, width=width, split=split)
+    objects = [
+        dict(about, **annotate(obj, height, width, as_polygon=rng.random() < 0.5))
+        for obj in scene.objects
     ]
-    return annotations, scene.refs
+    return objects, scene.refs
 
 
-def annotate(obj, height, width, as_polygon=True):
-    """COCO annotation of an object without its ids.
+def annotate(
+    obj: SceneObject, height: int, width: int, as_polygon: bool = True
+) -> dict[str, Any]:
+    """What annotations tell of an object, but for its ids.
 
     Args:
-        obj (SceneObject): The object.
-        height (int): Height of the image in pixels.
-        width (int): Width of the image in pixels.
-        as_polygon (bool): Whether the mask is a polygon; otherwise it is
-            compressed RLE of the same pixels.
+        obj: The object.
+        height, width: Size of the image in pixels.
+        as_polygon: Whether the mask is a polygon; otherwise it is compressed RLE of
+            the same pixels.
 
     Returns:
-        dict: ``category_id``, ``segmentation``, ``bbox``, ``area``,
-        ``iscrowd`` and ``attributes`` (colour, centroid, angle).
+        ``category``, ``segmentation`` and ``attributes`` (colour, centroid, angle).
     """
-    polygon = [round(float(v), 2) for v in obj.polygon().ravel()]
-    rle = mask_utils.frPyObjects([polygon], height, width)[0]
-    bbox = [float(v) for v in mask_utils.toBbox(rle)]
-    area = int(mask_utils.area(rle))
-    if as_polygon:
-        segmentation = [polygon]
-    else:
-        segmentation = dict(size=[height, width], counts=rle['counts'].decode('ascii'))
-    attributes = dict(
-        color=obj.color,
-        angle=round(obj.angle % 360, 2),
-        centroid=[round(v, 2) for v in obj.centroid()],
-    )
+    segmentation: list = [[round(float(v), 2) for v in obj.polygon().ravel()]]
+    if not as_polygon:
+        (rle,) = compressed_segments(segmentation, height, width)
+        segmentation = [text_rle(rle)]
     return dict(
-        category_id=CATEGORIES.index(obj.category) + 1,
+        category=obj.category,
         segmentation=segmentation,
-        bbox=bbox,
-        area=area,
-        iscrowd=0,
-        attributes=attributes,
+        attributes=dict(
+            color=obj.color,
+            angle=round(obj.angle % 360, 2),
+            centroid=[round(v, 2) for v in obj.centroid()],
+        ),
     )
 
 
-def _write_annotations(folder, arguments, jobs, scenes):
-    size = arguments['image_size']
-    images, annotations, refs, sentences = [], [], [], {}
-    for image_id, (job, scene) in enumerate(zip(jobs, scenes, strict=True), 1):
-        split, number = job
-        images.append(
-            dict(
-                id=image_id,
-                file_name=_file_name(split, number),
-                height=size,
-                width=size,
+def _write_annotations(
+    folder: Path, arguments: dict[str, Any], scenes: list[_Annotated]
+) -> None:
+    records: list[dict[str, Any]] = []
+    sentences: dict[str, dict[str, Any]] = {}
+    ann_ids, ref_ids = count(1), count(1)
+    for image_id, (objects, refs) in enumerate(scenes, 1):
+        # All objects of the image, then once more those that are referred to.
+        objects = [
+            dict(obj, image_id=image_id, ann_id=next(ann_ids), expressions=[])
+            for obj in objects
+        ]
+        records += objects
+        for index, said in refs:
+            first = len(sentences) + 1
+            sent_ids = list(range(first, first + len(said)))
+            records.append(
+                dict(
+                    objects[index],
+                    ref_id=next(ref_ids),
+                    expressions=[sentence['text'] for sentence in said],
+                    sent_ids=sent_ids,
+                )
             )
-        )
-        first = len(annotations) + 1
-        for index, annotation in enumerate(scene[0]):
-            annotations.append(dict(id=first + index, image_id=image_id, **annotation))
-        for index, said in scene[1]:
-            annotation = annotations[first + index - 1]
-            refs.append(
-                _make_ref(len(refs) + 1, annotation, split, said, len(sentences) + 1)
-            )
-            for sent_id, sentence in zip(refs[-1]['sent_ids'], said, strict=True):
+            for sent_id, sentence in zip(sent_ids, said, strict=True):
                 sentences[str(sent_id)] = dict(
                     type=sentence['type'], program=sentence['program']
                 )
-    categories = [dict(id=i, name=name) for i, name in enumerate(CATEGORIES, 1)]
+    names = {record['img_path']: Path(record['img_path']).name for record in records}
     info = dict(
         description='SynthRS: procedurally drawn overhead scenes',
         version=str(FORMAT_VERSION),
     )
-    _dump(
-        folder / 'instances.json',
-        dict(info=info, images=images, annotations=annotations, categories=categories),
-    )
-    # a round trip through JSON makes the pickle independent of which strings
-    # happen to be shared in memory
-    refs = json.loads(json.dumps(refs))
-    with open(folder / 'refs(unc).p', 'wb') as file:
-        pickle.dump(refs, file, protocol=2)
-    _dump(folder / 'synthrs.json', dict(arguments=arguments, sentences=sentences))
+    write_annotations(records, names, folder, categories=CATEGORIES, info=info)
+    content = dict(arguments=arguments, sentences=sentences)
+    write_text(folder / 'synthrs.json', json.dumps(content, separators=(',', ':')))
     (folder / 'incomplete.json').unlink()
-
-
-def _make_ref(ref_id, annotation, split, said, first_sentence):
-    sent_ids = list(range(first_sentence, first_sentence + len(said)))
-    return dict(
-        ref_id=ref_id,
-        ann_id=annotation['id'],
-        category_id=annotation['category_id'],
-        image_id=annotation['image_id'],
-        split=split,
-        sent_ids=sent_ids,
-        sentences=[
-            dict(
-                sent_id=sent_id, sent=s['text'], raw=s['text'], tokens=s['text'].split()
-            )
-            for sent_id, s in zip(sent_ids, said, strict=True)
-        ],
-    )
-
-
-def _dump(path, content):
-    with open(path, 'w', encoding='utf-8') as file:
-        json.dump(content, file, separators=(',', ':'))

@@ -84,10 +84,10 @@ def truth(scenes):
 @pytest.fixture
 def workspace(tmp_path, scenes, truth):
     """Workspace with the true masks of the scenes, as if SAM were perfect."""
-    from mmcadformer.annotation import Workspace, load_refcoco_boxes
-    from mmcadformer.annotation.boxes import write_items
+    from mmcadformer.annotation import Workspace
     from mmcadformer.annotation.mask_store import ImageRecord, ItemMask, MaskStore
     from mmcadformer.annotation.segmentation import by_image
+    from mmcadformer.datasets.formats import load_refcoco_boxes, write_items
     from mmcadformer.utils.files import digest, write_json
 
     items, images = load_refcoco_boxes(scenes, 'synthrs')

@@ -192,6 +192,12 @@ def check_dataset(root, name, workspace, expected):
     assert all(len(splits) == 1 for splits in images.values())
 
 
+def test_other_readers_read_what_is_built(tmp_path, workspace, refer):
+    build_dataset(workspace, tmp_path, 'mine', settle(workspace), undecided='keep')
+    peer = refer.check_as_peer(tmp_path, 'mine')
+    assert len(peer.refs) == len(workspace.items)
+
+
 def test_without_a_review_only_if_asked(tmp_path, workspace, tool):
     build = ['build', workspace.folder, tmp_path, '--name', 'mine']
     with pytest.raises(ValueError, match='items are undecided'):
@@ -259,7 +265,7 @@ def test_bad_entries_stop_it_or_are_counted(tmp_path, damaged, tiny_sam, tool, c
         tool(*command, '--skip-bad')
         assert '5 entries left out' in capsys.readouterr().out
     reasons = [entry['reason'] for entry in Workspace(folder).skipped]
-    wanted = ('is empty', 'missing', 'is damaged', 'no image', 'outside of its image')
+    wanted = ('is empty', 'missing', 'is damaged', 'or not an image', 'outside of its')
     assert all(any(text in reason for reason in reasons) for text in wanted)
     images_left = {item.image for item in Workspace(folder).items}
     assert images_left == {f'{number:03d}.jpg' for number in (0, 1, 2, 8, 9, 10, 11)}

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from mmcadformer.annotation import find_consensus, read_review, settle, write_review
-from mmcadformer.annotation.boxes import write_items
 from mmcadformer.annotation.workspace import ITEMS
+from mmcadformer.datasets.formats import write_items
 
 
 @pytest.fixture

@@ -132,14 +132,15 @@ def test_what_peers_read_in_a_written_refcoco_folder(segrs, call_tool, tmp_path)
     assert len(set(sent_ids)) == len(sent_ids) == 5
     for ref in refs:
         annotation = coco.anns[ref['ann_id']]
-        truth = segrs.truths[ref['ref_id']]
+        name = ref.get('original_id', str(ref['ref_id']))
+        truth = segrs.truths[name]
         assert isinstance(annotation['segmentation'], list)
         np.testing.assert_array_equal(coco.annToMask(dict_rle(annotation)), truth)
         ys, xs = np.nonzero(truth)
         box = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
         assert annotation['bbox'] == box
         assert annotation['area'] == truth.sum()
-        assert coco.cats[ref['category_id']]['name'] == categories[ref['ref_id']]
+        assert coco.cats[ref['category_id']]['name'] == categories[name]
         for sentence in ref['sentences']:
             assert sentence['tokens'] == sentence['sent'].split()
             assert sentence['sent'] == sentence['raw'].lower()

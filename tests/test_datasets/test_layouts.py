@@ -103,8 +103,8 @@ def test_refsegrs_with_other_folders_ending_and_threshold(segrs):
 
 REFSEGRS_DAMAGE = {
     'no expression': ('12', r'train\.txt, line 2: expected an id, a space'),
-    'no file name': ('../x a road', r"train\.txt, line 2: '../x' is no name"),
-    'no UTF-8': (b'12 a r\xffad', r'train\.txt, line 2: no UTF-8'),
+    'no file name': ('../x a road', r"train\.txt, line 2: '../x' can not be the name"),
+    'not UTF-8': (b'12 a r\xffad', r'train\.txt, line 2: not UTF-8'),
 }
 
 

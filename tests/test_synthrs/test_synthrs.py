@@ -69,11 +69,9 @@ def digests(root):
 
 
 def decode(segmentation, height, width):
-    if isinstance(segmentation, list):
-        segmentation = mask_utils.merge(
-            mask_utils.frPyObjects(segmentation, height, width)
-        )
-    return mask_utils.decode(segmentation).astype(bool)
+    if isinstance(segmentation[0], list):
+        segmentation = mask_utils.frPyObjects(segmentation, height, width)
+    return mask_utils.decode(mask_utils.merge(segmentation)).astype(bool)
 
 
 @pytest.fixture(scope='module', params=['starter', 'easy', 'normal', 'hard'])
@@ -586,7 +584,7 @@ def test_layout(easy):
         for sentence in ref['sentences']:
             assert sentence['raw'] == sentence['sent']
             assert ' '.join(sentence['tokens']) == sentence['sent']
-    forms = Counter(type(a['segmentation']) for a in anns.values())
+    forms = Counter(type(a['segmentation'][0]) for a in anns.values())
     assert min(forms[list], forms[dict]) > 0.3 * len(anns)
     folder = easy / 'images' / 'synthrs' / 'JPEGImages'
     assert {p.name for p in folder.iterdir()} == {

@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 
 import mmcadformer  # noqa: F401  (registers)
+from mmcadformer.datasets.ids import read_id_list
 from mmcadformer.datasets.inspection import check_dataset
 from mmcadformer.datasets.inspection.sources import add_source_arguments, open_sources
-from mmcadformer.datasets.referring_dataset import read_id_list
 from mmcadformer.utils.command_line import default_workers
 
 

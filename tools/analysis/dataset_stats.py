@@ -16,18 +16,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
+
+import mmcadformer  # noqa: F401  (registers)
+from mmcadformer.datasets.ids import read_id_list
 from mmcadformer.datasets.inspection import (
     collect_statistics,
     format_statistics,
     plot_statistics,
 )
-from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
-
-import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.datasets.inspection.sources import add_source_arguments, open_sources
 from mmcadformer.datasets.inspection.whole import read_whole
-from mmcadformer.datasets.referring_dataset import read_id_list
 from mmcadformer.utils.command_line import default_workers
 from mmcadformer.utils.config import read_config
 

@@ -16,16 +16,12 @@ from pathlib import Path
 
 from mmcadformer.annotation import (
     RULES,
-    BadEntries,
     SamBoxSegmenter,
     Workspace,
     build_dataset,
     compare_reviews,
     export_for_correction,
     format_table,
-    load_json_lines_boxes,
-    load_refcoco_boxes,
-    load_voc_boxes,
     make_workspace,
     read_corrections,
     read_review,
@@ -35,11 +31,17 @@ from mmcadformer.annotation import (
 )
 from mmcadformer.annotation.build import UNDECIDED
 from mmcadformer.annotation.coco_exchange import SHAPES
-from mmcadformer.annotation.refcoco_writer import IMAGE_MODES
 from mmcadformer.annotation.review import SHOW
 from mmcadformer.annotation.sam import CHOICES, DTYPES
-from mmcadformer.annotation.sources.voc_xml import SPLIT_UNITS
 from mmcadformer.annotation.splits import RATIOS, SPLIT_METHODS
+from mmcadformer.datasets.formats import (
+    IMAGE_MODES,
+    SPLIT_UNITS,
+    BadEntries,
+    load_json_lines_boxes,
+    load_refcoco_boxes,
+    load_voc_boxes,
+)
 from mmcadformer.utils.files import write_json
 
 PAGE = 'review.html'

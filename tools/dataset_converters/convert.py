@@ -13,18 +13,18 @@ import argparse
 import sys
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.datasets.inspection.sources import (
-    add_layout_arguments,
-    open_named_layout,
-)
-from mmcadformer.datasets.inspection.whole import read_whole
-from mmcadformer.datasets.referring_dataset import read_id_list
-from mmcadformer.datasets.writers import (
+from mmcadformer.datasets.formats import (
     IMAGE_MODES,
     write_json_lines,
     write_refcoco,
     write_refsegrs,
 )
+from mmcadformer.datasets.ids import read_id_list
+from mmcadformer.datasets.inspection.sources import (
+    add_layout_arguments,
+    open_named_layout,
+)
+from mmcadformer.datasets.inspection.whole import read_whole
 from mmcadformer.utils.command_line import default_workers
 
 
@@ -72,7 +72,7 @@ def parse_args() -> argparse.Namespace:
 def convert(args: argparse.Namespace) -> str:
     """Converts; returns the place of the result."""
     dataset = open_named_layout(args)
-    excluded = read_id_list(args.exclude_file) if args.exclude_file else ()
+    excluded = read_id_list(args.exclude_file) if args.exclude_file else set()
     objects = read_whole(dataset, excluded=excluded)
     common = dict(
         backend_args=dataset.backend_args,

@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from mmcadformer.datasets.readers.refcoco import read_refs
+from mmcadformer.datasets.formats import read_refs
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,6 +5,7 @@ from mmseg.registry import DATASETS
 
 from ...utils.config import leaf_datasets
 from ..errors import AnnotationError, fail
+from ..ids import ids_of
 from ..suspicion import repeated_ids, unusual_splits
 
 LAYOUTS = {
@@ -104,13 +105,15 @@ def read_whole(dataset, report=fail, excluded=frozenset()):
         ValueError: An annotation file can't be read at all.
     """
 
+    excluded = set(excluded)
+
     def tell(error):
-        if str(error.ref_id) not in excluded:
+        if not error.ids & excluded:
             report(error)
 
     reader = dataset.open_reader()
     entries = reader.entries(report=tell)
-    entries = [entry for entry in entries if str(entry['ref_id']) not in excluded]
+    entries = [entry for entry in entries if not ids_of(entry) & excluded]
     if not entries:
         report(AnnotationError('file', f'{reader.source}: there is no usable entry'))
     for error in repeated_ids(entries, reader.source, reader.ids_per_split):
@@ -123,6 +126,7 @@ def read_whole(dataset, report=fail, excluded=frozenset()):
             objects.append(reader.make_object(entry))
         except AnnotationError as error:
             error.ref_id = entry['ref_id']
+            error.original_id = entry.get('original_id')
             report(error)
     for error in (*reader.remarks, *reader.unused_damage(entries)):
         report(error)

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a mask is made for: a box in an image, and the sentences about it."""
+"""Boxes with sentences, which masks are made for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import isfinite
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Any
 
-from ..utils.files import read_json, write_json
-from ..utils.text import visible_text
+from ...utils.files import read_json, write_json
+from ...utils.text import visible_text
 
 Box = tuple[float, float, float, float]
 
@@ -41,7 +44,7 @@ class BoxItem:
     expressions: tuple[str, ...]
     split: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, 'box', _checked_box(self.box))
         object.__setattr__(self, 'expressions', _checked_texts(self.expressions))
         for name in ('item_id', 'image', 'category'):
@@ -53,6 +56,43 @@ class BoxItem:
             raise ValueError(f'image {self.image!r} is not below the image folder')
 
 
+class BadEntries:
+    """Collects the entries of a source that can't be used.
+
+    Args:
+        skip: Leave bad entries out and go on. Otherwise the first one is an
+            error.
+
+    Attributes:
+        found (list[dict]): ``where`` and ``reason`` of each entry left out.
+    """
+
+    def __init__(self, skip: bool = False) -> None:
+        self.skip = skip
+        self.found: list[dict[str, str]] = []
+
+    def add(self, where: str, reason: str) -> None:
+        """Reports an entry.
+
+        Raises:
+            ValueError: Unless bad entries are skipped.
+        """
+        if not self.skip:
+            raise ValueError(
+                f'{where}: {reason}. Repair the entry, or leave out all such '
+                'entries with --skip-bad'
+            )
+        self.found.append(dict(where=where, reason=reason))
+
+    @contextmanager
+    def around(self, where: str) -> Iterator[None]:
+        """Context in which a ValueError is about one entry."""
+        try:
+            yield
+        except ValueError as error:
+            self.add(where, str(error))
+
+
 def box_in_image(box: Sequence[float], height: int, width: int) -> Box:
     """Cuts a box at the edges of its image.
 
@@ -60,40 +100,30 @@ def box_in_image(box: Sequence[float], height: int, width: int) -> Box:
         box: Left, top, right, bottom in pixels.
         height, width: Size of the image in pixels.
 
-    Returns:
-        The box within the image.
-
     Raises:
         ValueError: It reaches out by more than ``OVERHANG`` pixels.
     """
-    left, top, right, bottom = box
+    left, top, right, bottom = (float(value) for value in box)
     beyond = max(-left, -top, right - width, bottom - height)
-    inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+    inside = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
     if beyond > OVERHANG or inside[0] >= inside[2] or inside[1] >= inside[3]:
         raise ValueError(
             f'box {_numbers(box)} lies outside of its image of {width} x {height} '
             'px (corners are left, top, right, bottom)'
         )
-    return tuple(float(value) for value in inside)
+    return inside[0], inside[1], float(inside[2]), float(inside[3])
 
 
-def write_items(path: Path, items: Iterable[BoxItem], **about) -> None:
-    """Writes items with whatever else there is to say about them.
-
-    Args:
-        path: JSON file.
-        items: The items.
-        **about: Further entries, such as the image folder.
-    """
-    items = [asdict(item) for item in items]
-    write_json(path, dict(format=FORMAT, version=VERSION, **about, items=items))
+def write_items(
+    path: str | os.PathLike, items: Iterable[BoxItem], **about: Any
+) -> None:
+    """Writes items as JSON, with further entries such as the image folder."""
+    content = [asdict(item) for item in items]
+    write_json(path, dict(format=FORMAT, version=VERSION, **about, items=content))
 
 
-def read_items(path: Path) -> tuple[list[BoxItem], dict]:
-    """Reads what :func:`write_items` wrote.
-
-    Returns:
-        The items, and everything else in the file.
+def read_items(path: str | os.PathLike) -> tuple[list[BoxItem], dict[str, Any]]:
+    """Reads the items that :func:`write_items` wrote, and everything else in the file.
 
     Raises:
         FileNotFoundError, ValueError: There is no such file, or it is damaged.
@@ -107,21 +137,22 @@ def read_items(path: Path) -> tuple[list[BoxItem], dict]:
     return items, content
 
 
-def _checked_box(box) -> Box:
+def _checked_box(box: Iterable[float]) -> Box:
     try:
         left, top, right, bottom = (float(value) for value in box)
     except (TypeError, ValueError):
         raise ValueError(f'box must be four numbers, got {box!r}') from None
-    if not all(map(isfinite, (left, top, right, bottom))):
+    box = left, top, right, bottom
+    if not all(map(isfinite, box)):
         raise ValueError(f'box has a number that is not finite: {_numbers(box)}')
     if left >= right or top >= bottom:
         raise ValueError(
             f'box {_numbers(box)} is empty; corners must be left, top, right, bottom'
         )
-    return left, top, right, bottom
+    return box
 
 
-def _checked_texts(texts) -> tuple[str, ...]:
+def _checked_texts(texts: str | Iterable[str]) -> tuple[str, ...]:
     texts = (texts,) if isinstance(texts, str) else tuple(texts)
     if not texts:
         raise ValueError('there is no expression')
@@ -132,5 +163,5 @@ def _checked_texts(texts) -> tuple[str, ...]:
     return tuple(' '.join(text.split()) for text in texts)
 
 
-def _numbers(box) -> str:
+def _numbers(box: Iterable[float]) -> str:
     return '[' + ', '.join(f'{float(value):g}' for value in box) + ']'

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-from ..bad_entries import BadEntries
-from ..boxes import BoxItem
+from .boxes import BadEntries, Box, BoxItem
 
 SPLIT_UNITS = ('object', 'image')
 _CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+Key = int | str
 _IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.bmp')
 
 
@@ -64,7 +65,8 @@ def load_voc_boxes(
         raise FileNotFoundError(f'no XML file found in {annotations}')
     items, number = [], 0
     for path in paths:
-        objects, image = [], None
+        objects: list[Element] = []
+        image = ''
         with bad.around(str(path)):
             objects, image = _read_annotation(path, Path(images))
         name = path.relative_to(annotations).with_suffix('').as_posix()
@@ -88,7 +90,7 @@ def load_voc_boxes(
     return items
 
 
-def _read_annotation(path, images):
+def _read_annotation(path: Path, images: Path) -> tuple[list[Element], str]:
     """Object elements of a file, and the image they belong to."""
     data = path.read_bytes()
     # Entities have no use in annotations, but can blow up a parser.
@@ -101,7 +103,7 @@ def _read_annotation(path, images):
     return root.findall('object'), _find_image(root, path, images)
 
 
-def _find_image(root, path, images):
+def _find_image(root: Element, path: Path, images: Path) -> str:
     named = (root.findtext('filename') or '').strip()
     if named and (images / named).is_file():
         return Path(named).as_posix()
@@ -112,7 +114,7 @@ def _find_image(root, path, images):
     raise ValueError(f'its image {named or path.stem} is not in {images}')
 
 
-def _box(element, one_based):
+def _box(element: Element, one_based: bool) -> Box:
     corners = element.find('bndbox')
     if corners is None:
         raise ValueError('it has no <bndbox>')
@@ -123,25 +125,25 @@ def _box(element, one_based):
     return (left - one_based, top - one_based, right, bottom)
 
 
-def _text(element, tag):
+def _text(element: Element, tag: str) -> str:
     text = (element.findtext(tag) or '').strip()
     if not text:
         raise ValueError(f'it has no <{tag}>')
     return text
 
 
-def _descriptions(element):
+def _descriptions(element: Element) -> tuple[str, ...]:
     texts = [child.text or '' for child in element.findall('description')]
     if not texts:
         raise ValueError('it has no <description>')
     return tuple(texts)
 
 
-def _split_key(unit, number, image):
+def _split_key(unit: str, number: int, image: str) -> Key:
     return number if unit == 'object' else Path(image).stem
 
 
-def _read_splits(folder, unit):
+def _read_splits(folder: Path | None, unit: str) -> dict[Key, str] | None:
     """Split by object number or image stem; None if there is no folder."""
     if unit not in SPLIT_UNITS:
         raise ValueError(f'split_unit must be one of {SPLIT_UNITS}, got {unit!r}')
@@ -150,7 +152,7 @@ def _read_splits(folder, unit):
     paths = [Path(folder) / f'{split}.txt' for split in ('train', 'val', 'test')]
     if not any(path.is_file() for path in paths):
         raise FileNotFoundError(f'none of train.txt, val.txt, test.txt is in {folder}')
-    splits = {}
+    splits: dict[Key, str] = {}
     for path in paths:
         if not path.is_file():
             continue
@@ -161,7 +163,7 @@ def _read_splits(folder, unit):
     return splits
 
 
-def _line_key(line, unit, where):
+def _line_key(line: str, unit: str, where: str) -> Key:
     if unit == 'image':
         known = line.lower().endswith(_IMAGE_ENDINGS)
         return Path(line).stem if known else Path(line).name
@@ -169,6 +171,6 @@ def _line_key(line, unit, where):
         return int(line)
     except ValueError:
         raise ValueError(
-            f'{where}: {line!r} is no number of an object; if the lines name '
+            f'{where}: {line!r} is not the number of an object; if the lines name '
             "images, use the split unit 'image'"
         ) from None

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layout's reader offers, and what readers have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...utils.text import visible_text
+from ..errors import AnnotationError, Report, fail
+from ..ids import is_id
+
+# Outlines that were rounded, or drawn from pixel centres, end up to here.
+TOLERATED_OVERHANG = 2.0
+LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
+
+Record = dict[str, Any]
+"""An object, or an entry of a file that one is made from."""
+
+
+class LayoutReader:
+    """Reads the annotation files of one layout.
+
+    A dataset reads the entries, selects those it needs and makes objects of
+    these alone, so that damage elsewhere stops nobody. The tools that look at
+    whole data sets use the same two steps, but collect errors.
+
+    Args:
+        source: Main annotation file, for messages.
+        backend_args: Of MMEngine's file backend.
+
+    Attributes:
+        ids_per_split: Whether splits have ids of their own.
+        remarks: What was noticed while objects were made that doesn't keep them
+            from being used.
+    """
+
+    ids_per_split = False
+
+    def __init__(self, source: str, backend_args: dict | None = None) -> None:
+        self.source = source
+        self.backend_args = backend_args
+        self.remarks: list[AnnotationError] = []
+
+    def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
+        """All entries, each with ``ref_id`` and ``split`` at least.
+
+        Args:
+            split: A reader whose splits are in files of their own reads only this
+                one's.
+            report: Gets what is wrong with a single entry, which is then left out;
+                ``ref_id`` of the error is the entry's, or one made from its place.
+                By default it raises.
+
+        Raises:
+            FileNotFoundError: An annotation file is missing.
+            AnnotationError: A file can't be read at all.
+        """
+        raise NotImplementedError
+
+    def where(self, entry: Record) -> str:
+        """File and place of an entry, for messages."""
+        raise NotImplementedError
+
+    def make_object(self, entry: Record) -> Record:
+        """Checks an entry and turns it into a record.
+
+        Args:
+            entry: One of :meth:`entries`.
+
+        Returns:
+            The record of an object (see :class:`BaseReferringDataset`) without the
+            keys that every record of a dataset shares.
+
+        Raises:
+            AnnotationError: Something is wrong with it.
+        """
+        raise NotImplementedError
+
+    def unused_damage(self, entries: Sequence[Record]) -> list[AnnotationError]:
+        """Damage, of the kind ``'unused'``, in what none of all the entries uses."""
+        return []
+
+    def remark(self, kind: str, entry: Record, message: str) -> None:
+        """Notes something that doesn't keep an entry from being used."""
+        self.remarks.append(
+            AnnotationError(kind, message, entry['ref_id'], entry.get('original_id'))
+        )
+
+    def remark_overhang(self, overhang: float, entry: Record, where: str) -> None:
+        """Notes polygons that reach out of their image by more than rounding does."""
+        if overhang > TOLERATED_OVERHANG:
+            self.remark(
+                'outside',
+                entry,
+                f'{where}: a polygon reaches {overhang:g} px out of its image',
+            )
+
+
+def parse_json(data: str | bytes, source: str) -> Any:
+    """Parses JSON from a file.
+
+    Raises:
+        AnnotationError: It is not valid JSON; the source is named.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(
+            'file', f'{source}: not valid JSON ({error}); repair it or get it again'
+        ) from error
+
+
+def is_length(value: object) -> bool:
+    """Whether something can be a number of pixels."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def check_id(value: object, what: str) -> None:
+    """Raises AnnotationError for what can't be an id."""
+    if not is_id(value):
+        raise AnnotationError('id', f'{what} must be a number or text, got {value!r}')
+
+
+def check_split(value: object, where: str) -> None:
+    """Raises AnnotationError for what can't be the name of a split."""
+    if not isinstance(value, str) or not value.strip():
+        raise AnnotationError(
+            'split', f'{where}: split must be text such as train, got {value!r}'
+        )
+
+
+def require(entry: object, keys: Iterable[str], where: str) -> None:
+    """Raises AnnotationError unless an entry is a dict with these keys.
+
+    Those ending in ``id`` must hold a number or text.
+    """
+    if not isinstance(entry, dict):
+        raise AnnotationError(
+            'entry', f'{where}: expected a dict, got {type(entry).__name__}'
+        )
+    for key in keys:
+        if key not in entry:
+            raise AnnotationError('entry', f'{where} has no {key!r}')
+        if key.endswith('id'):
+            check_id(entry[key], f'{where}: an id')
+
+
+def check_expressions(expressions: Sequence[object], where: str) -> list[str]:
+    """Sentences of one object without white space around them.
+
+    Raises:
+        AnnotationError: There is none, or one is empty or not text.
+    """
+    if not expressions:
+        raise AnnotationError('expression', f'{where} has no expression. {LEAVE_OUT}')
+    texts = [visible_text(text) for text in expressions]
+    for position, text in enumerate(texts):
+        if not text:
+            raise AnnotationError(
+                'expression',
+                f'{where}: expression {position} is empty or not text '
+                f'({expressions[position]!r}). {LEAVE_OUT}',
+            )
+    return texts

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``instances.json`` of the RefCOCO layout: images, objects, categories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from mmengine.fileio import get
+from pycocotools import mask as mask_utils
+
+from ..errors import AnnotationError
+from ..ids import Id, is_id, numbered
+from ..masks import check_segmentation, compressed_segments, text_rle
+from .base import Record, is_length, parse_json, require
+
+
+class Instances:
+    """``instances.json``, indexed by id; entries are checked when they are used."""
+
+    def __init__(self, path: str, backend_args: dict | None = None) -> None:
+        self.path = path
+        content = parse_json(get(path, backend_args=backend_args), path)
+        require(content, ('images', 'annotations'), path)
+        self._images = self._index(content, 'images')
+        self._annotations = self._index(content, 'annotations')
+        categories = content.get('categories')
+        self._categories = {
+            entry.get('id'): entry.get('name')
+            for entry in (categories if isinstance(categories, list) else ())
+            if isinstance(entry, dict) and is_id(entry.get('id'))
+        }
+
+    def _index(self, content: Record, kind: str) -> dict[Id, Any]:
+        """Entries by id; a list of them where an id is used twice."""
+        if not isinstance(content[kind], list):
+            raise AnnotationError('file', f'{self.path}: {kind} must be a list')
+        index: dict[Id, Any] = {}
+        for position, entry in enumerate(content[kind]):
+            require(entry, ('id',), f'{self.path}: {kind}[{position}]')
+            key = entry['id']
+            index[key] = [entry, index[key]] if key in index else entry
+        return index
+
+    def _get(self, index: dict[Id, Any], kind: str, key: Id, where: str) -> Record:
+        entry = index.get(key)
+        if entry is None:
+            raise AnnotationError(
+                'id',
+                f'{where} refers to {kind} id {key!r}, which {self.path} does not have',
+            )
+        if isinstance(entry, list):
+            raise AnnotationError(
+                'id',
+                f'{self.path}: {kind} id {key!r}, used by {where}, belongs to '
+                'more than one entry',
+            )
+        return entry
+
+    def image(self, image_id: Id, where: str) -> Record:
+        """Entry of an image with file name and size."""
+        image = self._get(self._images, 'image', image_id, where)
+        entry = f'{self.path}: image id {image_id!r} (used by {where})'
+        require(image, ('file_name', 'height', 'width'), entry)
+        if not image['file_name'] or not isinstance(image['file_name'], str):
+            raise AnnotationError(
+                'entry', f'{entry}: file_name must be text, got {image["file_name"]!r}'
+            )
+        for key in ('height', 'width'):
+            if not is_length(image[key]):
+                raise AnnotationError(
+                    'entry',
+                    f'{entry}: {key} must be a positive whole number, '
+                    f'got {image[key]!r}',
+                )
+        return image
+
+    def annotation(self, ann_id: Id, where: str) -> Record:
+        """Entry of an object."""
+        return self._get(self._annotations, 'annotation', ann_id, where)
+
+    def mask(self, ann_id: Id, image: Record, where: str) -> tuple[Record, float]:
+        """Entry of an object whose mask fits the image; its overhang in pixels."""
+        annotation = self.annotation(ann_id, where)
+        entry = f'{self.path}: annotation id {ann_id!r} (used by {where})'
+        require(annotation, ('segmentation',), entry)
+        if annotation.get('image_id', image['id']) != image['id']:
+            raise AnnotationError(
+                'id',
+                f'{entry} belongs to image id {annotation["image_id"]!r}, not '
+                f'{image["id"]!r}',
+            )
+        try:
+            overhang = check_segmentation(
+                annotation['segmentation'], image['height'], image['width']
+            )
+        except ValueError as error:
+            raise AnnotationError('mask', f'{entry}: {error}') from None
+        return annotation, overhang
+
+    def category(self, category_id: Any) -> str | None:
+        """Name of a category, if it has one."""
+        name = self._categories.get(category_id) if is_id(category_id) else None
+        return name if isinstance(name, str) else None
+
+    def unused_damage(
+        self, used_annotations: Collection[Id], used_images: Collection[Id]
+    ) -> list[AnnotationError]:
+        """Damage in entries that are not used."""
+        found = []
+        for key, entry in self._annotations.items():
+            if key in used_annotations:
+                continue
+            if isinstance(entry, list):
+                found.append(f'annotation id {key!r} is used twice')
+            elif not is_id(entry.get('image_id')) or (
+                entry['image_id'] not in self._images
+            ):
+                found.append(
+                    f'annotation id {key!r} refers to image id '
+                    f'{entry.get("image_id")!r}, which is not there'
+                )
+        for key, entry in self._images.items():
+            if isinstance(entry, list) and key not in used_images:
+                found.append(f'image id {key!r} is used twice')
+        return [AnnotationError('unused', f'{self.path}: {text}') for text in found]
+
+
+def make_instances(
+    objects: Sequence[Record],
+    names: Mapping[str, str],
+    image_ids: Mapping[Id, int],
+    ann_ids: Mapping[Id, int],
+    categories: Mapping[str, int],
+) -> Record:
+    """Content of ``instances.json``.
+
+    Args:
+        objects: See :func:`~mmcadformer.datasets.formats.refcoco.write_annotations`.
+        names: File name by image path.
+        image_ids, ann_ids, categories: Number by id or name.
+
+    Raises:
+        ValueError: Records that share an id don't agree.
+    """
+
+    def image(obj: Record) -> Record:
+        return dict(
+            numbered('id', image_ids, obj['image_id']),
+            file_name=names[obj['img_path']],
+            height=obj['height'],
+            width=obj['width'],
+        )
+
+    def annotation(obj: Record) -> Record:
+        entry = dict(
+            numbered('id', ann_ids, obj['ann_id']),
+            image_id=image_ids[obj['image_id']],
+            category_id=categories[obj['category']],
+            **_shape(obj),
+        )
+        if 'attributes' in obj:
+            entry['attributes'] = obj['attributes']
+        return entry
+
+    return dict(
+        images=_unique(objects, 'image_id', image),
+        annotations=_unique(objects, 'ann_id', annotation),
+        categories=[dict(id=number, name=name) for name, number in categories.items()],
+    )
+
+
+def _unique(
+    objects: Iterable[Record], key: str, make: Callable[[Record], Record]
+) -> list[Record]:
+    """One entry per id; records that share one must agree."""
+    entries: dict[Id, Record] = {}
+    for obj in objects:
+        entry = make(obj)
+        if entries.setdefault(obj[key], entry) != entry:
+            raise ValueError(
+                f'{key} {obj[key]!r} of ref_id {obj.get("ref_id")!r} is used for '
+                'something else too (another file, size, category or mask)'
+            )
+    return list(entries.values())
+
+
+def _shape(obj: Record) -> Record:
+    """Mask, box and area of an object."""
+    segmentation = obj['segmentation']
+    segments = compressed_segments(segmentation, obj['height'], obj['width'])
+    rle = mask_utils.merge(segments)
+    if len({type(segment) for segment in segmentation}) > 1:
+        segmentation = [text_rle(rle)]
+    return dict(
+        segmentation=segmentation,
+        bbox=[float(value) for value in mask_utils.toBbox(rle)],
+        area=int(mask_utils.area(rle)),
+        iscrowd=0,
+    )

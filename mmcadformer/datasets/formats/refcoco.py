@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The RefCOCO layout: references in a pickle or JSON, objects in ``instances.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import exists, get
+
+from ...utils.files import UNFINISHED, write_json, write_text
+from ...utils.plain_pickle import load_plain_pickle
+from ..errors import AnnotationError, Report, fail
+from ..ids import integer_ids, is_id, numbered
+from .base import (
+    LayoutReader,
+    Record,
+    check_expressions,
+    check_id,
+    check_split,
+    parse_json,
+    require,
+)
+from .boxes import BadEntries, BoxItem
+from .instances import Instances, make_instances
+from .writing import (
+    check_mode,
+    new_names,
+    place_images,
+    require_absent,
+    require_targets,
+    require_unique,
+    with_masks,
+)
+
+INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
+
+
+class RefCOCOReader(LayoutReader):
+    """Reads a file of references and its ``instances.json``.
+
+    Args:
+        refs_path: ``refs(unc).p``, or a ``.json`` file with its content.
+        instances_path: ``instances.json``.
+        img_dir: Folder that file names of images are below.
+        backend_args: Of MMEngine's file backend.
+    """
+
+    def __init__(
+        self,
+        refs_path: str,
+        instances_path: str,
+        img_dir: str,
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(refs_path, backend_args)
+        self.instances_path = instances_path
+        self.img_dir = img_dir
+        self._instances: Instances
+
+    def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
+        """Entries of the file of references."""
+        self._instances = Instances(self.instances_path, self.backend_args)
+        refs = read_refs(self.source, self.backend_args)
+        return list(_usable(refs, self.source, report))
+
+    def where(self, entry: Record) -> str:
+        """File and ``ref_id``."""
+        return f'{self.source}: ref_id {entry["ref_id"]}'
+
+    def make_object(self, entry: Record) -> Record:
+        """Record of one reference with all its sentences."""
+        where = self.where(entry)
+        image = self._instances.image(entry['image_id'], where)
+        annotation, overhang = self._instances.mask(entry['ann_id'], image, where)
+        place = f'{self.instances_path}: annotation id {annotation["id"]!r}'
+        self.remark_overhang(overhang, entry, f'{place} (used by {where})')
+        expressions, sent_ids = _sentences(entry, where)
+        return dict(
+            img_path=os.path.join(self.img_dir, image['file_name']),
+            image_id=image['id'],
+            ref_id=entry['ref_id'],
+            ann_id=annotation['id'],
+            category=self._category(annotation, entry, where),
+            height=image['height'],
+            width=image['width'],
+            segmentation=annotation['segmentation'],
+            expressions=check_expressions(expressions, where),
+            sent_ids=sent_ids,
+            split=entry['split'],
+        )
+
+    def unused_damage(self, entries: Sequence[Record]) -> list[AnnotationError]:
+        """Annotations without image, and ids that are used twice."""
+        return self._instances.unused_damage(
+            {entry['ann_id'] for entry in entries},
+            {entry['image_id'] for entry in entries},
+        )
+
+    def _category(self, annotation: Record, entry: Record, where: str) -> str:
+        """Name of the object's category.
+
+        The category is only used in reports, so an id without a name is no
+        reason to stop.
+        """
+        key = annotation.get('category_id', entry.get('category_id'))
+        name = self._instances.category(key)
+        if name is not None:
+            return name
+        self.remark(
+            'category',
+            entry,
+            f'{self.instances_path}: category id {key!r}, used by {where}, has no '
+            "name in 'categories'; reports show the id instead",
+        )
+        return str(key)
+
+
+def load_refcoco_boxes(
+    root: str | os.PathLike, name: str, bad: BadEntries | None = None
+) -> tuple[list[BoxItem], Path]:
+    """Reads the boxes of all references, whose masks may be missing.
+
+    Items are called ``ref-<ref_id>``.
+
+    Args:
+        root: Root folder of the data.
+        name: Folder of the annotations below it, such as 'synthrs'.
+        bad: Gets the references that can't be used.
+
+    Returns:
+        The items, and the folder of their images.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is damaged or unsafe, or a reference is bad and
+            ``bad`` doesn't leave it out.
+    """
+    bad = bad or BadEntries()
+    root = Path(root)
+    source = find_refs(str(root / name))
+    instances = Instances(str(root / name / INSTANCES))
+    items = []
+    for position, ref in enumerate(read_refs(source)):
+        with bad.around(f'{source}: entry {position}'):
+            items.append(_box_item(ref, instances))
+    return items, root / 'images' / name / 'JPEGImages'
+
+
+def _box_item(ref: Record, instances: Instances) -> BoxItem:
+    where = 'the reference'
+    require(ref, ('ref_id', 'ann_id', 'image_id', 'sentences'), where)
+    image = instances.image(ref['image_id'], where)
+    annotation = instances.annotation(ref['ann_id'], where)
+    try:
+        left, top, width, height = annotation['bbox']
+        box = left, top, left + width, top + height
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f'annotation id {annotation["id"]!r} has no bbox of four numbers'
+        ) from None
+    category = instances.category(annotation.get('category_id'))
+    if category is None:
+        raise ValueError(f'annotation id {annotation["id"]!r} has no category')
+    return BoxItem(
+        item_id=f'ref-{ref["ref_id"]}',
+        image=image['file_name'],
+        box=box,
+        category=category,
+        expressions=tuple(_sentences(ref, where)[0]),
+        split=ref.get('split'),
+    )
+
+
+def find_refs(folder: str, backend_args: dict | None = None) -> str:
+    """The file of references in a folder of annotations.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    for name in (REFS_JSON, REFS_PICKLE):
+        path = os.path.join(folder, name)
+        if exists(path, backend_args=backend_args):
+            return path
+    raise FileNotFoundError(f'neither {REFS_JSON} nor {REFS_PICKLE} found in {folder}')
+
+
+def read_refs(path: str, backend_args: dict | None = None) -> list:
+    """The references of a file, unchecked.
+
+    Args:
+        path: Pickle, or JSON if the name ends so.
+        backend_args: Of MMEngine's file backend.
+
+    Raises:
+        UnsafePickleError: The pickle asks for more than plain data.
+        AnnotationError: The file can't be read or holds no list.
+    """
+    data = get(path, backend_args=backend_args)
+    if path.endswith('.json'):
+        refs = parse_json(data, path)
+    else:
+        refs = load_plain_pickle(data, path)
+    if not isinstance(refs, list):
+        raise AnnotationError(
+            'file', f'{path}: expected a list of references, got {type(refs).__name__}'
+        )
+    return refs
+
+
+def _usable(refs: Iterable, path: str, report: Report) -> Iterator[Record]:
+    for position, ref in enumerate(refs):
+        where = f'{path}: entry {position}'
+        try:
+            require(ref, ('ref_id', 'ann_id', 'image_id', 'split', 'sentences'), where)
+            check_split(ref['split'], f'{path}: ref_id {ref["ref_id"]}')
+        except AnnotationError as error:
+            known = ref if isinstance(ref, dict) else {}
+            ref_id = known.get('ref_id')
+            error.ref_id = ref_id if is_id(ref_id) else f'entry-{position}'
+            error.original_id = known.get('original_id')
+            report(error)
+        else:
+            yield ref
+
+
+def _sentences(ref: Record, where: str) -> tuple[list, list]:
+    """Texts and ids of a reference's sentences."""
+    sentences = ref['sentences']
+    if not isinstance(sentences, list):
+        raise AnnotationError('expression', f'{where}: sentences must be a list')
+    ids = ref.get('sent_ids')
+    ids = ids if isinstance(ids, list) else []
+    texts, sent_ids = [], []
+    for position, sentence in enumerate(sentences):
+        if not isinstance(sentence, dict):
+            raise AnnotationError(
+                'expression',
+                f'{where}: sentence {position} must be a dict '
+                f"with the text under 'raw', got {sentence!r}",
+            )
+        texts.append(sentence.get('raw') or sentence.get('sent'))
+        fallback = ids[position] if position < len(ids) else position
+        sent_ids.append(sentence.get('sent_id', fallback))
+        check_id(sent_ids[-1], f'{where}: the id of sentence {position}')
+    return texts, sent_ids
+
+
+def write_refcoco(
+    objects: Sequence[Record],
+    root: str | os.PathLike,
+    name: str,
+    image_mode: str = 'copy',
+    names: Mapping[str, str] | None = None,
+    beside: Mapping[str, Any] | None = None,
+    refs_as_json: bool = False,
+    replace: bool = False,
+    backend_args: dict | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Writes a data set for :class:`ReferringSegDataset` (paper Sec. III-A, step 3).
+
+    It is written under another name first, so that it is there whole or not at all.
+
+    Args:
+        objects: Records of all splits, see :func:`write_annotations`; masks may be
+            of any form.
+        root: Root folder of the data.
+        name: Name of the data set's folders.
+        image_mode: ``'copy'`` the images, or ``'hardlink'`` or ``'symlink'`` to
+            them.
+        names: File name to give to each image path; by default their paths below
+            the folder that they share.
+        beside: JSON files to write beside the annotations, content by name.
+        refs_as_json: Write ``refs.json``, too.
+        replace: Replace a data set of this name.
+        backend_args: Of MMEngine's file backend.
+        workers: Processes that read mask files.
+        progress: Show bars.
+
+    Returns:
+        Folder of the annotations.
+
+    Raises:
+        FileExistsError: There is a data set of this name.
+        ValueError: Something can't be said in this layout, or an argument is
+            unknown.
+    """
+    check_mode(image_mode)
+    if Path(name).name != name or name in ('', '.', '..', 'images'):
+        raise ValueError(f'{name!r} can not be the name of a data set')
+    root = Path(root)
+    folder, pictures = root / name, root / 'images' / name
+    if not replace:
+        require_absent(folder, pictures)
+    require_unique(objects)
+    require_targets(objects, 'refcoco')
+    objects = with_masks(objects, backend_args, workers, progress)
+    names = names or new_names(objects)
+    staging = root / f'.{name}{UNFINISHED}'
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        write_annotations(objects, names, staging / 'annotations', refs_as_json)
+        for file_name, content in (beside or {}).items():
+            write_json(staging / 'annotations' / file_name, content)
+        place_images(names, staging / 'images/JPEGImages', image_mode, progress)
+        moves = {staging / 'images': pictures, staging / 'annotations': folder}
+        for source, target in moves.items():
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def write_annotations(
+    objects: Sequence[Record],
+    names: Mapping[str, str],
+    folder: Path,
+    refs_as_json: bool = False,
+    categories: Sequence[str] | None = None,
+    info: Record | None = None,
+) -> None:
+    """Writes ``instances.json`` and ``refs(unc).p`` into a folder.
+
+    Whatever reads the original RefCOCO can read them: ids are integers, with the
+    text that an id was before as ``original_id`` beside it, and a segmentation is a
+    list of polygons or a list of RLEs. Ids of sentences are numbered anew if they
+    aren't unique.
+
+    Args:
+        objects: Records with sizes and masks of :func:`with_masks`. Those without
+            expressions become annotations that no reference is about, which need no
+            ``ref_id``, ``sent_ids`` and ``split``;
+            ``attributes`` are kept.
+        names: File name by image path.
+        folder: Made if needed.
+        refs_as_json: Write ``refs.json``, too.
+        categories: Names in the order of their numbers; by default those that
+            occur, sorted.
+        info: ``info`` of ``instances.json``.
+
+    Raises:
+        ValueError: Records that share an id don't agree.
+    """
+    categories = categories or sorted({obj['category'] for obj in objects})
+    numbers = {name: number for number, name in enumerate(categories, 1)}
+    image_ids = integer_ids(obj['image_id'] for obj in objects)
+    ann_ids = integer_ids(obj['ann_id'] for obj in objects)
+    content = make_instances(objects, names, image_ids, ann_ids, numbers)
+    if info is not None:
+        content = dict(info=info, **content)
+    said = [obj for obj in objects if obj['expressions']]
+    ref_ids = integer_ids(obj['ref_id'] for obj in said)
+    sentences = _all_sentences(said)
+    refs = [
+        dict(
+            numbered('ref_id', ref_ids, obj['ref_id']),
+            ann_id=ann_ids[obj['ann_id']],
+            image_id=image_ids[obj['image_id']],
+            category_id=numbers[obj['category']],
+            file_name=names[obj['img_path']],
+            split=obj['split'],
+            sent_ids=[sentence['sent_id'] for sentence in own],
+            sentences=own,
+        )
+        for obj, own in zip(said, sentences, strict=True)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / INSTANCES, _compact(content))
+    text = _compact(refs)
+    if refs_as_json:
+        write_text(folder / REFS_JSON, text)
+    # Protocol 2, as readers of the original RefCOCO expect. Through JSON, the
+    # bytes don't depend on which strings are one object in memory.
+    (folder / REFS_PICKLE).write_bytes(pickle.dumps(json.loads(text), protocol=2))
+
+
+def _all_sentences(objects: Sequence[Record]) -> list[list[Record]]:
+    """Entries of the sentences of each object."""
+    ids = [sent_id for obj in objects for sent_id in obj['sent_ids']]
+    if len(set(ids)) < len(ids):
+        ids = list(range(len(ids)))
+    numbers, rest = integer_ids(ids), iter(ids)
+    return [
+        [
+            dict(
+                numbered('sent_id', numbers, next(rest)),
+                sent=text.lower(),
+                raw=text,
+                tokens=text.lower().split(),
+            )
+            for text in obj['expressions']
+        ]
+        for obj in objects
+    ]
+
+
+def _compact(content: Any) -> str:
+    return json.dumps(content, separators=(',', ':'), ensure_ascii=False)

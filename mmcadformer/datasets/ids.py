@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ids of objects, and lists of those to leave out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Any
+
+from mmengine.fileio import get_text
+
+Id = int | str
+
+
+def is_id(value: object) -> bool:
+    """Whether something can identify an entry."""
+    # True is an int, and equals 1.
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def ids_of(entry: Mapping[str, Any]) -> set[str]:
+    """The names by which an ``exclude_file`` can leave an entry out."""
+    ids = entry['ref_id'], entry.get('original_id')
+    return {str(value) for value in ids if value is not None}
+
+
+def read_id_list(path: str | os.PathLike) -> set[str]:
+    """Ids, as text, that an ``exclude_file`` names (see :class:`BaseReferringDataset`).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It should be a JSON list and isn't.
+    """
+    try:
+        text = get_text(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'exclude_file {path} does not exist') from None
+    if str(path).endswith('.json'):
+        try:
+            ids = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f'{path}: not valid JSON ({error})') from None
+        if not isinstance(ids, list):
+            raise ValueError(f'{path}: expected a JSON list of ref_ids')
+        return {str(ref_id) for ref_id in ids}
+    lines = (line.split('#')[0].strip() for line in text.splitlines())
+    return {line for line in lines if line}
+
+
+def integer_ids(ids: Iterable[Id]) -> dict[Id, int]:
+    """An integer for each id: itself, the one that its text spells, or a new one."""
+    ids = list(dict.fromkeys(ids))
+    numbers: dict[Id, int] = {value: value for value in ids if isinstance(value, int)}
+    texts = [value for value in ids if isinstance(value, str)]
+    taken = set(numbers.values())
+    for text in texts:
+        if text.isdecimal() and text == str(int(text)) and int(text) not in taken:
+            numbers[text] = int(text)
+            taken.add(int(text))
+    fresh = count(max(taken, default=0) + 1)
+    return {value: numbers[value] if value in numbers else next(fresh) for value in ids}
+
+
+def numbered(key: str, numbers: Mapping[Id, int], value: Id) -> dict[str, Id]:
+    """The integer of an id, and the id itself where that says something else."""
+    number = numbers[value]
+    same = str(number) == str(value)
+    return {key: number} if same else {key: number, 'original_id': value}
