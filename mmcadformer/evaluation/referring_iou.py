@@ -55,8 +55,8 @@ class _Result(NamedTuple):
 class ReferringIoUMetric(BaseMetric):
     """IoU per expression, summed up as the field reports it.
 
-    - ``mIoU``: mean over expressions (Eq. 14 of the CADFormer paper);
-    - ``oIoU``: sum of intersections over sum of unions (Eq. 15);
+    - ``mIoU``: mean over expressions (Eq. (14) of the CADFormer paper);
+    - ``oIoU``: sum of intersections over sum of unions (Eq. (15));
     - ``Pr@X``: share of expressions whose IoU exceeds X (the released evaluations
       of the peers count ties, too).
 
@@ -219,8 +219,8 @@ class ReferringIoUMetric(BaseMetric):
         union = sum(result.union for result in results)
         intersection = sum(result.intersection for result in results)
         metrics = dict(
-            mIoU=100 * sum(ious) / len(ious),
-            oIoU=100 * intersection / union if union else 100.0,
+            mIoU=100 * sum(ious) / len(ious),  # Eq. (14)
+            oIoU=100 * intersection / union if union else 100.0,  # Eq. (15)
         )
         for threshold in self.thresholds:
             hits = sum(iou > threshold for iou in ious)

@@ -35,10 +35,10 @@ model = dict(
         in_channels=(128, 256, 512, 1024),
         channels=512,
         text_channels=768,
-        # Eq. (13). mmseg's DiceLoss squares the denominators unless `naive_dice`, and
-        # over both classes at once its softmax form has a constant denominator, so it
-        # is told to leave out the background: the plain Dice of the target.
-        loss_decode=[
+        # mmseg's DiceLoss squares the denominators unless `naive_dice`, and over both
+        # classes at once its softmax form has a constant denominator, so it is told
+        # to leave out the background: the plain Dice of the target.
+        loss_decode=[  # Eq. (13)
             dict(type='CrossEntropyLoss', loss_weight=0.9, loss_name='loss_ce'),
             dict(
                 type='DiceLoss',

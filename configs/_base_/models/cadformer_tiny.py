@@ -37,7 +37,7 @@ model = dict(
         num_heads=4,
         feedforward_channels=128,
         dropout=0.0,
-        loss_decode=[
+        loss_decode=[  # Eq. (13)
             dict(type='CrossEntropyLoss', loss_weight=0.5, loss_name='loss_ce'),
             dict(
                 type='DiceLoss',

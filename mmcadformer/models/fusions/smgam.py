@@ -136,8 +136,8 @@ class VGLVA(BaseModule):
 class SMGAM(StageFusion):
     """One stage of semantic mutual guidance: LGVLA and VGLVA on the same V_i, L_i.
 
-    The decoder receives V_i' after the gate and the next stage V_i + V_i' (Eq. 5);
-    the language features become L_i + L_i' (Eq. 9). The authors' released code
+    The decoder receives V_i' after the gate and the next stage V_i + V_i', Eq. (5);
+    the language features become L_i + L_i', Eq. (9). The authors' released code
     gives the decoder the feature *before* the gate and feeds VGLVA with the stage's
     input; the paper's text is followed here.
 
