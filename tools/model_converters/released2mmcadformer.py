@@ -17,6 +17,7 @@ import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import torch
 from mmengine.config import Config
@@ -26,10 +27,14 @@ from mmseg.registry import MODELS
 import mmcadformer  # noqa: F401  (registers the components)
 from mmcadformer.apis.model_zoo.released import (
     LAYOUTS,
+    Report,
     Setting,
     convert,
     read_released,
 )
+from mmcadformer.utils.command_line import user_errors
+from mmcadformer.utils.config import read_config
+from mmcadformer.utils.files import whole_file, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {
@@ -63,66 +68,68 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Runs the command."""
     args = parse_args()
-    try:
+    with user_errors():
         state = read_released(args.source)
-        config = Config.fromfile(args.config or ROOT / CONFIGS[args.method])
+        config = read_config(args.config or ROOT / CONFIGS[args.method])
         target = build_empty_model(config).state_dict()
         new, report = convert(state, args.method, target)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
-    if args.report:
-        Path(args.report).write_text(f'{report}\n')
-    print(report.summary())
-    if not report.complete:
-        problems = [f'unknown: {name}' for name in report.unknown]
-        problems += [f'missing: {name}' for name in report.missing]
-        print('\n'.join(problems), file=sys.stderr)
-        sys.exit(
-            f'error: {args.source} does not fit the released {args.method} as '
-            'described in projects/cadformer/methods.md; nothing was written'
-        )
-    ordered = report.by_order()
-    if ordered:
-        listing = '\n'.join(f'  {a} -> {b}' for a, b in ordered)
-        print(f'told apart by their order alone, please check:\n{listing}')
-        if args.by_name:
-            sys.exit('error: --by-name was given; nothing was written')
+        if args.report:
+            write_text(args.report, f'{report}\n')
+        print(report.summary())
+        check(report, args)
     meta = dict(method=args.method, source=str(args.source), converted_by=__file__)
-    torch.save(dict(meta=meta, state_dict=new), args.target)
+    with user_errors(), whole_file(args.target) as unfinished:
+        torch.save(dict(meta=meta, state_dict=new), unfinished)
     print(f'wrote {args.target}')
     options = differing_options(LAYOUTS[args.method](target).settings, config)
     if options:
         print(f'to run it as the released code does: --cfg-options {options}')
 
 
+def check(report: Report, args: argparse.Namespace) -> None:
+    """Refuses what isn't accounted for, or only by its order.
+
+    Raises:
+        ValueError: It is so; nothing may be written.
+    """
+    if not report.complete:
+        problems = [f'unknown: {name}' for name in report.unknown]
+        problems += [f'missing: {name}' for name in report.missing]
+        print('\n'.join(problems), file=sys.stderr)
+        raise ValueError(
+            f'{args.source} does not fit the released {args.method} as described in '
+            'projects/cadformer/methods.md; nothing was written'
+        )
+    ordered = report.by_order()
+    if ordered:
+        listing = '\n'.join(f'  {a} -> {b}' for a, b in ordered)
+        print(f'told apart by their order alone, please check:\n{listing}')
+        if args.by_name:
+            raise ValueError('--by-name was given; nothing was written')
+
+
 def differing_options(settings: dict[str, Setting], config: Config) -> str:
-    """Write down as command-line options what a config doesn't say.
+    """Writes down as command-line options what a config doesn't say.
 
     Args:
-        settings (dict[str, Setting]): Values by their keys, with dots.
-        config (Config): What they are compared with.
+        settings: Values by their keys, with dots.
+        config: What they are compared with.
 
     Returns:
-        str: ``key=value`` for those that differ or are missing, with blanks between.
+        ``key=value`` for those that differ or are missing, with blanks between.
     """
-    plain = config.to_dict()
     return ' '.join(
         f'{key}={value}'
         for key, value in settings.items()
-        if functools.reduce(lambda part, k: part.get(k, {}), key.split('.'), plain)
+        if functools.reduce(
+            lambda part, name: part.get(name, {}), key.split('.'), config.to_dict()
+        )
         != value
     )
 
 
 def build_empty_model(config: Config) -> torch.nn.Module:
-    """Build a model without numbers: on PyTorch's meta device.
-
-    Args:
-        config (Config): With ``model``.
-
-    Returns:
-        torch.nn.Module: Its state dict has names and shapes.
-    """
+    """Builds a model without numbers, on PyTorch's meta device: names and shapes."""
     init_default_scope('mmseg')
     with torch.device('meta'), _real_linspace():
         return MODELS.build(config.model)
@@ -131,14 +138,10 @@ def build_empty_model(config: Config) -> torch.nn.Module:
 @contextlib.contextmanager
 def _real_linspace() -> Iterator[None]:
     """MMSegmentation reads numbers from ``torch.linspace`` while it builds Swin."""
-    linspace = torch.linspace
-    torch.linspace = lambda *args, **kwargs: linspace(
-        *args, **{**kwargs, 'device': 'cpu'}
-    )
-    try:
+    with mock.patch.object(
+        torch, 'linspace', functools.partial(torch.linspace, device='cpu')
+    ):
         yield
-    finally:
-        torch.linspace = linspace
 
 
 if __name__ == '__main__':

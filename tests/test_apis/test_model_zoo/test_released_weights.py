@@ -2,6 +2,8 @@
 """Released weights, converted: every key accounted for, and the same numbers."""
 
 import argparse
+import os
+import random
 import re
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from safetensors.torch import save_file
 
 import mmcadformer  # noqa: F401  (registers the components)
 from mmcadformer.apis.model_zoo.released import LAYOUTS, convert, read_released
+from mmcadformer.apis.model_zoo.released.units import find_disorder
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / 'tools' / 'model_converters'
@@ -406,15 +410,102 @@ def test_training_checkpoint_with_arguments_is_read(tmp_path):
     }
 
 
-def test_files_that_hold_programs_are_refused(tmp_path):
-    torch.save({'model': {'a': torch.ones(1)}, 'x': Config()}, tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='objects other than tensors'):
-        read_released(tmp_path / 'a.pth')
+def test_prefixes_are_taken_off_either_network(tmp_path):
+    content = {
+        'model': {'module.a.bias': torch.ones(2)},
+        'bert_model': {'module.encoder.bias': torch.ones(3)},
+    }
+    torch.save(content, tmp_path / 'a.pth')
+    assert set(read_released(tmp_path / 'a.pth')) == {
+        'a.bias',
+        'text_encoder.encoder.bias',
+    }
+
+
+class Program:
+    """Runs when a plain pickle reader meets it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_programs_in_files_are_not_run(tmp_path):
+    program = Program(str(tmp_path / 'made by the file'))
+    content = {'model': {'a': torch.ones(1)}, 'args': program, 'bert_model': program}
+    torch.save(content, tmp_path / 'a.pth')
+    assert set(read_released(tmp_path / 'a.pth')) == {'a'}
+    assert [path.name for path in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_files_without_weights_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match='does not exist'):
         read_released(tmp_path / 'b.pth')
     torch.save({'epoch': 3}, tmp_path / 'c.pth')
     with pytest.raises(ValueError, match='holds no tensors'):
         read_released(tmp_path / 'c.pth')
+
+
+def sort_naturally(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers as such, and a layer's weight before its bias."""
+    parts = name.replace('weight', '').split('.')
+    return [(int(part), '') if part.isdigit() else (-1, part) for part in parts]
+
+
+def shuffle_layers(state: dict) -> dict:
+    """Other layers after each other, the tensors of each as they were."""
+    layers = sorted({name.rpartition('.')[0] for name in state})
+    random.Random(0).shuffle(layers)
+    return {
+        name: value
+        for layer in layers
+        for name, value in state.items()
+        if name.rpartition('.')[0] == layer
+    }
+
+
+ORDERS = {
+    'sorted': lambda state: dict(sorted(state.items())),
+    'naturally': lambda state: {k: state[k] for k in sorted(state, key=sort_naturally)},
+    'backwards': lambda state: dict(reversed(state.items())),
+    'shuffled': shuffle_layers,
+}
+
+
+@pytest.mark.parametrize('order', ORDERS)
+@pytest.mark.parametrize('method', METHODS)
+def test_entries_in_another_order_are_refused(method, order, tmp_path):
+    """Unless names alone tell all layers apart."""
+    model, state = build(method), small_released(method).state_dict()
+    mixed = ORDERS[order](state)
+    if method == 'lavt':
+        load(model, state, method)
+        expected = {k: v.clone() for k, v in model.state_dict().items()}
+        load(model, mixed, method)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, expected[name]), name
+        return
+    message = 'the entries are not in the order in which the network registers them'
+    with pytest.raises(ValueError, match=message):
+        convert(mixed, method, model.state_dict())
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_listed_keys_are_in_the_order_of_registration(method):
+    assert find_disorder(small_released(method).state_dict()) is None
+
+
+def test_safetensors_are_refused_with_one_line(tmp_path):
+    source, config = tmp_path / 'fianet.safetensors', tmp_path / 'config.py'
+    state = small_released('fianet').state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, source)
+    small_config('fianet').dump(config)
+    result = run('fianet', source, tmp_path / 'out.pth', '--config', config)
+    assert result.returncode == 1
+    assert 'released2mmcadformer.py: the entries are not in the order' in result.stderr
+    assert 'Traceback' not in result.stderr and not (tmp_path / 'out.pth').exists()
 
 
 END = 'model.text_encoder.keep_end=False'

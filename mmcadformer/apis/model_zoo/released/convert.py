@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a released state dict to ours, with an account of every key."""
 
+from __future__ import annotations
+
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,9 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ....utils.checkpoint import find_weights, read_content
 from .layouts import LAYOUTS, Layout
 from .receptive import arrange_receptive
-from .units import Placement, Row, Unit, assign, split_units
+from .units import Placement, Row, Unit, assign, find_disorder, split_units
 
 _DERIVED = re.compile(r'(position_ids|attn_mask)$')
 
@@ -20,12 +24,12 @@ class Report:
     """What became of every released key, and what ours lacks.
 
     Attributes:
-        placed (list[tuple[str, str, str]]): Released layer, our layer, and how it was
-            recognised: 'name', 'shape' or 'order'.
-        unused (list[tuple[str, str]]): Released layer and why it isn't needed.
-        unknown (list[str]): Released layers that nothing is known about.
-        missing (list[str]): Our tensors that got no value.
-        zeros (list[str]): Biases of ours that the released layer doesn't have.
+        placed: Released layer, our layer, and how it was recognised: 'name', 'shape'
+            or 'order'.
+        unused: Released layer and why it isn't needed.
+        unknown: Released layers that nothing is known about.
+        missing: Our tensors that got no value.
+        zeros: Biases of ours that the released layer doesn't have.
     """
 
     placed: list[tuple[str, str, str]] = field(default_factory=list)
@@ -62,24 +66,53 @@ class Report:
         )
 
 
+def read_released(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Reads the tensors of a released checkpoint, without running code from it.
+
+    The released training scripts store the network under ``model``. LAVT's first
+    variant and RMSIN store BERT apart under ``bert_model``.
+
+    Args:
+        path: File of PyTorch or safetensors.
+
+    Returns:
+        Tensors by released name, without ``module.``; BERT's under
+        ``text_encoder.``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no weights.
+    """
+    content = read_content(path)
+    state = find_weights(content)
+    for name, value in find_weights(content.get('bert_model')).items():
+        state.setdefault(f'text_encoder.{name}', value)
+    if not state:
+        raise ValueError(f'{path} holds no tensors by name, at the top or in "model"')
+    return state
+
+
 def convert(
     state: dict[str, Tensor], method: str, target: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], Report]:
-    """Rename and reshape released weights.
+    """Renames and reshapes released weights.
 
     Args:
-        state (dict[str, Tensor]): Released tensors by name.
-        method (str): One of the names in ``LAYOUTS``.
-        target (dict[str, Tensor]): State dict of our model; only names and shapes
-            are read, so it may be on PyTorch's meta device.
+        state: Released tensors by name.
+        method: One of the names in ``LAYOUTS``.
+        target: State dict of our model; only names and shapes are read, so it may be
+            on PyTorch's meta device.
 
     Returns:
-        tuple: Our state dict, and the report. Incomplete if the report says so.
+        Our state dict, and the report; incomplete if the report says so.
 
     Raises:
-        ValueError: If a tensor has another size than ours, or our model lacks a part.
+        ValueError: If a tensor has another size than ours, our model lacks a part, or
+            layers can be told apart by their order alone and the order isn't that in
+            which a network registers them.
     """
     layout = _layout(method, target)
+    disorder = find_disorder(state)
     report = Report()
     free = []
     for unit in split_units(state):
@@ -91,8 +124,16 @@ def convert(
     placements = _by_rule(layout.rules, free)
     free = _without(free, placements)
     for scope, rows in layout.groups:
-        part = [u for u in free if re.match(scope, u.name)]
-        found = assign(rows, arrange_receptive(part))
+        part = [unit for unit in free if re.match(scope, unit.name)]
+        found = assign(rows, part if disorder else arrange_receptive(part))
+        ordered = [p.unit.name for p in found if p.how == 'order']
+        if disorder and ordered:
+            raise ValueError(
+                'the entries are not in the order in which the network registers them '
+                f'({disorder} is out of place), and nothing else tells layers such as '
+                f'{ordered[0]} apart: save the file with torch.save of the original '
+                'state dict'
+            )
         free = _without(free, found)
         placements += found
     _sort_out_rest(free, placements, layout.unused, report)
@@ -115,12 +156,11 @@ def _by_rule(rules: list[tuple[str, str]], units: list[Unit]) -> list[Placement]
     """Layers whose names are known for certain."""
     placements = []
     for unit in units:
-        for pattern, name in rules:
-            match = re.fullmatch(pattern, unit.name)
-            if match:
-                row = Row(match.expand(name), unit.kind, unit.shape)
-                placements.append(Placement(unit, row, 'name'))
-                break
+        matches = ((re.fullmatch(old, unit.name), new) for old, new in rules)
+        ours = next((match.expand(new) for match, new in matches if match), None)
+        if ours is not None:
+            row = Row(ours, unit.kind, unit.shape)
+            placements.append(Placement(unit, row, 'name'))
     return placements
 
 
@@ -184,29 +224,19 @@ def _fill(
 
 
 def _shaped(name: str, tensor: Tensor, key: str, like: Tensor) -> Tensor:
-    """Give a tensor our shape; patch merging also reads its channels in our order."""
+    """Gives a tensor our shape; patch merging also reads its channels in our order.
+
+    The official one concatenates the neighbours (0, 0), (1, 0), (0, 1), (1, 1) as
+    (row, column), each with all its channels; MMSegmentation unfolds, so that for
+    each channel the neighbours follow in the order of the rows.
+    """
     if tensor.numel() != like.numel():
         raise ValueError(
             f'{name} {tuple(tensor.shape)} does not fit {key} {tuple(like.shape)}: '
             'give the config of the size that the weights were trained with'
         )
     if '.downsample.' in key:
-        tensor = _reorder_merged_channels(tensor)
+        neighbours = tensor.unflatten(-1, (2, 2, -1))  # (..., column, row, C)
+        neighbours = neighbours.transpose(-3, -2).flatten(-3, -2)  # (..., 4, C)
+        tensor = neighbours.transpose(-2, -1).flatten(-2)
     return tensor.reshape(like.shape).clone()
-
-
-def _reorder_merged_channels(tensor: Tensor) -> Tensor:
-    """From the official patch merging's order of channels to MMSegmentation's.
-
-    The official one concatenates the neighbours (0, 0), (1, 0), (0, 1), (1, 1) as
-    (row, column), each with all its channels; MMSegmentation unfolds, so that for
-    each channel the neighbours follow in the order of the rows.
-
-    Args:
-        tensor (Tensor): (..., 4 * C).
-
-    Returns:
-        Tensor: (..., 4 * C).
-    """
-    neighbours = tensor.unflatten(-1, (2, 2, -1))  # (..., column, row, C)
-    return neighbours.transpose(-3, -2).flatten(-3, -2).transpose(-2, -1).flatten(-2)

@@ -6,9 +6,8 @@ What names are known, the tables use; what follows from the description alone
 such a network is registered. The report of a conversion says which it was.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -22,12 +21,12 @@ class Layout:
     """Everything known about one architecture.
 
     Attributes:
-        rules (list[tuple[str, str]]): Certain names: pattern and our name.
-        groups (list[tuple[str, list[Row]]]): Pattern of a part, and its layers.
-        unused (list[tuple[str, str]]): Pattern of layers that may be there without
-            a part in the result, and why.
-        settings (dict[str, Setting]): Config keys, and what the released code does
-            there. No weight shows them, but they change the result.
+        rules: Certain names: pattern and our name.
+        groups: Pattern of a part, and its layers.
+        unused: Pattern of layers that may be there without a part in the result, and
+            why.
+        settings: Config keys, and what the released code does there. No weight shows
+            them, but they change the result.
     """
 
     rules: list[tuple[str, str]]
@@ -61,23 +60,27 @@ NECK = r'(?!text_encoder\.|classifier\.|backbone\.layers\.)'
 
 def _decoder(rotated: bool) -> list[tuple[str, str]]:
     """LAVT's decoder; a rotated second convolution brings its routing along."""
-    rules = [(r'classifier\.conv1_1', 'decode_head.conv_seg')]
-    for level in (3, 2, 1):
-        block = f'decode_head.seg_blocks.{level}'
-        layers = {'conv1': 0, 'bn1': 1, 'conv2': 3, 'bn2': 4}
-        for name, place in layers.items():
-            rules.append((rf'classifier\.{name}_{level + 1}', f'{block}.{place}'))
-        if rotated:
-            routing = {
-                'dwc': 'depthwise',
-                'norm.norm': 'norm',
-                'fc_alpha': 'weight',
-                'fc_theta': 'angle',
-            }
-            for old, new in routing.items():
-                name = rf'classifier\.conv2_{level + 1}\.\w+\.{old}'
-                rules.append((name, f'{block}.3.routing.{new}'))
-    return rules
+    layers = {
+        r'conv1_{}': '0',
+        r'bn1_{}': '1',
+        r'conv2_{}': '3',
+        r'bn2_{}': '4',
+    }
+    if rotated:
+        layers |= {
+            r'conv2_{}\.\w+\.dwc': '3.routing.depthwise',
+            r'conv2_{}\.\w+\.norm.norm': '3.routing.norm',
+            r'conv2_{}\.\w+\.fc_alpha': '3.routing.weight',
+            r'conv2_{}\.\w+\.fc_theta': '3.routing.angle',
+        }
+    return [
+        (r'classifier\.conv1_1', 'decode_head.conv_seg'),
+        *(
+            (rf'classifier\.{old.format(i + 1)}', f'decode_head.seg_blocks.{i}.{new}')
+            for i in (3, 2, 1)
+            for old, new in layers.items()
+        ),
+    ]
 
 
 def _cut(tokens: int) -> dict[str, Setting]:
@@ -96,52 +99,48 @@ def _text_channels(target: dict[str, Tensor]) -> int:
     return target['backbone.fusions.0.align.attention.key.weight'].shape[1]
 
 
-def _attention(
-    target: str | None, channels: int, text: int, where: str = ''
-) -> list[Row]:
+def _under(ours: str | None, rows: Iterable[Row]) -> list[Row]:
+    """The layers of a part of ours; if it is None they take no part in the result."""
+    return [
+        replace(row, target=f'{ours}.{row.target}' if ours and row.target else None)
+        for row in rows
+    ]
+
+
+def _attention(channels: int, text: int, where: str = '') -> list[Row]:
     """The family's attention of pixels to words."""
-    roles = [
-        ('key', text, r'f_key\.0$'),
-        ('query', channels, r'f_query\.0$'),
-        ('value', text, r'f_value\.0$'),
-        ('out', channels, r'\bW\.0$'),
-    ]
     return [
-        Row(
-            target and f'{target}.{role}',
-            'conv',
-            (channels, width),
-            (rf'{where}.*{name}', name),
+        Row(role, 'conv', (channels, width), (rf'{where}.*{name}', name))
+        for role, width, name in (
+            ('key', text, r'f_key\.0$'),
+            ('query', channels, r'f_query\.0$'),
+            ('value', text, r'f_value\.0$'),
+            ('out', channels, r'\bW\.0$'),
         )
-        for role, width, name in roles
     ]
 
 
-def _alignment(stage: int, channels: int, text: int) -> list[Row]:
+def _alignment(channels: int, text: int) -> list[Row]:
     """PWAM."""
-    ours = f'backbone.fusions.{stage}.align'
-    where = r'layers\.\d+\.fusion\.image_lang_att'
-    shape = (channels, channels)
+    fusion = r'layers\.\d+\.fusion\.'
+    shape, project = (channels, channels), r'project_mm\.0$'
     return [
-        Row(f'{ours}.visual_proj.0', 'conv', shape, (r'vis_project\.0$',)),
-        *_attention(f'{ours}.attention', channels, text, where),
-        Row(
-            f'{ours}.out_proj.0',
-            'conv',
-            shape,
-            (r'layers\.\d+\.fusion\.project_mm\.0$', r'project_mm\.0$'),
-        ),
+        Row('visual_proj.0', 'conv', shape, (r'vis_project\.0$',)),
+        *_under('attention', _attention(channels, text, f'{fusion}image_lang_att')),
+        Row('out_proj.0', 'conv', shape, (f'{fusion}{project}', project)),
     ]
 
 
-def _gate(target: str | None, channels: int, *where: str) -> list[Row]:
+def _gate(channels: int, *where: str) -> list[Row]:
     """Two linear layers of a tanh gate, at places 0 and 2 of a sequence, no bias."""
+    shape = (channels, channels)
+    hints = (*where, '')
     return [
         Row(
-            target and f'{target}.mlp.{place}',
+            f'mlp.{place}',
             'linear',
-            (channels, channels),
-            tuple(rf'{hint}\.{place}$' for hint in (*where, '')),
+            shape,
+            tuple(rf'{hint}\.{place}$' for hint in hints),
             bias=False,
         )
         for place in (0, 2)
@@ -164,18 +163,26 @@ _OBJECT_GATE = _gate_of(_OBJECT, _LANGUAGE)
 
 
 def _stages(
-    target: dict[str, Tensor], rows_of: Callable[[int, int, int, bool], list[Row]]
+    target: dict[str, Tensor],
+    rows_of: Callable[[int, int], list[Row]],
+    last: bool = False,
 ) -> Iterator[tuple[str, list[Row]]]:
-    """The fusion of each stage; the last one's feeds the decoder alone."""
+    """The fusion of each stage; the last one's feeds the decoder alone.
+
+    Args:
+        target: State dict of our model.
+        rows_of: From the width of a stage and that of the text to the layers that a
+            method has besides LAVT's.
+        last: Whether these are used at the last stage, too.
+    """
     channels, text = _channels(target), _text_channels(target)
     for stage, width in enumerate(channels):
-        used = stage < len(channels) - 1
+        ours = f'backbone.fusions.{stage}'
+        used = ours if stage < len(channels) - 1 else None
         rows = [
-            *_alignment(stage, width, text),
-            *_gate(
-                f'backbone.fusions.{stage}.gate' if used else None, width, *_OWN_GATE
-            ),
-            *rows_of(stage, width, text, used),
+            *_under(f'{ours}.align', _alignment(width, text)),
+            *_under(used and f'{ours}.gate', _gate(width, *_OWN_GATE)),
+            *_under(ours if last else used, rows_of(width, text)),
         ]
         yield STAGE.format(stage), rows
 
@@ -189,134 +196,118 @@ def _lavt(target: dict[str, Tensor]) -> Layout:
     )
 
 
-def _receptive(target: str | None) -> list[Row]:
+def _receptive() -> list[Row]:
     """The receptive branch: two steps of one channel."""
-    rows = []
-    for step in ('step1', 'step2'):
-        layers = [
-            ('point.0', 'conv', (1, 1)),
-            ('point.1', 'bn', (1,)),
-            ('area.0.0', 'conv', (1, 1)),
-            ('area.0.1', 'bn', (1,)),
-            ('area.1.0', 'conv', (1, 1, 3, 3)),
-            ('area.1.1', 'bn', (1,)),
-            ('identity', 'bn', (1,)),
-        ]
-        rows += [
-            Row(target and f'{target}.{step}.{name}', kind, shape)
-            for name, kind, shape in layers
-        ]
-    return rows
+    layers = [
+        Row('point.0', 'conv', (1, 1)),
+        Row('point.1', 'bn', (1,)),
+        Row('area.0.0', 'conv', (1, 1)),
+        Row('area.0.1', 'bn', (1,)),
+        Row('area.1.0', 'conv', (1, 1, 3, 3)),
+        Row('area.1.1', 'bn', (1,)),
+        Row('identity', 'bn', (1,)),
+    ]
+    return [*_under('step1', layers), *_under('step2', layers)]
 
 
-def _rmsin_stage(stage: int, width: int, text: int, used: bool) -> list[Row]:
-    ours = f'backbone.fusions.{stage}' if used else None
+def _rmsin_stage(width: int, text: int) -> list[Row]:
     return [
-        *_receptive(ours and f'{ours}.receptive'),
-        *_gate(ours and f'{ours}.visual_gate', width, *_VISUAL_GATE),
+        *_under('receptive', _receptive()),
+        *_under('visual_gate', _gate(width, *_VISUAL_GATE)),
     ]
 
 
-def _conv_feed_forward(target: str, channels: int) -> list[Row]:
+def _conv_feed_forward(channels: int) -> list[Row]:
     hidden = 2 * channels
     return [
-        Row(f'{target}.layers.0', 'bn', (channels,)),
-        Row(f'{target}.layers.1', 'any', (hidden, channels)),
-        Row(f'{target}.layers.2', 'bn', (hidden,)),
-        Row(f'{target}.layers.3', 'conv', (hidden, 2, 3, 3)),
-        Row(f'{target}.layers.5', 'any', (channels, hidden)),
+        Row('layers.0', 'bn', (channels,)),
+        Row('layers.1', 'any', (hidden, channels)),
+        Row('layers.2', 'bn', (hidden,)),
+        Row('layers.3', 'conv', (hidden, 2, 3, 3)),
+        Row('layers.5', 'any', (channels, hidden)),
     ]
 
 
-def _cross_scale_attention(target: str, channels: int, grid: int) -> list[Row]:
+def _cross_scale_attention(channels: int, grid: int) -> list[Row]:
     tokens = grid**2
     smaller = sum((-(-grid // step)) ** 2 for step in (2, 3))
     return [
-        Row(f'{target}.norm', 'bn', (channels,)),
-        Row(f'{target}.subsample2.0', 'conv', (channels, 1, 3, 3)),
-        Row(f'{target}.subsample2.1', 'bn', (channels,)),
-        Row(f'{target}.subsample3.0', 'conv', (channels, 1, 5, 5)),
-        Row(f'{target}.subsample3.1', 'bn', (channels,)),
-        Row(f'{target}.qkv', 'any', (1024, channels)),
-        Row(f'{target}.qkv_norm', 'bn', (1024,)),
-        Row(f'{target}.local.1', 'conv', (512, 1, 3, 3)),
-        Row(f'{target}.mix_tokens', 'any', (tokens, tokens + smaller)),
-        Row(f'{target}.project', 'any', (channels, 512)),
-        Row(f'{target}.out.0', 'bn', (channels,)),
-        Row(f'{target}.out.2', 'conv', (channels, channels)),
+        Row('norm', 'bn', (channels,)),
+        Row('subsample2.0', 'conv', (channels, 1, 3, 3)),
+        Row('subsample2.1', 'bn', (channels,)),
+        Row('subsample3.0', 'conv', (channels, 1, 5, 5)),
+        Row('subsample3.1', 'bn', (channels,)),
+        Row('qkv', 'any', (1024, channels)),
+        Row('qkv_norm', 'bn', (1024,)),
+        Row('local.1', 'conv', (512, 1, 3, 3)),
+        Row('mix_tokens', 'any', (tokens, tokens + smaller)),
+        Row('project', 'any', (channels, 512)),
+        Row('out.0', 'bn', (channels,)),
+        Row('out.2', 'conv', (channels, channels)),
     ]
 
 
 def _neck_frame(target: dict[str, Tensor], blocks: list[Row]) -> list[Row]:
     """What RMSIN's and FIANet's necks share, around the blocks."""
     width, total = target['neck.reduce.weight'].shape[:2]
-    rows = [Row('neck.reduce', 'conv', (width, total)), *blocks]
-    rows.append(Row('neck.expand.0', 'bn', (width,), beside='neck.expand.1'))
-    rows.append(Row('neck.expand.1', 'conv', (total, width)))
+    rows = [
+        Row('neck.reduce', 'conv', (width, total)),
+        *_under('neck', blocks),
+        Row('neck.expand.0', 'bn', (width,), beside='neck.expand.1'),
+        Row('neck.expand.1', 'conv', (total, width)),
+    ]
+    hints = {
+        'local': r'local\w*(\.\w+)?$',
+        'inject': r'(global_(emb|feat)|inject)\w*(\.\w+)?$',
+        'gate': r'(act|sig)\w*(\.\w+)?$',
+    }
     for level, channels in enumerate(_channels(target)):
-        gate = f'neck.gates.{level}'
-        hints = {
-            'local': r'local\w*(\.\w+)?$',
-            'inject': r'(global_(emb|feat)|inject)\w*(\.\w+)?$',
-            'gate': r'(act|sig)\w*(\.\w+)?$',
-        }
-        for role, hint in hints.items():
-            conv = f'{gate}.{role}.0'
-            rows.append(Row(conv, 'conv', (channels, channels), (hint,)))
-        for role, hint in hints.items():
-            rows.append(
-                Row(
-                    f'{gate}.{role}.1',
-                    'bn',
-                    (channels,),
-                    (hint,),
-                    after=f'{gate}.{role}.0',
-                )
-            )
+        parts = {f'neck.gates.{level}.{role}': hint for role, hint in hints.items()}
+        rows += [
+            Row(f'{part}.0', 'conv', (channels, channels), (hint,))
+            for part, hint in parts.items()
+        ]
+        rows += [
+            Row(f'{part}.1', 'bn', (channels,), (hint,), after=f'{part}.0')
+            for part, hint in parts.items()
+        ]
     return rows
 
 
 def _cross_scale_neck(target: dict[str, Tensor]) -> list[Row]:
     width = target['neck.reduce.weight'].shape[0]
     tokens = target['neck.attention1.mix_tokens.weight'].shape[0]
-    parts = [width // 15 * share for share in (1, 2, 4, 8)]
-    blocks = [
-        *_cross_scale_attention('neck.attention1', width, round(tokens**0.5)),
-        *chain.from_iterable(
-            _conv_feed_forward(f'neck.intra_scale.feed_forwards.{i}', part)
-            for i, part in enumerate(parts)
-        ),
-        *_cross_scale_attention('neck.attention2', width, round(tokens**0.5)),
-        *_conv_feed_forward('neck.feed_forward', width),
-    ]
+    attention = _cross_scale_attention(width, round(tokens**0.5))
+    blocks = _under('attention1', attention)
+    for i, share in enumerate((1, 2, 4, 8)):
+        rows = _conv_feed_forward(width // 15 * share)
+        blocks += _under(f'intra_scale.feed_forwards.{i}', rows)
+    blocks += _under('attention2', attention)
+    blocks += _under('feed_forward', _conv_feed_forward(width))
     return _neck_frame(target, blocks)
 
 
 def _rmsin(target: dict[str, Tensor]) -> Layout:
     return Layout(
         rules=[*SWIN, *BERT, *_decoder(rotated=True)],
-        groups=[
-            *_stages(target, _rmsin_stage),
-            (NECK, _cross_scale_neck(target)),
-        ],
+        groups=[*_stages(target, _rmsin_stage), (NECK, _cross_scale_neck(target))],
         unused=POOLER,
         settings={**_cut(20), **RESHAPED},
     )
 
 
-def _fianet_stage(stage: int, width: int, text: int, used: bool) -> list[Row]:
-    ours = f'backbone.fusions.{stage}' if used else None
-    block = ours and f'{ours}.object_position'
+def _fianet_stage(width: int, text: int) -> list[Row]:
     hidden = max(1, width // 8)
+    branch = [
+        *_under('object_attention', _attention(width, text, r'(obj|target)')),
+        *_under('object_gate', _gate(width, *_OBJECT_GATE)),
+        *_under('position_attention', _attention(width, text, r'(pos|loc)')),
+        Row('position_conv', 'conv', (1, 2, 3, 3)),
+    ]
     return [
-        *_attention(
-            block and f'{block}.object_attention', width, text, r'(obj|target)'
-        ),
-        *_gate(block and f'{block}.object_gate', width, *_OBJECT_GATE),
-        *_attention(block and f'{block}.position_attention', width, text, r'(pos|loc)'),
-        Row(block and f'{block}.position_conv', 'conv', (1, 2, 3, 3)),
-        Row(ours and f'{ours}.modulation.0', 'any', (hidden, width)),
-        Row(ours and f'{ours}.modulation.2', 'any', (width, hidden)),
+        *_under('object_position', branch),
+        Row('modulation.0', 'any', (hidden, width)),
+        Row('modulation.2', 'any', (width, hidden)),
         Row(None, 'linear', (width, width)),  # registered, never run
     ]
 
@@ -326,19 +317,17 @@ def _neck_depth(target: dict[str, Tensor]) -> int:
 
 
 def _text_aware_neck(target: dict[str, Tensor]) -> list[Row]:
-    width = target['neck.reduce.weight'].shape[0]
-    text = _text_channels(target)
+    width, text = target['neck.reduce.weight'].shape[0], _text_channels(target)
     blocks = []
     for i in range(_neck_depth(target)):
-        ours = f'neck.blocks.{i}'
-        where = rf'\.{i}\.'
-        blocks += [
-            Row(f'{ours}.attention_norm', 'ln', (width,)),
-            *_attention(f'{ours}.attention', width, text, where),
-            Row(f'{ours}.feed_forward.0', 'ln', (width,)),
-            Row(f'{ours}.feed_forward.1', 'any', (2 * width, width)),
-            Row(f'{ours}.feed_forward.3', 'any', (width, 2 * width)),
+        layers = [
+            Row('attention_norm', 'ln', (width,)),
+            *_under('attention', _attention(width, text, rf'\.{i}\.')),
+            Row('feed_forward.0', 'ln', (width,)),
+            Row('feed_forward.1', 'any', (2 * width, width)),
+            Row('feed_forward.3', 'any', (width, 2 * width)),
         ]
+        blocks += _under(f'blocks.{i}', layers)
     return _neck_frame(target, blocks)
 
 
@@ -353,27 +342,24 @@ def _fianet(target: dict[str, Tensor]) -> Layout:
     )
 
 
-def _cadformer_stage(target: dict[str, Tensor]) -> Callable[..., list[Row]]:
-    channels = _channels(target)
+def _cadformer_stage(channels: list[int]) -> Callable[[int, int], list[Row]]:
+    """Each stage has layers for every stage's width; those of its own are used."""
 
-    def rows(stage: int, width: int, text: int, used: bool) -> list[Row]:
-        found = [*_receptive(None), *_gate(None, width, *_VISUAL_GATE)]
+    def rows(width: int, text: int) -> list[Row]:
+        unused = [*_receptive(), *_gate(width, *_VISUAL_GATE)]
+        found = _under(None, unused)
         square = (text, text)
-        for index, key_width in enumerate(channels):
-            ours = f'backbone.fusions.{stage}.vglva' if index == stage else None
+        for key_width in channels:
             layers = [
-                ('text_proj.0', square, r'project\.0$'),
-                ('attention.key', (text, key_width), r'f_key\.0$'),
-                ('attention.query', square, r'f_query\.0$'),
-                ('attention.value', (text, key_width), r'f_value\.0$'),
-                ('attention.out', square, r'\bW\.0$'),
-                ('out_proj.0', square, r'project_mm\.0$'),
+                Row('text_proj.0', 'any', square, (r'project\.0$',)),
+                Row('attention.key', 'any', (text, key_width), (r'f_key\.0$',)),
+                Row('attention.query', 'any', square, (r'f_query\.0$',)),
+                Row('attention.value', 'any', (text, key_width), (r'f_value\.0$',)),
+                Row('attention.out', 'any', square, (r'\bW\.0$',)),
+                Row('out_proj.0', 'any', square, (r'project_mm\.0$',)),
+                *_under('gate', _gate(text, r'gate.*')),
             ]
-            found += [
-                Row(ours and f'{ours}.{name}', 'any', shape, (hint,))
-                for name, shape, hint in layers
-            ]
-            found += _gate(ours and f'{ours}.gate', text, r'gate.*')
+            found += _under('vglva' if key_width == width else None, layers)
             found.append(Row(None, 'ln', (text,)))
         return found
 
@@ -384,32 +370,34 @@ def _text_layers(target: dict[str, Tensor]) -> list[Row]:
     """PyTorch's decoder layers; each with a template that never runs."""
     width = target['decode_head.conv_seg.weight'].shape[1]
     hidden = target['decode_head.text_layers.3.linear1.weight'].shape[0]
-    rows = []
-    for level in (3, 2):
+    layers: list[tuple[str, str, tuple[int, ...]]] = [
+        ('self_attn', 'other', (3 * width, width)),
+        ('self_attn.out_proj', 'linear', (width, width)),
+        ('multihead_attn', 'other', (3 * width, width)),
+        ('multihead_attn.out_proj', 'linear', (width, width)),
+        ('linear1', 'linear', (hidden, width)),
+        ('linear2', 'linear', (width, hidden)),
+        ('norm1', 'ln', (width,)),
+        ('norm2', 'ln', (width,)),
+        ('norm3', 'ln', (width,)),
+    ]
+    template, layer = r'^(?!.*\.layers\.0\.).*\.', r'\.layers\.0\.'
+    return [
+        row
+        for level in (3, 2)
         for ours, where in (
-            (None, r'^(?!.*\.layers\.0\.).*\.'),
-            (f'decode_head.text_layers.{level}', r'\.layers\.0\.'),
-        ):
-            layers = [
-                ('self_attn', 'other', (3 * width, width)),
-                ('self_attn.out_proj', 'linear', (width, width)),
-                ('multihead_attn', 'other', (3 * width, width)),
-                ('multihead_attn.out_proj', 'linear', (width, width)),
-                ('linear1', 'linear', (hidden, width)),
-                ('linear2', 'linear', (width, hidden)),
-                ('norm1', 'ln', (width,)),
-                ('norm2', 'ln', (width,)),
-                ('norm3', 'ln', (width,)),
-            ]
-            rows += [
-                Row(ours and f'{ours}.{name}', kind, shape, (f'{where}{name}$',))
-                for name, kind, shape in layers
-            ]
-    return rows
+            (None, template),
+            (f'decode_head.text_layers.{level}', layer),
+        )
+        for row in _under(
+            ours, [Row(name, *rest, (f'{where}{name}$',)) for name, *rest in layers]
+        )
+    ]
 
 
 def _cadformer(target: dict[str, Tensor]) -> Layout:
     encoder = (r'text_encoder\.encoder\.', "only BERT's embedding layer runs")
+    stages = _stages(target, _cadformer_stage(_channels(target)), last=True)
     return Layout(
         rules=[
             *SWIN,
@@ -417,7 +405,7 @@ def _cadformer(target: dict[str, Tensor]) -> Layout:
             *_decoder(rotated=True),
         ],
         groups=[
-            *_stages(target, _cadformer_stage(target)),
+            *stages,
             (r'classifier\.', _text_layers(target)),
             (NECK, _cross_scale_neck(target)),
         ],

@@ -19,10 +19,10 @@ def arrange_receptive(units: Sequence[Unit]) -> list[Unit]:
     it, and norms belong to the convolution they follow.
 
     Args:
-        units (Sequence[Unit]): Layers of a stage, or of anything else.
+        units: Layers of a stage, or of anything else.
 
     Returns:
-        list[Unit]: The same layers, those of the branch first if there are any.
+        The same layers, those of the branch first if there are any.
     """
     branch = [u for u in units if u.shape in (_POINT, _AREA) or _is_norm(u)]
     if len(branch) != 2 * _PER_STEP:
@@ -60,15 +60,14 @@ def _arrange(step: list[Unit]) -> list[Unit]:
             return [*by_length[2], *by_length[4], *by_length[1]]
     convs = [u for u in step if not _is_norm(u)]
     norms = [u for u in step if _is_norm(u)]
-    area = next(i for i, u in enumerate(convs) if u.shape == _AREA)
-    inner = convs[area - 1] if area else next(u for u in convs if u.shape == _POINT)
-    point = next(u for u in convs if u.shape == _POINT and u is not inner)
-    following = [
-        next((n for n in norms if n.index == c.index + 1), None) for c in convs
-    ]
-    if None in following:  # convolutions and norms registered apart
-        following = norms[:3]
-    norm_of = {c.name: n for c, n in zip(convs, following, strict=True)}
-    alone = next(n for n in norms if n not in following)
-    ordered = [point, inner, convs[area]]
-    return [u for conv in ordered for u in (conv, norm_of[conv.name])] + [alone]
+    area = next(u for u in convs if u.shape == _AREA)
+    points = [u for u in convs if u is not area]
+    # The one right before the 3x3 convolution is of its branch.
+    point, inner = points if area is convs[2] else reversed(points)
+    after = {u.index - 1: u for u in norms}
+    if all(u.index in after for u in convs):
+        norm_of = {u.name: after[u.index] for u in convs}
+    else:  # convolutions and norms are registered apart
+        norm_of = {u.name: norm for u, norm in zip(convs, norms, strict=False)}
+    (alone,) = (norm for norm in norms if norm not in norm_of.values())
+    return [u for c in (point, inner, area) for u in (c, norm_of[c.name])] + [alone]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers of a state dict, and the assignment of released layers to ours."""
 
+from __future__ import annotations
+
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,16 +10,19 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+# What networks register one after the other in a module, where both are there.
+_SEQUENCES = (
+    ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'),
+    ('norm1', 'attn', 'norm2', 'mlp'),
+    ('patch_embed', 'layers', 'norm0'),
+    ('qkv', 'proj'),
+    ('fc1', 'fc2'),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A layer with its tensors.
-
-    Attributes:
-        name (str): Its name in the state dict.
-        index (int): Its place among the layers of the file.
-        tensors (dict[str, Tensor]): By their names in the layer.
-    """
+    """A layer: its name, its place among the layers of the file, its tensors."""
 
     name: str
     index: int
@@ -31,21 +36,18 @@ class Unit:
     @property
     def kind(self) -> str:
         """'bn', 'ln', 'linear', 'conv', or 'other'."""
-        weight = self.tensors.get('weight')
         if 'running_mean' in self.tensors:
             return 'bn'
-        if weight is None:
+        if 'weight' not in self.tensors:
             return 'other'
-        return {1: 'ln', 2: 'linear'}.get(weight.dim(), 'conv')
+        return {1: 'ln', 2: 'linear'}.get(self.tensors['weight'].dim(), 'conv')
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the weight; a 1x1 convolution's is that of a linear layer."""
         weight = self.tensors.get('weight', next(iter(self.tensors.values())))
         shape = tuple(weight.shape)
-        if len(shape) > 2 and set(shape[2:]) == {1}:
-            shape = shape[:2]
-        return shape
+        return shape[:2] if len(shape) > 2 and set(shape[2:]) == {1} else shape
 
 
 def split_units(state: dict[str, Tensor]) -> list[Unit]:
@@ -57,20 +59,51 @@ def split_units(state: dict[str, Tensor]) -> list[Unit]:
     return [Unit(name, i, tensors) for i, (name, tensors) in enumerate(grouped.items())]
 
 
+def find_disorder(names: Iterable[str]) -> str | None:
+    """The first name that isn't where a network would have registered it, if any.
+
+    Only what is known of every network here is looked at: the tensors of a layer, the
+    Swin Transformer's blocks and what is in them.
+    """
+    seen: dict[str, list[str]] = defaultdict(list)  # parts of a module, as they came
+    for name in names:
+        parts = name.split('.')
+        for depth, part in enumerate(parts):
+            before = seen['.'.join(parts[:depth])]
+            if part in before:
+                continue
+            numbered = depth > 0 and parts[depth - 1] in ('layers', 'blocks')
+            if before and not _may_follow(before[-1], part, numbered):
+                return name
+            before.append(part)
+    return None
+
+
+def _may_follow(last: str, part: str, numbered: bool) -> bool:
+    if numbered and last.isdecimal() and part.isdecimal():
+        return int(last) < int(part)
+    return not any(
+        last in sequence
+        and part in sequence
+        and sequence.index(last) > sequence.index(part)
+        for sequence in _SEQUENCES
+    )
+
+
 @dataclass(frozen=True)
 class Row:
     """A layer that the released network has.
 
     Attributes:
-        target (str, optional): Our layer; None if it takes no part in the result.
-        kind (str): Its :attr:`Unit.kind`; 'any' for 'linear' or 'conv'.
-        shape (tuple[int, ...]): Its :attr:`Unit.shape`.
-        hints (tuple[str, ...]): Regular expressions for its name, the surest first.
-        bias (bool): Whether it may have a bias. Default: True.
-        after (str, optional): Our layer whose released layer this one follows, which
-            tells layers of one shape apart where names don't.
-        beside (str, optional): Our layer whose released layer is likely to be in the
-            same module, likewise.
+        target: Our layer; None if it takes no part in the result.
+        kind: Its :attr:`Unit.kind`; 'any' for 'linear' or 'conv'.
+        shape: Its :attr:`Unit.shape`.
+        hints: Regular expressions for its name, the surest first.
+        bias: Whether it may have a bias.
+        after: Our layer whose released layer this one follows, which tells layers of
+            one shape apart where names don't.
+        beside: Our layer whose released layer is likely to be in the same module,
+            likewise.
     """
 
     target: str | None
@@ -78,8 +111,8 @@ class Row:
     shape: tuple[int, ...]
     hints: tuple[str, ...] = ()
     bias: bool = True
-    after: str | None = None
-    beside: str | None = None
+    after: str = ''
+    beside: str = ''
 
     def fits(self, unit: Unit) -> bool:
         """Whether a layer has this kind and shape, and no bias too many."""
@@ -91,13 +124,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Placement:
-    """A released layer and its row.
+    """A released layer, its row, and how it was recognised.
 
-    Attributes:
-        unit (Unit): The released layer.
-        row (Row): What it is.
-        how (str): 'name', 'shape' (the only one of its kind and shape) or 'order'
-            (the first of several of one shape, and so on; or by the neighbours).
+    That is by 'name', by 'shape' (the only one of its kind and shape) or by 'order'
+    (the first of several of one shape, and so on; or by the neighbours).
     """
 
     unit: Unit
@@ -111,21 +141,25 @@ def assign(rows: Sequence[Row], units: Sequence[Unit]) -> list[Placement]:
     Rows that can't be decided stay out, and so do layers of no row.
 
     Args:
-        rows (Sequence[Row]): In the order in which the network registers them.
-        units (Sequence[Unit]): Candidates.
+        rows: In the order in which the network registers them.
+        units: Candidates.
 
     Returns:
-        list[Placement]: At most one for each row and each layer.
+        At most one placement for each row and each layer.
     """
     pending, free = list(rows), list(units)
     placed: list[Placement] = []
     depth = max((len(row.hints) for row in rows), default=0)
     for level in (*range(depth), None):
         for hint, group in _groups(pending, level):
-            found = [u for u in free if group[0].fits(u) and _matches(u.name, hint)]
+            found = [
+                unit
+                for unit in free
+                if group[0].fits(unit) and (not hint or re.search(hint, unit.name))
+            ]
             if len(found) != len(group):
                 continue
-            how = 'order' if len(group) > 1 else 'shape' if hint is None else 'name'
+            how = 'order' if len(group) > 1 else 'name' if hint else 'shape'
             for row, unit in _pairs(group, found, placed):
                 placed.append(Placement(unit, row, how))
                 pending.remove(row)
@@ -133,26 +167,22 @@ def assign(rows: Sequence[Row], units: Sequence[Unit]) -> list[Placement]:
     return placed
 
 
-def _groups(
-    rows: Iterable[Row], level: int | None
-) -> list[tuple[str | None, list[Row]]]:
+def _groups(rows: Iterable[Row], level: int | None) -> list[tuple[str, list[Row]]]:
     """Rows that names don't tell apart at this level, the most demanding first.
 
     Norms are last of all: they may need the layers that they follow.
     """
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        if level is None:
-            groups[None, row.kind, row.shape, row.bias].append(row)
-        elif level < len(row.hints):
-            groups[row.hints[level], row.kind, row.shape, row.bias].append(row)
+        if level is None or level < len(row.hints):
+            hint = '' if level is None else row.hints[level]
+            groups[hint, row.kind, row.shape, row.bias].append(row)
 
     def demand(item: tuple[tuple, list[Row]]) -> int:
         _, kind, _, bias = item[0]
         return {'any': 2, 'bn': 3, 'ln': 3}.get(kind, int(bias))
 
-    ordered = sorted(groups.items(), key=demand)
-    return [(key[0], group) for key, group in ordered]
+    return [(key[0], group) for key, group in sorted(groups.items(), key=demand)]
 
 
 def _pairs(
@@ -172,7 +202,3 @@ def _pairs(
     if all(row.after in near for row in others):
         others.sort(key=lambda row: near[row.after].index)
     return pairs + list(zip(others, rest, strict=True))
-
-
-def _matches(name: str, hint: str | None) -> bool:
-    return hint is None or re.search(hint, name) is not None
