@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model costs: parameters, operations, time."""
 
-from .building import build_without_weights, without_weights
+from .building import build_without_weights, random_inputs, without_weights
 from .cost import analyse, parameter_summary, sum_parts
 from .flops import CONVENTION, count_flops
 from .latency import Latency, compare_latency
@@ -18,6 +18,7 @@ __all__ = [
     'count_flops',
     'explain',
     'parameter_summary',
+    'random_inputs',
     'sum_parts',
     'without_weights',
 ]

@@ -55,3 +55,23 @@ def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.M
         warnings.simplefilter('ignore', UserWarning)
         model = MODELS.build(without_weights(cfg, tokens).model)
     return model.to(device).eval()
+
+
+def random_inputs(
+    shape: tuple[int, int], tokens: int, batch_size: int = 1, device: str = 'cpu'
+) -> dict[str, torch.Tensor | str]:
+    """Keyword arguments of a referring segmentor that takes tensors.
+
+    Args:
+        shape: Height and width of the images in pixels.
+        tokens: Tokens of each expression, none of them padding.
+        batch_size: Images, each with one expression.
+        device: Where to put them.
+    """
+    size = (batch_size, tokens)
+    return dict(
+        inputs=torch.randn(batch_size, 3, *shape, device=device),
+        mode='tensor',
+        input_ids=torch.zeros(size, dtype=torch.long, device=device),
+        text_mask=torch.ones(size, dtype=torch.bool, device=device),
+    )

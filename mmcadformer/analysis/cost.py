@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from ..models.fusions import StageFusion
+from .building import random_inputs
 from .flops import count_flops
 from .module_tree import Node, build_tree
 
@@ -62,14 +62,8 @@ def analyse(model: nn.Module, shape: tuple[int, int], tokens: int) -> dict:
     Returns:
         ``parameters``, ``flops``, ``parts``, and the ``tree`` of modules.
     """
-    device = next(model.parameters()).device
-    flops = count_flops(
-        model,
-        inputs=torch.zeros(1, 3, *shape, device=device),
-        mode='tensor',
-        input_ids=torch.zeros(1, tokens, dtype=torch.long, device=device),
-        text_mask=torch.ones(1, tokens, dtype=torch.bool, device=device),
-    )
+    device = str(next(model.parameters()).device)
+    flops = count_flops(model, **random_inputs(shape, tokens, device=device))
     tree = build_tree('', model, flops)
     return dict(
         parameters=parameter_summary(model),

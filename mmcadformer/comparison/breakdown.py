@@ -4,29 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from ..language.expression_types import EXPRESSION_TYPES, classify_expression
 from .results import MethodResults
 from .statistics import score
-from .tables import Table
+from .tables import Cell, Table
 
 SIZE_EDGES = (0.5, 2.0, 10.0)
 """Default limits of target sizes, percent of the image's area."""
 LENGTH_EDGES = (5, 10, 20)
 """Default limits of expression lengths, words."""
 
+Groups = dict[str, np.ndarray]
+"""Name of a group -> indices of its expressions."""
 
-@dataclass(frozen=True)
-class Duel:
-    """On how many expressions one method is better than another.
 
-    Attributes:
-        wins, ties, losses: Expressions, seen from the first method.
-    """
+class Duel(NamedTuple):
+    """On how many expressions one method wins, ties and loses against another."""
 
     wins: int
     ties: int
@@ -53,117 +51,79 @@ def duel(method: MethodResults, reference: MethodResults, margin: float) -> Duel
     return Duel(wins, difference.size - wins - losses, losses)
 
 
-def select(results: MethodResults, chosen: np.ndarray) -> MethodResults:
-    """Results on some of the expressions.
-
-    Args:
-        results: On N expressions.
-        chosen: Their indices.
-    """
-    return replace(
-        results,
-        intersection=results.intersection[:, chosen],
-        union=results.union[:, chosen],
-        lines=tuple(tuple(lines[i] for i in chosen) for lines in results.lines),
-    )
-
-
-def group_by_category(results: MethodResults) -> dict[str, np.ndarray]:
-    """Indices of the expressions about each category, in alphabetical order."""
-    names = [str(line['category']) for line in results.expressions]
-    return _group(names, sorted(set(names)))
-
-
-def group_by_type(results: MethodResults) -> dict[str, np.ndarray]:
-    """Indices of the expressions of each type, see :func:`classify_expression`."""
-    names = [
-        classify_expression(line['expression'], str(line['category']))
-        for line in results.expressions
-    ]
-    return _group(names, EXPRESSION_TYPES)
-
-
-def group_by_length(
-    results: MethodResults, edges: Sequence[float] = LENGTH_EDGES
-) -> dict[str, np.ndarray]:
-    """Indices of the expressions of each length in words.
+def group_expressions(
+    results: MethodResults,
+    size_edges: Sequence[float] = SIZE_EDGES,
+    length_edges: Sequence[float] = LENGTH_EDGES,
+) -> dict[str, Groups]:
+    """Expressions in groups by category, target size, length and type.
 
     Args:
         results: Any method's.
-        edges: Highest lengths of all ranges but the last.
-    """
-    lengths = [len(line['expression'].split()) for line in results.expressions]
-    return _group_by_range(lengths, edges, 'words')
-
-
-def group_by_size(
-    results: MethodResults, edges: Sequence[float] = SIZE_EDGES
-) -> dict[str, np.ndarray] | None:
-    """Indices of the expressions about targets of each size.
-
-    Args:
-        results: Any method's.
-        edges: Highest sizes of all ranges but the last, percent of the image.
+        size_edges: Highest sizes of all ranges but the last, percent of the image.
+        length_edges: Highest lengths of all ranges but the last, words.
 
     Returns:
-        None if the files don't tell the size of the target.
+        What the groups are -> groups; 'target size' is missing where the files don't
+        tell it.
     """
     lines = results.expressions
-    if any('truth_area' not in line for line in lines):
-        return None
-    shares = [
-        100 * line['truth_area'] / (line['height'] * line['width']) for line in lines
-    ]
-    return _group_by_range(shares, edges, '% of the image')
+    categories = [str(line['category']) for line in lines]
+    groups = {'category': _group(categories, sorted(set(categories)))}
+    if all('truth_area' in line for line in lines):
+        shares = [
+            100 * line['truth_area'] / (line['height'] * line['width'])
+            for line in lines
+        ]
+        groups['target size'] = _group_by_range(shares, size_edges, '% of the image')
+    texts = [line['expression'] for line in lines]
+    lengths = [len(text.split()) for text in texts]
+    groups['expression length'] = _group_by_range(lengths, length_edges, 'words')
+    types = list(map(classify_expression, texts, categories))
+    groups['expression type'] = _group(types, EXPRESSION_TYPES)
+    return groups
 
 
 def breakdown_table(
-    title: str,
-    methods: Sequence[MethodResults],
-    groups: dict[str, np.ndarray],
-    margin: float,
+    title: str, methods: Sequence[MethodResults], groups: Groups, margin: float
 ) -> Table:
     """Scores of each method, and duels against the first, in each group.
 
     Args:
         title: What the groups are.
         methods: Two or more; the first is the reference.
-        groups: Name -> indices of expressions.
+        groups: Of expressions.
         margin: See :func:`duel`.
     """
     reference, *others = methods
-    columns = [title, 'expressions']
-    for method in methods:
-        columns += [f'{method.name} mIoU', f'{method.name} oIoU']
-    for method in others:
-        columns.append(f'{method.name} win / tie / loss')
+    scores = [f'{m.name} {key}' for m in methods for key in ('mIoU', 'oIoU')]
+    duels = [f'{method.name} win / tie / loss' for method in others]
     table = Table(
-        columns,
+        [title, 'expressions', *scores, *duels],
         caption=f'By {title}. IoU in percent; wins, ties and losses against '
         f'{reference.name}, ties up to {100 * margin:g} points of IoU.',
     )
-    everything = np.arange(reference.iou.shape[1])
+    everything = np.arange(len(reference.expressions))
     for name, chosen in {'all': everything, **groups}.items():
-        parts = [select(method, chosen) for method in methods]
-        cells = [name, len(chosen)]
+        parts = [method.select(chosen) for method in methods]
+        cells: list[Cell] = [name, len(chosen)]
         for part in parts:
-            scores = score(part)
-            cells += [scores['mIoU'], scores['oIoU']]
+            spreads = score(part)
+            cells += [spreads['mIoU'], spreads['oIoU']]
         cells += [str(duel(part, parts[0], margin)) for part in parts[1:]]
         table.add(*cells)
     return table
 
 
-def _group(names: Sequence[str], order: Sequence[str]) -> dict[str, np.ndarray]:
-    names = np.array(names)
-    groups = {name: (names == name).nonzero()[0] for name in order}
+def _group(names: Sequence[str], order: Sequence[str]) -> Groups:
+    groups = {name: np.flatnonzero(np.array(names) == name) for name in order}
     return {name: chosen for name, chosen in groups.items() if chosen.size}
 
 
 def _group_by_range(
     values: Sequence[float], edges: Sequence[float], unit: str
-) -> dict[str, np.ndarray]:
-    """Indices by range; upper limits belong to the range below."""
+) -> Groups:
+    """Groups by range; upper limits belong to the range below."""
     if list(edges) != sorted(set(edges)) or not edges:
         raise ValueError(f'limits must be ascending, not {list(edges)}')
     names = [f'up to {edges[0]:g} {unit}']

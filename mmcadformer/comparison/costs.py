@@ -13,10 +13,13 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmcadformer.analysis import analyse, build_without_weights, compare_latency
-
-from .job import write_json
-from .job_config import fingerprint
+from ..analysis import (
+    analyse,
+    build_without_weights,
+    compare_latency,
+    random_inputs,
+)
+from ..utils.files import digest, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,18 @@ def measure_costs(
     Returns:
         Method -> cost.
     """
-    asked = dict(
-        models={name: cfg.model.to_dict() for name, cfg in configs.items()},
-        measured=dict(shape=shape, tokens=tokens, device=device, rounds=rounds),
-    )
-    key = fingerprint(json.loads(json.dumps(asked, default=repr)))
+    measured = dict(shape=shape, tokens=tokens, device=device, rounds=rounds)
+    models = {name: cfg.model.to_dict() for name, cfg in configs.items()}
+    # Through JSON, in which a config's tuples and lists are the same.
+    asked = json.loads(json.dumps(dict(models=models, measured=measured), default=repr))
+    key = digest(asked)
     if cache.is_file():
-        record = json.loads(cache.read_text(encoding='utf-8'))
+        record = read_json(cache)
         if record['key'] == key:
             return {name: Cost(**cost) for name, cost in record['costs'].items()}
     costs = _measure(configs, shape, tokens, device, rounds)
     plain = {name: asdict(cost) for name, cost in costs.items()}
-    write_json(cache, dict(asked['measured'], key=key, costs=plain))
+    write_json(cache, dict(measured, key=key, costs=plain))
     return costs
 
 
@@ -85,7 +88,7 @@ def _measure(
         counts = analyse(model, shape, tokens)
         milliseconds = ratio = None
         if rounds:
-            step = _forward(model.to(device), shape, tokens, device)
+            step = _forward(model.to(device), random_inputs(shape, tokens, 1, device))
             reference = reference or step
             latency = compare_latency(step, reference, device, rounds)
             milliseconds, ratio = latency.milliseconds, latency.ratio
@@ -96,16 +99,7 @@ def _measure(
     return costs
 
 
-def _forward(
-    model: nn.Module, shape: tuple[int, int], tokens: int, device: str
-) -> Callable[[], object]:
-    inputs = dict(
-        inputs=torch.randn(1, 3, *shape, device=device),
-        mode='tensor',
-        input_ids=torch.zeros(1, tokens, dtype=torch.long, device=device),
-        text_mask=torch.ones(1, tokens, dtype=torch.bool, device=device),
-    )
-
+def _forward(model: nn.Module, inputs: dict) -> Callable[[], object]:
     @torch.no_grad()
     def step() -> object:
         return model(**inputs)

@@ -7,17 +7,60 @@ import json
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
-from mmcadformer.engine import find_resume_checkpoint
-
-from .job_config import differing_keys, fingerprint, relevant_part, selects_best
+from ..engine import check_data_roots, find_resume_checkpoint, override_data
+from ..utils.config import read_config
+from ..utils.files import digest, read_json, write_json
 
 CHECKPOINTS = ('best', 'last')
+_RECORDED = ('name', 'seed', 'config_hash', 'checkpoint', 'save_masks')
+# What changes neither weights nor scores.
+_IRRELEVANT = frozenset(
+    'work_dir resume launcher log_level log_processor visualizer vis_backends'.split()
+)
+
+
+def prepare_config(
+    path: str | Path,
+    seed: int,
+    options: dict | None = None,
+    data_root: str | None = None,
+    skip_validation: bool = False,
+) -> Config:
+    """Puts everything that a job depends on into one config.
+
+    Args:
+        path: Config file.
+        seed: Of every random number.
+        options: Keys to override, as of ``--cfg-options``.
+        data_root: Root folder of all data; None keeps the config's.
+        skip_validation: Whether to leave validation out.
+
+    Raises:
+        FileNotFoundError: If the config or the data isn't there.
+        ValueError: If the config tests without ReferringIoUMetric.
+    """
+    cfg = read_config(path, options)
+    override_data(cfg, data_root, None)
+    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    if skip_validation:
+        cfg.update(val_dataloader=None, val_cfg=None, val_evaluator=None)
+        cfg.default_hooks.checkpoint.save_best = None
+    evaluators = cfg.get('test_evaluator')
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    if not any((e or {}).get('type') == 'ReferringIoUMetric' for e in evaluators):
+        raise ValueError(
+            f"{path}: the comparison needs test_evaluator.type='ReferringIoUMetric'"
+        )
+    check_data_roots(cfg, ('train', 'val', 'test'))
+    return cfg
 
 
 @dataclass(frozen=True)
@@ -28,7 +71,7 @@ class Job:
         name: The method.
         seed: Of every random number.
         folder: Holds all files of the job, and nothing else.
-        config_hash: Recognises the config, see :func:`fingerprint`.
+        config_hash: Recognises the config.
         checkpoint: What is tested: 'best' in validation, or 'last'.
         save_masks: Whether the result file holds masks.
     """
@@ -70,9 +113,8 @@ class Job:
         file = folder / 'job.json'
         if not file.is_file():
             raise FileNotFoundError(f'{folder} holds no job: {file} does not exist')
-        record = json.loads(file.read_text(encoding='utf-8'))
-        record.pop('config')
-        return cls(folder=folder, **record)
+        record = read_json(file)
+        return cls(folder=folder, **{key: record[key] for key in _RECORDED})
 
     @classmethod
     def plan(
@@ -93,13 +135,15 @@ class Job:
         Raises:
             ValueError: If there will be no best checkpoint to test.
         """
-        if checkpoint == 'best' and not selects_best(cfg):
+        hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+        selects_best = hook.get('save_best') and cfg.get('val_cfg') is not None
+        if checkpoint == 'best' and not selects_best:
             raise ValueError(
                 f'{name}: the best checkpoint is wanted, but the config has no '
                 'validation or no default_hooks.checkpoint.save_best; test the last '
                 'one (--checkpoint last) or configure both'
             )
-        config_hash = fingerprint(relevant_part(cfg))
+        config_hash = digest(_relevant_part(cfg))
         return cls(name, seed, folder, config_hash, checkpoint, save_masks)
 
     def prepare(self, cfg: Config, overwrite: bool = False) -> None:
@@ -112,27 +156,22 @@ class Job:
         Raises:
             ValueError: If the folder belongs to a job with another config.
         """
-        content = relevant_part(cfg)
+        content = _relevant_part(cfg)
         file = self.folder / 'job.json'
-        if file.is_file():
-            record = json.loads(file.read_text(encoding='utf-8'))
-            if record['config_hash'] != self.config_hash:
-                if not overwrite:
-                    raise ValueError(self._conflict(record['config'], content))
-                shutil.rmtree(self.folder)
+        record = read_json(file) if file.is_file() else None
+        if record is not None and record['config_hash'] != self.config_hash:
+            if not overwrite:
+                keys = islice(_differing_keys(record['config'], content), 6)
+                raise ValueError(
+                    f'{self.folder} belongs to a run with another config, which '
+                    f'differs in {", ".join(keys)}. Choose another --out-dir, or '
+                    'delete that run by --overwrite'
+                )
+            shutil.rmtree(self.folder)
         if not self.config_file.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
             cfg.dump(self.config_file)
-        record = {key: getattr(self, key) for key in _RECORDED}
-        write_json(file, dict(record, config=content))
-
-    def _conflict(self, old: dict, new: dict) -> str:
-        keys = list(islice(differing_keys(old, new), 6))
-        return (
-            f'{self.folder} belongs to a run with another config, which differs in '
-            f'{", ".join(keys)}. Choose another --out-dir, or delete that run by '
-            '--overwrite'
-        )
+        self.mark('job.json', config=content)
 
     @property
     def is_trained(self) -> bool:
@@ -150,7 +189,7 @@ class Job:
             and (mark['save_masks'] or not self.save_masks)
         )
 
-    def mark(self, file: str, **facts) -> None:
+    def mark(self, file: str, **facts: object) -> None:
         """Records that a step came to its end.
 
         Args:
@@ -160,13 +199,11 @@ class Job:
         own = {key: getattr(self, key) for key in _RECORDED}
         write_json(self.folder / file, {**own, **facts})
 
-    def _read_mark(self, file: str) -> dict | None:
+    def _read_mark(self, file: str) -> dict[str, Any] | None:
         """A mark, unless it is missing or was made with another config."""
         path = self.folder / file
-        if not path.is_file():
-            return None
-        mark = json.loads(path.read_text(encoding='utf-8'))
-        return mark if mark['config_hash'] == self.config_hash else None
+        mark = read_json(path) if path.is_file() else None
+        return mark if mark and mark['config_hash'] == self.config_hash else None
 
     def find_checkpoint(self) -> Path:
         """The checkpoint to test.
@@ -191,11 +228,20 @@ class Job:
         return found
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Writes a file that is either whole or not there."""
-    part = path.with_name(path.name + '.part')
-    part.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    part.replace(path)
+def _relevant_part(cfg: Config) -> dict[str, Any]:
+    """What of a config decides on the result, in the types of JSON."""
+    kept = {k: v for k, v in cfg.to_dict().items() if k not in _IRRELEVANT}
+    return json.loads(json.dumps(kept, default=repr, sort_keys=True))
 
 
-_RECORDED = ('name', 'seed', 'config_hash', 'checkpoint', 'save_masks')
+def _differing_keys(one: object, two: object, key: str = '') -> Iterator[str]:
+    """Names the keys of two nested dicts that hold different values."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        for name in sorted({*one, *two}):
+            path = f'{key}.{name}' if key else name
+            if name in one and name in two:
+                yield from _differing_keys(one[name], two[name], path)
+            else:
+                yield path
+    elif one != two:
+        yield key

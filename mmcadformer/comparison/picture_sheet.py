@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmcadformer.datasets.image_files import read_image
-from mmcadformer.visualization import draw_titled_panels
-from mmcadformer.visualization.overlay import PRED_COLOR, TRUTH_COLOR
-from mmcadformer.visualization.text import draw_text_strip
-
-from .results import MethodResults
+from ..datasets.image_files import read_image
+from ..visualization import draw_titled_panels
+from ..visualization.overlay import PRED_COLOR, TRUTH_COLOR
+from ..visualization.text import draw_text_strip
+from .results import Line, MethodResults
 
 _LEGEND = ((PRED_COLOR, 'prediction'), (TRUTH_COLOR, 'truth'))
 
@@ -44,14 +44,8 @@ def largest_disagreements(methods: Sequence[MethodResults], count: int) -> list[
     gains, losses = ious.max(axis=0) - ious[0], ious[0] - ious.min(axis=0)
     behind = [int(i) for i in np.argsort(-gains, kind='stable') if gains[i] > 0]
     ahead = [int(i) for i in np.argsort(-losses, kind='stable') if losses[i] > 0]
-    chosen: list[int] = []
-    for rank in range(max(len(behind), len(ahead))):
-        for order in (behind, ahead):
-            if rank < len(order) and order[rank] not in chosen:
-                chosen.append(order[rank])
-        if len(chosen) >= count:
-            break
-    return chosen[:count]
+    by_turns = (i for pair in zip_longest(behind, ahead) for i in pair)
+    return list(dict.fromkeys(i for i in by_turns if i is not None))[:count]
 
 
 def draw_sheet(
@@ -106,10 +100,10 @@ def _draw_row(
     image = _read(line, image_dir)
     height = max(1, round(image.shape[0] * panel_width / image.shape[1]))
     size = (panel_width, height)
-    shrinks = panel_width < image.shape[1]
-    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    kind = cv2.INTER_AREA if panel_width < image.shape[1] else cv2.INTER_CUBIC
     image = cv2.resize(image, size, interpolation=kind)
     truth = _mask(line['truth_rle'], size)
+    panels: list[tuple[str, np.ndarray | None, np.ndarray | None]]
     panels = [('image', None, None), ('truth', None, truth)]
     for method in methods:
         pred = _mask(method.expressions[index]['pred_rle'], size)
@@ -118,7 +112,7 @@ def _draw_row(
     return draw_titled_panels(image, panels, line['expression'], min_width=panel_width)
 
 
-def _read(line: dict, image_dir: str | Path | None) -> np.ndarray:
+def _read(line: Line, image_dir: str | Path | None) -> np.ndarray:
     path = Path(line['img_path'])
     if image_dir is not None:
         path = Path(image_dir) / path.name

@@ -1,25 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of an ablation, and the page that says what they rest on."""
+"""Tables of scores and differences, and the page that says what they rest on."""
 
 from __future__ import annotations
 
-import platform
+import argparse
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-import torch
 from mmengine.utils import get_git_hash
 
-from ..utils import device_name
+from ..utils.files import write_text
 from .costs import Cost
 from .results import MethodResults
 from .statistics import THRESHOLDS, paired_bootstrap, score
-from .tables import Table, to_markdown
+from .tables import Cell, Table, to_markdown
 
 _SCORES = ('mIoU', 'oIoU', *(f'Pr@{x:g}' for x in THRESHOLDS))
 _COSTS = ('parameters, M', 'FLOPs, G', 'latency, ms', 'latency, ratio')
 GROUPINGS = ('expression', 'image')
+
+
+def add_difference_options(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+) -> None:
+    """Adds what :func:`choose_pairs` and :func:`difference_table` take.
+
+    Args:
+        parser: Parser or group, extended in place.
+    """
+    parser.add_argument(
+        '--pairs',
+        choices=['reference', 'all'],
+        default='reference',
+        help='differences of each method from the reference, or of any two',
+    )
+    parser.add_argument(
+        '--bootstrap',
+        choices=GROUPINGS,
+        default='expression',
+        help='what is drawn: expressions, or images with all their expressions',
+    )
+    parser.add_argument('--resamples', type=int, default=10_000)
+    parser.add_argument('--level', type=float, default=0.95, help='confidence')
 
 
 def score_table(
@@ -35,28 +58,21 @@ def score_table(
         costs: Of all methods; None leaves them out.
     """
     found = {method.name: method for method in results}
-    columns = ['method', 'seeds', *_SCORES, *(() if costs is None else _COSTS)]
-    table = Table(columns, caption=_score_caption(results))
-    for name in names:
-        scores, seeds = dict.fromkeys(_SCORES), 0
-        if name in found:
-            scores, seeds = score(found[name]), len(found[name].lines)
-        cells = [] if costs is None else _cost_cells(costs[name])
-        table.add(name, seeds, *scores.values(), *cells)
-    return table
-
-
-def _score_caption(results: Sequence[MethodResults]) -> str:
     caption = 'Mean ± standard deviation over seeds, percent.'
     if results:
-        count = results[0].iou.shape[1]
-        caption = f'{count} expressions. {caption}'
-    return caption
-
-
-def _cost_cells(cost: Cost) -> list[float | None]:
-    millions, billions = cost.parameters / 1e6, cost.flops / 1e9
-    return [millions, billions, cost.milliseconds, cost.ratio]
+        caption = f'{len(results[0].expressions)} expressions. {caption}'
+    columns = ['method', 'seeds', *_SCORES, *(() if costs is None else _COSTS)]
+    table = Table(columns, caption=caption)
+    for name in names:
+        cells: list[Cell] = [name, 0, *(None for _ in _SCORES)]
+        if name in found:
+            cells = [name, len(found[name].lines), *score(found[name]).values()]
+        if costs is not None:
+            cost = costs[name]
+            cells += [cost.parameters / 1e6, cost.flops / 1e9]
+            cells += [cost.milliseconds, cost.ratio]
+        table.add(*cells)
+    return table
 
 
 def difference_table(
@@ -111,23 +127,21 @@ def choose_pairs(
     return [(one, two) for i, one in enumerate(names) for two in names[:i]]
 
 
-def describe_machine(device: str) -> str:
-    """The hardware and the versions that numbers hold for."""
-    python = platform.python_version()
-    return f'{device_name(device)}; Python {python}, PyTorch {torch.__version__}'
-
-
-def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> None:
+def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> str:
     """Writes a page with tables and, below them, how they came about.
 
     Args:
         path: Markdown file.
         tables: In order.
         notes: Name -> text, e.g. the command.
+
+    Returns:
+        The page.
     """
     today = datetime.now(timezone.utc).strftime('%Y-%m-%d')
     commit = get_git_hash(fallback='none', digits=12)
     notes = {**notes, 'date': today, 'commit of the working folder': commit}
-    parts = [to_markdown(table) for table in tables]
-    parts.append('\n'.join(f'- {name}: {text}' for name, text in notes.items()) + '\n')
-    path.write_text('\n'.join(parts), encoding='utf-8')
+    lines = [f'- {name}: {text}\n' for name, text in notes.items()]
+    page = '\n'.join([*map(to_markdown, tables), ''.join(lines)])
+    write_text(path, page)
+    return page

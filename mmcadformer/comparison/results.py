@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 _IDENTITY = ('dataset_name', 'image_id', 'ref_id', 'sent_id')
 _REQUIRED = (*_IDENTITY, 'category', 'expression', 'intersection', 'union')
 _SHARED = ('category', 'expression', 'truth_area')
+
+Line = dict[str, Any]
+"""What is known of one expression."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class MethodResults:
     name: str
     intersection: np.ndarray
     union: np.ndarray
-    lines: tuple[tuple[dict, ...], ...]
+    lines: tuple[tuple[Line, ...], ...]
 
     @property
     def iou(self) -> np.ndarray:
@@ -38,12 +42,21 @@ class MethodResults:
         return np.where(empty, 1.0, self.intersection / np.where(empty, 1, self.union))
 
     @property
-    def expressions(self) -> tuple[dict, ...]:
+    def expressions(self) -> tuple[Line, ...]:
         """The N lines of the first seed, for what all files share."""
         return self.lines[0]
 
+    def select(self, chosen: np.ndarray) -> MethodResults:
+        """Results on the expressions with these indices."""
+        return replace(
+            self,
+            intersection=self.intersection[:, chosen],
+            union=self.union[:, chosen],
+            lines=tuple(tuple(lines[i] for i in chosen) for lines in self.lines),
+        )
 
-def read_results(path: str | Path) -> list[dict]:
+
+def read_results(path: str | Path) -> list[Line]:
     """Reads the lines that :class:`ReferringIoUMetric` wrote.
 
     Args:
@@ -66,10 +79,9 @@ def read_results(path: str | Path) -> list[dict]:
         try:
             line = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {number}: no JSON ({error})') from None
-        missing = [
-            key for key in _REQUIRED if not isinstance(line, dict) or key not in line
-        ]
+            raise ValueError(f'{path}, line {number}: not JSON ({error})') from None
+        there = line if isinstance(line, dict) else ()
+        missing = [key for key in _REQUIRED if key not in there]
         if missing:
             raise ValueError(
                 f'{path}, line {number} lacks {", ".join(missing)}: not a result of '
@@ -81,7 +93,7 @@ def read_results(path: str | Path) -> list[dict]:
     return lines
 
 
-def load_methods(files: dict[str, Sequence[str | Path]]) -> list[MethodResults]:
+def load_methods(files: Mapping[str, Sequence[str | Path]]) -> list[MethodResults]:
     """Reads several methods' files and puts their lines into one order.
 
     Args:
@@ -94,66 +106,65 @@ def load_methods(files: dict[str, Sequence[str | Path]]) -> list[MethodResults]:
         FileNotFoundError: If a file isn't there.
         ValueError: If a file is damaged, or the files hold other expressions.
     """
-    first: dict[tuple, dict] | None = None
-    first_path = ''
+    first: tuple[str | Path, dict[tuple, Line]] | None = None
     methods = []
     for name, paths in files.items():
         if not paths:
             raise ValueError(f'method {name!r} has no result file')
         seeds = []
         for path in paths:
-            lines = _index(read_results(path), path)
-            if first is None:
-                first, first_path = lines, str(path)
-            _check_same(first, first_path, lines, str(path))
-            seeds.append(tuple(lines[key] for key in first))
-        methods.append(_stack(name, seeds))
+            lines = _by_identity(path)
+            first = first or (path, lines)
+            _check_same(*first, path, lines)
+            seeds.append(tuple(lines[key] for key in first[1]))
+        intersection, union = (
+            np.array([[line[key] for line in lines] for lines in seeds], float)
+            for key in ('intersection', 'union')
+        )
+        methods.append(MethodResults(name, intersection, union, tuple(seeds)))
     return methods
 
 
-def _stack(name: str, seeds: list[tuple[dict, ...]]) -> MethodResults:
-    counts = {
-        key: np.array([[line[key] for line in lines] for lines in seeds], float)
-        for key in ('intersection', 'union')
-    }
-    return MethodResults(name, **counts, lines=tuple(seeds))
-
-
-def _index(lines: list[dict], path: str | Path) -> dict[tuple, dict]:
-    """Lines by what identifies their expression."""
-    index: dict[tuple, dict] = {}
-    for number, line in enumerate(lines, 1):
+def _by_identity(path: str | Path) -> dict[tuple, Line]:
+    lines: dict[tuple, Line] = {}
+    for number, line in enumerate(read_results(path), 1):
         key = tuple(line[name] for name in _IDENTITY)
-        if key in index:
+        if key in lines:
             raise ValueError(f'{path}, line {number}: {_describe(line)} is there twice')
-        index[key] = line
-    return index
+        lines[key] = line
+    return lines
 
 
-def _check_same(first: dict, first_path: str, other: dict, path: str) -> None:
+def _check_same(
+    path: str | Path,
+    lines: dict[tuple, Line],
+    other_path: str | Path,
+    others: dict[tuple, Line],
+) -> None:
     """Results can only be paired on the same expressions and truth."""
-    for one, one_path, two, two_path in (
-        (first, first_path, other, path),
-        (other, path, first, first_path),
+    for whole_path, whole, part_path, part in (
+        (path, lines, other_path, others),
+        (other_path, others, path, lines),
     ):
-        missing = [line for key, line in one.items() if key not in two]
+        missing = [line for key, line in whole.items() if key not in part]
         if missing:
             raise ValueError(
-                f'{two_path} lacks {len(missing)} of the {len(one)} expressions of '
-                f'{one_path}, e.g. {_describe(missing[0])}: compare tests of one split'
+                f'{part_path} lacks {len(missing)} of the {len(whole)} expressions of '
+                f'{whole_path}, e.g. {_describe(missing[0])}: compare tests of one '
+                'split'
             )
-    for key, line in first.items():
+    for key, line in lines.items():
         for field in _SHARED:
-            if line.get(field) != other[key].get(field):
+            if line.get(field) != others[key].get(field):
                 raise ValueError(
-                    f'{first_path} and {path} disagree on the {field} of '
+                    f'{path} and {other_path} disagree on the {field} of '
                     f'{_describe(line)}: {line.get(field)!r} and '
-                    f'{other[key].get(field)!r}. Were they tested on the same data '
+                    f'{others[key].get(field)!r}. Were they tested on the same data '
                     'and at the same size?'
                 )
 
 
-def _describe(line: dict) -> str:
+def _describe(line: Line) -> str:
     return (
         f'{line["expression"]!r} (ref_id {line["ref_id"]}, sent_id {line["sent_id"]})'
     )

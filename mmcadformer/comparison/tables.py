@@ -5,14 +5,39 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tabulate import DataRow, TableFormat, tabulate
+
+from ..utils.files import write_text
 from .statistics import Interval, Spread
 
 Cell = str | int | float | Spread | Interval | None
 """What a table may hold; None is unknown."""
+
+_PIPES = TableFormat(
+    lineabove=None,
+    linebelowheader=None,
+    linebetweenrows=None,
+    linebelow=None,
+    headerrow=None,
+    datarow=DataRow('|', '|', '|'),
+    padding=1,
+    with_header_hide=None,
+)
+_LATEX = str.maketrans(
+    {
+        **{letter: rf'\{letter}' for letter in '&%$#_{}'},
+        '\\': r'\textbackslash{}',
+        '~': r'\textasciitilde{}',
+        '^': r'\textasciicircum{}',
+        '<': r'\textless{}',
+        '>': r'\textgreater{}',
+        '±': r'$\pm$',
+    }
+)
 
 
 @dataclass
@@ -23,15 +48,11 @@ class Table:
         columns: Titles; that of the first column is about the rows' names.
         rows: A cell for each column.
         caption: What the numbers are; a sentence or several.
-        digits: Decimal places of numbers in Markdown and LaTeX; integers have none.
-        digits_of: Exceptions, by column.
     """
 
     columns: Sequence[str]
     rows: list[Sequence[Cell]] = field(default_factory=list)
     caption: str = ''
-    digits: int = 2
-    digits_of: dict[str, int] = field(default_factory=dict)
 
     def add(self, *cells: Cell) -> None:
         """Adds a row.
@@ -45,86 +66,73 @@ class Table:
             )
         self.rows.append(cells)
 
-    def format(self, plus_minus: str, dash: str) -> list[list[str]]:
-        """The cells as people read them.
+    def texts(self, unknown: str) -> list[list[str]]:
+        """Titles and cells as people read them, numbers rounded."""
+        rows = [[_text(cell, unknown) for cell in row] for row in self.rows]
+        return [[*self.columns], *rows]
 
-        Args:
-            plus_minus: Stands between mean and standard deviation.
-            dash: Stands for what is unknown.
-        """
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers, and so are aligned on the right."""
         return [
-            [
-                _format(cell, self.digits_of.get(title, self.digits), plus_minus, dash)
-                for title, cell in zip(self.columns, row, strict=True)
-            ]
-            for row in self.rows
+            bool(self.rows) and not any(isinstance(row[i], str) for row in self.rows)
+            for i in range(len(self.columns))
         ]
 
 
 def to_markdown(table: Table) -> str:
     """A table of GitHub's Markdown, its caption above."""
-    rows = [[_escape_markdown(cell) for cell in row] for row in table.format('±', '-')]
-    header = [_escape_markdown(title) for title in table.columns]
-    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
-    numeric = _numeric_columns(table)
-    rule = [
-        '-' * (width - 1) + ':' if right else '-' * width
-        for width, right in zip(widths, numeric, strict=True)
-    ]
-    lines = [
-        '| '
-        + ' | '.join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        + ' |'
-        for row in (header, rule, *rows)
-    ]
-    caption = [table.caption, ''] if table.caption else []
-    return '\n'.join([*caption, *lines]) + '\n'
+    header, *rows = (
+        [' '.join(text.split()).replace('|', r'\|') for text in row]
+        for row in table.texts('-')
+    )
+    rule = []
+    for right, *cells in zip(table.numeric, header, *rows, strict=True):
+        width = max(3, *map(len, cells))
+        rule.append('-' * (width - 1) + ':' if right else '-' * width)
+    align = ['right' if right else 'left' for right in table.numeric]
+    text = tabulate(
+        [header, rule, *rows], tablefmt=_PIPES, colalign=align, disable_numparse=True
+    )
+    return f'{table.caption}\n\n{text}\n' if table.caption else f'{text}\n'
 
 
 def to_csv(table: Table) -> str:
     """Numbers in full; spread and interval have columns of their own."""
-    rows = table.rows
-    columns = zip(*rows, strict=True) if rows else [()] * len(table.columns)
-    parts = [
+    columns = [
         part
-        for title, cells in zip(table.columns, columns, strict=True)
-        for part in _csv_columns(title, cells)
+        for i, title in enumerate(table.columns)
+        for part in _csv_columns(title, [row[i] for row in table.rows])
     ]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
-    writer.writerow([name for name, _ in parts])
-    writer.writerows(zip(*(values for _, values in parts), strict=True))
+    writer.writerow([title for title, _ in columns])
+    writer.writerows(zip(*(cells for _, cells in columns), strict=True))
     return file.getvalue()
 
 
 def to_latex(table: Table) -> str:
     """A table environment in the style of the booktabs package."""
-    rows = [
-        [_escape_latex(cell) for cell in row] for row in table.format(PLUS_MINUS, '--')
-    ]
-    header = [_escape_latex(title) for title in table.columns]
-    align = ''.join('r' if right else 'l' for right in _numeric_columns(table))
-    body = [' & '.join(row) + r' \\' for row in rows]
-    return '\n'.join(
-        [
-            '% needs booktabs',
-            r'\begin{table}',
-            r'\centering',
-            rf'\caption{{{_escape_latex(table.caption)}}}',
-            rf'\begin{{tabular}}{{{align}}}',
-            r'\toprule',
-            ' & '.join(header) + r' \\',
-            r'\midrule',
-            *body,
-            r'\bottomrule',
-            r'\end{tabular}',
-            r'\end{table}',
-            '',
-        ]
+    header, *rows = (
+        ' & '.join(cell.translate(_LATEX) for cell in row) + r' \\'
+        for row in table.texts('--')
     )
+    align = ''.join('r' if right else 'l' for right in table.numeric)
+    lines = [
+        '% needs booktabs',
+        r'\begin{table}',
+        r'\centering',
+        rf'\caption{{{table.caption.translate(_LATEX)}}}',
+        rf'\begin{{tabular}}{{{align}}}',
+        r'\toprule',
+        header,
+        r'\midrule',
+        *rows,
+        r'\bottomrule',
+        r'\end{tabular}',
+        r'\end{table}',
+    ]
+    return '\n'.join(lines) + '\n'
 
 
 def write_tables(table: Table, path: Path) -> list[Path]:
@@ -133,85 +141,26 @@ def write_tables(table: Table, path: Path) -> list[Path]:
     Returns:
         The three files.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for ending, convert in (('.md', to_markdown), ('.csv', to_csv), ('.tex', to_latex)):
         written.append(path.with_name(path.name + ending))
-        written[-1].write_text(convert(table), encoding='utf-8')
+        write_text(written[-1], convert(table))
     return written
 
 
-PLUS_MINUS = '\N{PLUS-MINUS SIGN}'
-_LATEX = {
-    '\\': r'\textbackslash{}',
-    '&': r'\&',
-    '%': r'\%',
-    '$': r'\$',
-    '#': r'\#',
-    '_': r'\_',
-    '{': r'\{',
-    '}': r'\}',
-    '~': r'\textasciitilde{}',
-    '^': r'\textasciicircum{}',
-    '<': r'\textless{}',
-    '>': r'\textgreater{}',
-    PLUS_MINUS: r'$\pm$',
-}
-
-# Suffix of the column in CSV -> what it holds.
-_CSV_FIELDS = {
-    Spread: {'': 'mean', ' std': 'std'},
-    Interval: {'': 'difference', ' low': 'low', ' high': 'high'},
-}
-
-
-def _format(cell: Cell, digits: int, plus_minus: str, dash: str) -> str:
+def _text(cell: Cell, unknown: str) -> str:
     if cell is None:
-        return dash
-    if isinstance(cell, Spread):
-        mean = f'{cell.mean:.{digits}f}'
-        return (
-            mean if cell.std is None else f'{mean} {plus_minus} {cell.std:.{digits}f}'
-        )
-    if isinstance(cell, Interval):
-        low, high = (f'{end:+.{digits}f}' for end in (cell.low, cell.high))
-        return f'{cell.difference:+.{digits}f} [{low}, {high}]'
-    if isinstance(cell, float):
-        return f'{cell:.{digits}f}'
-    return str(cell)
+        return unknown
+    return str(cell) if isinstance(cell, str | int) else f'{cell:.2f}'
 
 
-def _numeric_columns(table: Table) -> list[bool]:
-    """Which columns hold numbers, and so are aligned on the right."""
-    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.columns)
-    return [
-        bool(cells) and not any(isinstance(cell, str) for cell in cells)
-        for cells in columns
-    ]
-
-
-def _csv_columns(title: str, cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+def _csv_columns(title: str, cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
     """Columns that a column becomes in CSV: titles and values."""
-    for kind, fields in _CSV_FIELDS.items():
-        if any(isinstance(cell, kind) for cell in cells):
-            return [
-                (title + suffix, [_attribute(cell, name) for cell in cells])
-                for suffix, name in fields.items()
-            ]
-    return [(title, [_plain(cell) for cell in cells])]
-
-
-def _attribute(cell: Cell, name: str) -> Cell:
-    return _plain(getattr(cell, name)) if isinstance(cell, Spread | Interval) else ''
-
-
-def _plain(cell: Cell) -> Cell:
-    return '' if cell is None else cell
-
-
-def _escape_markdown(text: str) -> str:
-    return ' '.join(text.split()).replace('|', r'\|')
-
-
-def _escape_latex(text: str) -> str:
-    return ''.join(_LATEX.get(letter, letter) for letter in text)
+    parts = {'': ''}
+    if any(isinstance(cell, Spread) for cell in cells):
+        parts = {'': 'mean', ' std': 'std'}
+    elif any(isinstance(cell, Interval) for cell in cells):
+        parts = {'': 'difference', ' low': 'low', ' high': 'high'}
+    for suffix, part in parts.items():
+        values = [getattr(cell, part, None) if part else cell for cell in cells]
+        yield title + suffix, ['' if value is None else value for value in values]

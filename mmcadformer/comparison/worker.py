@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import platform
 import runpy
 import sys
+import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from .job import Job
 
@@ -28,44 +28,54 @@ def run_job(job: Job, tools: Path) -> None:
         tools: Folder of train.py and test.py.
 
     Raises:
-        RuntimeError: If another process works on the job, or a tool gave up.
+        RuntimeError: If another process works on the job, or a step failed.
         FileNotFoundError: If training left no checkpoint to test.
     """
-    with _locked(job):
+    try:
+        # The system frees it when this process ends, however it ends.
+        lock = FileLock(job.folder / 'lock').acquire(timeout=0)
+    except Timeout:
+        raise RuntimeError(
+            f'another process is working on {job.folder}: wait for it or end it'
+        ) from None
+    with lock:
         if job.is_done:
             print(f'{job.label}: done already')
             return
         if not job.is_trained:
-            arguments = ['--work-dir', job.folder / 'train', '--resume']
-            seconds = _run_tool(tools / 'train.py', job.config_file, *arguments)
+            folder = job.folder / 'train'
+            arguments = [job.config_file, '--work-dir', folder, '--resume']
+            seconds = _run_step(job, 'training', tools / 'train.py', arguments)
             job.mark('trained.json', last_attempt_seconds=round(seconds, 1))
-        arguments = [
-            job.config_file,
-            job.find_checkpoint(),
-            '--work-dir',
-            job.folder / 'test',
-            '--out',
-            job.result_file,
-        ]
-        if job.save_masks:
-            arguments.append('--save-masks')
-        seconds = _run_tool(tools / 'test.py', *arguments)
+        files = [job.config_file, job.find_checkpoint()]
+        arguments = [*files, '--work-dir', job.folder / 'test', '--out']
+        arguments += [job.result_file, *(['--save-masks'] if job.save_masks else [])]
+        seconds = _run_step(job, 'testing', tools / 'test.py', arguments)
         job.mark('done.json', test_seconds=round(seconds, 1), host=platform.node())
 
 
-def _run_tool(path: Path, *arguments: object) -> float:
+def _run_step(job: Job, step: str, tool: Path, arguments: list[object]) -> float:
     """Runs a tool's main() here, which saves importing everything twice.
 
     Returns:
         Seconds.
     """
-    own, sys.argv = sys.argv, [str(path), *map(str, arguments)]
+    if not tool.is_file():
+        raise FileNotFoundError(f'{tool} does not exist')
+    own, sys.argv = sys.argv, [str(tool), *map(str, arguments)]
     start = time.monotonic()
     try:
-        runpy.run_path(str(path), run_name='__main__')
+        runpy.run_path(str(tool), run_name='__main__')
     except SystemExit as end:
-        if end.code not in (None, 0):
-            raise RuntimeError(f'{path.name} gave up: {end.code}') from end
+        if isinstance(end.code, int) and end.code:
+            raise _failure(job, step, tool, f'exit code {end.code}') from end
+        if end.code:
+            reason = str(end.code).removeprefix(f'{tool.name}: ')
+            raise _failure(job, step, tool, reason) from end
+    except Exception as error:
+        traceback.print_exc()
+        reason = f'{type(error).__name__}: {error}'
+        raise _failure(job, step, tool, reason) from error
     finally:
         sys.argv = own
         # The next tool builds a model of its own.
@@ -75,14 +85,8 @@ def _run_tool(path: Path, *arguments: object) -> float:
     return time.monotonic() - start
 
 
-@contextmanager
-def _locked(job: Job) -> Iterator[None]:
-    """Keeps a second process off; the lock ends with this one, however it ends."""
-    with open(job.folder / 'lock', 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(
-                f'another process is working on {job.folder}: wait for it or end it'
-            ) from None
-        yield
+def _failure(job: Job, step: str, tool: Path, reason: str) -> RuntimeError:
+    reason = textwrap.shorten(reason, 400)
+    return RuntimeError(
+        f'{job.label}: {step} failed ({tool.name}: {reason}); its log is {job.log_file}'
+    )

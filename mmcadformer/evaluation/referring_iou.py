@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """mIoU, oIoU and Pr@X of referring segmentation."""
 
+from __future__ import annotations
+
 import json
-import os
 from collections import defaultdict
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
-from prettytable import PrettyTable
 from pycocotools import mask as mask_utils
+from tabulate import tabulate
+from torch import Tensor
+
+from ..utils.files import whole_file
 
 
 class _Result(NamedTuple):
@@ -35,12 +40,12 @@ class _Result(NamedTuple):
     truth_counts: str = ''
 
     @property
-    def iou(self):
-        """float: 1 where both prediction and truth are empty."""
+    def iou(self) -> float:
+        """1 where both prediction and truth are empty."""
         return self.intersection / self.union if self.union else 1.0
 
-    def to_line(self):
-        """dict: What the output file holds of it."""
+    def to_line(self) -> dict[str, Any]:
+        """What the output file holds of it."""
         line = dict(self._asdict(), iou=round(self.iou, 6))
         for name in ('pred', 'truth'):
             counts = line.pop(f'{name}_counts')
@@ -67,26 +72,21 @@ class ReferringIoUMetric(BaseMetric):
     ``ignore_index`` count for nothing.
 
     Args:
-        eval_size (str): ``'original'`` compares at the truth's own resolution,
-            to which predictions are brought (``pred_sem_seg``). ``'input'``
-            compares at the network's (``pred_input_seg``), the truth resized
-            by nearest neighbour: the protocol of published tables. Defaults to
-            ``'original'``.
-        thresholds (Sequence[float]): The X of Pr@X. Defaults to
-            (0.5, 0.6, 0.7, 0.8, 0.9).
-        per_category (bool): Also print a table by category and return its
-            numbers under ``category/<category>/<metric>``. Defaults to False.
-        output_file (str, optional): Write one line of JSON per expression, in
-            the order of the data: dataset_name, image_id, ref_id, sent_id,
-            img_path, category, expression, intersection, union, truth_area,
-            height, width (pixels of the compared masks), iou (0 to 1).
-        save_rle (bool): Also write both masks, as ``pred_rle`` and
-            ``truth_rle`` (COCO's compressed RLE), so that they can be drawn
-            later. Defaults to False.
-        ignore_index (int): Defaults to 255.
-        collect_device (str): See :class:`BaseMetric`.
-        prefix (str, optional): See :class:`BaseMetric`.
-        **kwargs: Further arguments of :class:`BaseMetric`.
+        eval_size: 'original' compares at the truth's own resolution, to which
+            predictions are brought (``pred_sem_seg``). 'input' compares at the
+            network's (``pred_input_seg``), the truth resized by nearest neighbour: the
+            protocol of published tables.
+        thresholds: The X of Pr@X.
+        per_category: Also print a table by category and return its numbers under
+            ``category/<category>/<metric>``.
+        output_file: Write one line of JSON per expression, in the order of the data:
+            dataset_name, image_id, ref_id, sent_id, img_path, category, expression,
+            intersection, union, truth_area, height, width (pixels of the compared
+            masks), iou (0 to 1).
+        save_rle: Also write both masks, as ``pred_rle`` and ``truth_rle`` (COCO's
+            compressed RLE), so that they can be drawn later.
+        ignore_index: Label of pixels that don't count.
+        collect_device, prefix, **kwargs: See :class:`BaseMetric`.
     """
 
     # Not None, of which BaseMetric warns: keys have no prefix on purpose.
@@ -94,16 +94,16 @@ class ReferringIoUMetric(BaseMetric):
 
     def __init__(
         self,
-        eval_size='original',
-        thresholds=(0.5, 0.6, 0.7, 0.8, 0.9),
-        per_category=False,
-        output_file=None,
-        save_rle=False,
-        ignore_index=255,
-        collect_device='cpu',
-        prefix=None,
-        **kwargs,
-    ):
+        eval_size: str = 'original',
+        thresholds: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9),
+        per_category: bool = False,
+        output_file: str | None = None,
+        save_rle: bool = False,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
         if eval_size not in ('original', 'input'):
             raise ValueError(
@@ -123,12 +123,12 @@ class ReferringIoUMetric(BaseMetric):
         self.save_rle = save_rle
         self.ignore_index = ignore_index
 
-    def process(self, data_batch, data_samples):
-        """Keep intersection and union of a batch's samples.
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keeps intersection and union of a batch's samples.
 
         Args:
             data_batch: Not used.
-            data_samples (Sequence[dict]): Model outputs with the truth.
+            data_samples: Model outputs with the truth.
         """
         for sample in data_samples:
             pred, truth = self._masks(sample)
@@ -154,7 +154,7 @@ class ReferringIoUMetric(BaseMetric):
                 )
             )
 
-    def _masks(self, sample):
+    def _masks(self, sample: dict) -> tuple[Tensor, Tensor]:
         """Prediction and truth, (H, W) both, on one device."""
         name = f'{sample.get("img_path", "?")} ({sample.get("expression", "?")!r})'
         if 'gt_sem_seg' not in sample:
@@ -180,40 +180,38 @@ class ReferringIoUMetric(BaseMetric):
             )
         return pred, truth
 
-    def compute_metrics(self, results):
-        """Sum up, print tables and write the file.
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Sums up, prints tables and writes the file.
 
         Args:
-            results (list[_Result]): One per expression, of all processes.
+            results: One per expression, of all processes.
 
         Returns:
-            dict[str, float]: Percentages.
+            Percentages.
         """
         if not results:
             raise ValueError('ReferringIoUMetric: no expression was evaluated')
+        # A process sends its own as plain tuples.
         results = [_Result(*result) for result in results]
         if self.output_file is not None:
-            self._write(results)
+            with whole_file(self.output_file) as path, open(path, 'wb') as file:
+                for result in results:
+                    line = json.dumps(result.to_line(), ensure_ascii=False)
+                    file.write(line.encode() + b'\n')
         metrics = self._summarize(results)
         rows = {'all': results}
         by_dataset = _group(results, 'dataset_name')
         if len(by_dataset) > 1:
             rows.update(by_dataset)
-            self._add(metrics, by_dataset)
+            metrics.update(self._summarize_groups(by_dataset))
         self._print('dataset', rows)
         if self.per_category:
             by_category = _group(results, 'category')
-            self._add(
-                metrics,
-                {
-                    f'category/{category}': group
-                    for category, group in by_category.items()
-                },
-            )
+            metrics.update(self._summarize_groups(by_category, 'category/'))
             self._print('category', by_category)
         return metrics
 
-    def _summarize(self, results):
+    def _summarize(self, results: list[_Result]) -> dict[str, float]:
         """Metrics of some expressions, in percent."""
         ious = [result.iou for result in results]
         union = sum(result.union for result in results)
@@ -227,51 +225,48 @@ class ReferringIoUMetric(BaseMetric):
             metrics[f'Pr@{threshold:g}'] = 100 * hits / len(ious)
         return metrics
 
-    def _add(self, metrics, groups):
-        for name, group in groups.items():
-            for key, value in self._summarize(group).items():
-                metrics[f'{name}/{key}'] = value
+    def _summarize_groups(
+        self, groups: dict[str, list[_Result]], prefix: str = ''
+    ) -> dict[str, float]:
+        return {
+            f'{prefix}{name}/{key}': value
+            for name, group in groups.items()
+            for key, value in self._summarize(group).items()
+        }
 
-    def _print(self, title, groups):
-        table = PrettyTable()
-        for name, group in groups.items():
-            metrics = self._summarize(group)
-            table.field_names = [title, 'expressions', *metrics]
-            table.add_row(
-                [name, len(group)] + [f'{value:.2f}' for value in metrics.values()]
-            )
-        table.align = 'r'
-        table.align[title] = 'l'
+    def _print(self, title: str, groups: dict[str, list[_Result]]) -> None:
+        summaries = {name: self._summarize(group) for name, group in groups.items()}
+        rows = [
+            [name, len(groups[name]), *(f'{value:.2f}' for value in metrics.values())]
+            for name, metrics in summaries.items()
+        ]
+        metrics = next(iter(summaries.values()))
+        table = tabulate(
+            rows,
+            headers=[title, 'expressions', *metrics],
+            tablefmt='pretty',
+            colalign=['left', 'right', *('right' for _ in metrics)],
+        )
         where = (
             'the original resolution'
             if self.eval_size == 'original'
             else "the network's input size"
         )
         print_log(
-            f'Referring segmentation by {title}, percent, at {where}:\n'
-            f'{table.get_string()}',
+            f'Referring segmentation by {title}, percent, at {where}:\n{table}',
             logger=MMLogger.get_current_instance(),
         )
 
-    def _write(self, results):
-        folder = os.path.dirname(self.output_file)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        with open(self.output_file, 'w', encoding='utf-8') as file:
-            for result in results:
-                line = json.dumps(result.to_line(), ensure_ascii=False)
-                file.write(line + '\n')
 
-
-def _rle_counts(mask):
+def _rle_counts(mask: Tensor) -> str:
     """Compressed RLE counts of a boolean tensor (H, W)."""
-    mask = np.asfortranarray(mask.cpu().numpy().astype(np.uint8))
-    return mask_utils.encode(mask)['counts'].decode('ascii')
+    array = np.asfortranarray(mask.cpu().numpy().astype(np.uint8))
+    return mask_utils.encode(array)['counts'].decode('ascii')
 
 
-def _group(results, key):
+def _group(results: list[_Result], key: str) -> dict[str, list[_Result]]:
     """Results by a field, in alphabetical order of its values."""
-    groups = defaultdict(list)
+    groups: dict[str, list[_Result]] = defaultdict(list)
     for result in results:
         groups[str(getattr(result, key))].append(result)
     return dict(sorted(groups.items()))

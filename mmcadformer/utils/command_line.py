@@ -114,6 +114,14 @@ def add_runner_options(parser: Parser) -> None:
     )
 
 
+def split_name(argument: str) -> tuple[str | None, str]:
+    """Splits ``[NAME=]FILE``; the name is None where none is given."""
+    name, separator, file = argument.partition('=')
+    if not separator or '/' in name:
+        return None, argument
+    return name, file
+
+
 def default_workers() -> int:
     """As many processes as cores that this one may use, 8 at most."""
     if hasattr(os, 'sched_getaffinity'):

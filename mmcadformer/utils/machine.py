@@ -4,15 +4,7 @@
 import platform
 from pathlib import Path
 
-
-def cpu_name() -> str:
-    """The processor's model, or its architecture where the system doesn't tell."""
-    cpu_info = Path('/proc/cpuinfo')
-    if cpu_info.exists():
-        for line in cpu_info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.processor() or platform.machine()
+import torch
 
 
 def device_name(device: str) -> str:
@@ -21,9 +13,21 @@ def device_name(device: str) -> str:
     Args:
         device: As PyTorch names it, e.g. ``'cuda:1'``.
     """
-    # Importing this package comes before the check whether PyTorch can be imported.
-    import torch
-
     if torch.device(device).type == 'cuda':
         return torch.cuda.get_device_name(device)
-    return f'{cpu_name()}, {torch.get_num_threads()} threads'
+    return f'{_cpu_name()}, {torch.get_num_threads()} threads'
+
+
+def describe_machine(device: str) -> str:
+    """The hardware and the versions that numbers hold for."""
+    python = platform.python_version()
+    return f'{device_name(device)}; Python {python}, PyTorch {torch.__version__}'
+
+
+def _cpu_name() -> str:
+    """The processor's model, or its architecture where the system doesn't tell."""
+    info = Path('/proc/cpuinfo')
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith('model name'):
+            return line.split(':', 1)[1].strip()
+    return platform.processor() or platform.machine()

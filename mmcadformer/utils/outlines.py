@@ -46,8 +46,8 @@ def trace_outlines(mask: np.ndarray) -> list[Outline]:
     ]
 
 
-def _without_idle_points(corners):
-    """Drop points that repeat the one before or lie on a straight line."""
+def _without_idle_points(corners: np.ndarray) -> np.ndarray:
+    """Drops points that repeat the one before or lie on a straight line."""
     corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
     before = corners - np.roll(corners, 1, axis=0)
     after = np.roll(corners, -1, axis=0) - corners

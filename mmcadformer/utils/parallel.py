@@ -41,7 +41,7 @@ def map_tracked(
     cv2.setNumThreads(0)
     try:
         if workers <= 0 or len(jobs) < 2:
-            results = map(function, jobs)
+            results: Iterator[_Result] = map(function, jobs)
             yield from progress_bar(results, len(jobs), show=progress, file=file)
             return
         methods = multiprocessing.get_all_start_methods()

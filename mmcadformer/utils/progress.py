@@ -33,7 +33,7 @@ def progress_bar(
     """
     file = sys.stderr if file is None else file
     return tqdm(
-        items,
+        () if items is None else items,
         total=total,
         initial=done,
         disable=not show or not total,

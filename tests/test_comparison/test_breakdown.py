@@ -4,26 +4,20 @@
 import numpy as np
 import pytest
 
-from mmcadformer.comparison import (
-    breakdown_table,
-    duel,
-    group_by_category,
-    group_by_length,
-    group_by_size,
-    group_by_type,
-    score,
-)
+from mmcadformer.comparison import breakdown_table, group_expressions, score
+from mmcadformer.comparison.breakdown import duel
 
 
 def test_every_expression_is_in_one_group(load):
     (method,) = load(30, a=[0.6])
     lines = method.expressions
-    by_category = group_by_category(method)
+    groups_by = group_expressions(method, (5, 10), (2, 5))
+    by_category = groups_by['category']
     assert list(by_category) == ['dam', 'harbor', 'ship']
-    by_length = group_by_length(method, (2, 5))
+    by_length = groups_by['expression length']
     assert list(by_length) == ['up to 2 words', 'over 2 to 5 words', 'over 5 words']
-    by_size = group_by_size(method, (5, 10))
-    by_type = group_by_type(method)
+    by_size = groups_by['target size']
+    by_type = groups_by['expression type']
     assert list(by_type) == [
         'position', 'relation', 'attribute', 'combination', 'other'
     ]  # fmt: skip
@@ -41,10 +35,10 @@ def test_every_expression_is_in_one_group(load):
 def test_limits_belong_to_the_range_below(load):
     (method,) = load(5, a=[0.6])
     # Lengths are 2, 5, 4, 7 and 17 words.
-    groups = group_by_length(method, (4, 5))
+    groups = group_expressions(method, length_edges=(4, 5))['expression length']
     assert [list(indices) for indices in groups.values()] == [[0, 2], [1], [3, 4]]
     with pytest.raises(ValueError, match='limits must be ascending'):
-        group_by_length(method, (5, 5))
+        group_expressions(method, length_edges=(5, 5))
 
 
 def test_old_files_have_no_sizes(make_lines, write_lines):
@@ -54,7 +48,7 @@ def test_old_files_have_no_sizes(make_lines, write_lines):
     for line in lines:
         del line['truth_area']
     (method,) = load_methods({'a': [write_lines(lines, 'old.jsonl')]})
-    assert group_by_size(method) is None
+    assert 'target size' not in group_expressions(method)
 
 
 def test_duels_count_seeds_once(load):
@@ -77,7 +71,9 @@ def test_duels_count_seeds_once(load):
 
 def test_table(load):
     a, b, c = load(30, a=[0.7, 0.6], b=[0.5], c=[0.5])
-    table = breakdown_table('type', [a, b, c], group_by_type(a), 0.05)
+    table = breakdown_table(
+        'type', [a, b, c], group_expressions(a)['expression type'], 0.05
+    )
     assert table.columns == [
         'type', 'expressions', 'a mIoU', 'a oIoU', 'b mIoU', 'b oIoU', 'c mIoU',
         'c oIoU', 'b win / tie / loss', 'c win / tie / loss',

@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from mmcadformer.comparison import load_methods, read_results
+from mmcadformer.comparison import load_methods
+from mmcadformer.comparison.results import read_results
 
 
 def test_files_are_lined_up_whatever_their_order(make_lines, write_lines):
@@ -60,5 +61,5 @@ def test_damaged_files_are_named(tmp_path, make_lines, write_lines):
         read_results(empty)
     path = write_lines(make_lines(2, 0.5), 'cut.jsonl')
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(ValueError, match='cut.jsonl, line 2: no JSON'):
+    with pytest.raises(ValueError, match='cut.jsonl, line 2: not JSON'):
         read_results(path)

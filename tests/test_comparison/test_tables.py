@@ -6,23 +6,15 @@ import re
 
 import pytest
 
-from mmcadformer.comparison import (
-    Interval,
-    Spread,
-    Table,
-    to_csv,
-    to_latex,
-    to_markdown,
-    write_tables,
-)
+from mmcadformer.comparison import Table, write_tables
+from mmcadformer.comparison.statistics import Interval, Spread
+from mmcadformer.comparison.tables import to_csv, to_latex, to_markdown
 
 
 @pytest.fixture
 def table():
     table = Table(
-        ['method', 'seeds', 'mIoU', 'gain', 'GFLOPs'],
-        caption='Share of 50 % & more.',
-        digits_of={'GFLOPs': 1},
+        ['method', 'seeds', 'mIoU', 'gain', 'GFLOPs'], caption='Share of 50 % & more.'
     )
     table.add('a_b|c', 2, Spread(61.234, 0.567), None, 468.14)
     table.add('ours', 1, Spread(65.0, None), Interval(3.766, -0.1, 7.5, 0.95), 5.0)
@@ -31,8 +23,8 @@ def table():
 
 
 CELLS = [
-    ['a_b|c', '2', '61.23 ± 0.57', '-', '468.1'],
-    ['ours', '1', '65.00', '+3.77 [-0.10, +7.50]', '5.0'],
+    ['a_b|c', '2', '61.23 ± 0.57', '-', '468.14'],
+    ['ours', '1', '65.00', '+3.77 [-0.10, +7.50]', '5.00'],
     ['none', '0', '-', '-', '-'],
 ]
 
@@ -96,3 +88,43 @@ def test_empty_table_and_wrong_row():
     assert r'\begin{tabular}{ll}' in to_latex(table)
     with pytest.raises(ValueError, match='1 cells for 2 columns'):
         table.add('x')
+
+
+def read_table(path, caption):
+    """A table back from its CSV."""
+
+    def number(text):
+        return None if text == '' else float(text)
+
+    with open(path, encoding='utf-8') as file:
+        rows = list(csv.DictReader(file))
+    titles = [name for name in rows[0] if not name.endswith((' std', ' low', ' high'))]
+    table = Table(titles, caption=caption)
+    for row in rows:
+        cells = []
+        for title in titles:
+            if f'{title} std' in row:
+                cells.append(Spread(number(row[title]), number(row[f'{title} std'])))
+            elif f'{title} low' in row:
+                ends = [number(row[f'{title} {end}']) for end in ('low', 'high')]
+                cells.append(Interval(number(row[title]), *ends, 0.95))
+            elif title in ('method', 'compared with'):
+                cells.append(row[title])
+            else:
+                cells.append(
+                    int(row[title]) if title == 'seeds' else number(row[title])
+                )
+        table.add(*cells)
+    return table
+
+
+@pytest.mark.parametrize('index, name', [(0, 'scores'), (1, 'differences')])
+def test_published_results_are_written_the_same_again(repo_root, index, name):
+    folder = repo_root / 'projects/cadformer/results/synthrs'
+    page = (folder / 'ablation.md').read_text(encoding='utf-8')
+    captions = [line for line in page.splitlines() if 'over seeds' in line]
+    table = read_table(folder / f'{name}.csv', captions[index])
+    assert to_markdown(table) in page
+    for ending, convert in (('csv', to_csv), ('tex', to_latex)):
+        written = (folder / f'{name}.{ending}').read_text(encoding='utf-8')
+        assert convert(table) == written

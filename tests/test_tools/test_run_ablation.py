@@ -3,6 +3,7 @@
 
 import csv
 import json
+import os
 import re
 
 import pytest
@@ -49,8 +50,9 @@ def ablation(main, tiny_config, tmp_path_factory):
     arguments = [f'@{arguments}', '--out-dir', str(folder / 'out')]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setenv('PYTHONPATH', str(folder))
-        with pytest.raises(SystemExit, match='1 jobs failed:\n  killed, seed 0'):
+        path = [str(folder), *filter(None, [os.environ.get('PYTHONPATH')])]
+        patch.setenv('PYTHONPATH', os.pathsep.join(path))
+        with pytest.raises(SystemExit, match='1 of 2 jobs failed:\n  killed, seed 0'):
             main(arguments)
         jobs = folder / 'out/jobs'
         assert (jobs / 'plain/seed0/done.json').is_file()
@@ -141,7 +143,7 @@ def test_slurm_scripts(ablation, main, capsys, tmp_path):
     [
         (['a.py'], 'give at least one config, and --out-dir'),
         (['a.py', 'b/a.py'], 'two methods are called a: write NAME=CONFIG'),
-        (['the method.py'], 'is no name for a folder'),
+        (['the method.py'], 'is not a name for a folder'),
         (['a.py', '--reference', 'b'], 'no method is called b'),
         (['a.py', '--skip-val'], 'goes with --checkpoint last'),
         (['a.py', '--seeds', '1', '1'], 'has a number twice'),

@@ -14,7 +14,6 @@ disagreements.png with the largest disagreements.
 """
 
 import argparse
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 import cv2
 
 from mmcadformer import comparison as cmp
+from mmcadformer.utils.command_line import split_name, user_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,7 +32,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('results', nargs='+', metavar='[NAME=]FILE.jsonl')
     parser.add_argument('--out-dir', type=Path, required=True)
-    cmp.add_difference_arguments(parser)
+    cmp.add_difference_options(parser)
     parser.add_argument(
         '--tie',
         type=float,
@@ -66,11 +66,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.files = {}
     for entry in args.results:
-        match = re.fullmatch(r'(?:([^/=]+)=)?(.+)', entry)
-        name = match[1] or Path(match[2]).stem
-        if match[1] is None and name in args.files:
-            parser.error(f'two files are called {name}: write NAME={match[2]}')
-        args.files.setdefault(name, []).append(match[2])
+        given, path = split_name(entry)
+        name = given or Path(path).stem
+        if given is None and name in args.files:
+            parser.error(f'two files are called {name}: write NAME={path}')
+        args.files.setdefault(name, []).append(path)
     if len(args.files) < 2:
         parser.error('give results of two or more methods')
     if args.pictures < 0 or args.panel_width < 32 or args.resamples < 1:
@@ -87,24 +87,17 @@ def make_tables(
     """All tables by the names of their files."""
     names = [method.name for method in methods]
     pairs = cmp.choose_pairs(names, names[0], args.pairs == 'all')
-    first = methods[0]
-    groups = {
-        'category': cmp.group_by_category(first),
-        'target size': cmp.group_by_size(first, args.size_edges),
-        'expression length': cmp.group_by_length(first, args.length_edges),
-        'expression type': cmp.group_by_type(first),
-    }
     tables = dict(
         scores=cmp.score_table(names, methods),
         differences=cmp.difference_table(
             methods, pairs, args.bootstrap, args.resamples, args.level
         ),
     )
-    for title, indices in groups.items():
-        if indices is None:
-            print(f'No table by {title}: the files were written without it.')
-            continue
-        table = cmp.breakdown_table(title, methods, indices, args.tie)
+    groups = cmp.group_expressions(methods[0], args.size_edges, args.length_edges)
+    if 'target size' not in groups:
+        print('No table by target size: the files were written without it.')
+    for title, chosen in groups.items():
+        table = cmp.breakdown_table(title, methods, chosen, args.tie)
         tables[f'by_{title.replace(" ", "_")}'] = table
     return tables
 
@@ -135,21 +128,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Compares, writes and prints."""
     argv = sys.argv[1:] if argv is None else list(argv)
     args = parse_args(argv)
-    try:
+    notes = {'command': f'`{shlex.join(["compare_results.py", *argv])}`'}
+    with user_errors(name='compare_results.py'):
         methods = cmp.load_methods(args.files)
         tables = make_tables(methods, args)
-        args.out_dir.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             cmp.write_tables(table, args.out_dir / name)
         picture = draw(methods, args)
-    except (OSError, ValueError) as error:
-        sys.exit(f'compare_results.py: {error}')
-    page = args.out_dir / 'comparison.md'
-    notes = {'command': f'`{shlex.join(["compare_results.py", *argv])}`'}
-    if picture is not None:
-        notes['pictures'] = f'[{picture.name}]({picture.name})'
-    cmp.write_page(page, list(tables.values()), notes)
-    print(page.read_text(encoding='utf-8'))
+        if picture is not None:
+            notes['pictures'] = f'[{picture.name}]({picture.name})'
+        page = args.out_dir / 'comparison.md'
+        print(cmp.write_page(page, list(tables.values()), notes))
     print(f'Written to {args.out_dir}')
 
 

@@ -27,8 +27,9 @@ import torch
 from mmengine.config import Config
 
 from mmcadformer import comparison as cmp
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, split_name, user_errors
 from mmcadformer.utils.config import input_shape
+from mmcadformer.utils.machine import describe_machine
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -124,7 +125,7 @@ def _add_launching(parser: argparse.ArgumentParser) -> None:
 def _add_reporting(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('tables')
     group.add_argument('--reference', metavar='NAME', help='default: the first method')
-    cmp.add_difference_arguments(group)
+    cmp.add_difference_options(group)
     group.add_argument(
         '--shape',
         type=int,
@@ -155,13 +156,13 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error('--processes and --resamples must be 1 or more')
     methods: dict[str, str] = {}
     for entry in args.configs:
-        match = re.fullmatch(r'(?:([\w.+-]+)=)?(.+)', entry)
-        name = match[1] or Path(match[2]).stem
+        name, path = split_name(entry)
+        name = name or Path(path).stem
         if not re.fullmatch(r'[\w.+-]+', name):
-            parser.error(f'{name!r} is no name for a folder: write NAME={match[2]}')
+            parser.error(f'{name!r} is not a name for a folder: write NAME={path}')
         if name in methods:
             parser.error(f'two methods are called {name}: write NAME=CONFIG')
-        methods[name] = match[2]
+        methods[name] = path
     args.methods = methods
     args.reference = args.reference or next(iter(methods))
     if args.reference not in methods:
@@ -232,7 +233,6 @@ def report(
             files[name] = done
     results = cmp.load_methods(files)
     shape = tuple(args.shape or input_shape(configs[args.reference]))
-    args.out_dir.mkdir(parents=True, exist_ok=True)
     costs = cmp.measure_costs(
         configs,
         shape,
@@ -251,15 +251,14 @@ def report(
     cmp.write_tables(differences, args.out_dir / 'differences')
     notes = {
         'command': f'`{shlex.join(["run_ablation.py", *args.command_line])}`',
-        'machine of this page': cmp.describe_machine(args.device),
+        'machine of this page': describe_machine(args.device),
         'tested checkpoint': args.checkpoint,
         'costs': f'{shape[0]} x {shape[1]} px, {args.tokens} tokens, batch size 1; '
         f'two FLOPs per multiply-add; latency ratio to {args.reference}, measured by '
         'turns',
     }
     page = args.out_dir / 'ablation.md'
-    cmp.write_page(page, [scores, differences], notes)
-    print(page.read_text(encoding='utf-8'))
+    print(cmp.write_page(page, [scores, differences], notes))
     print(f'Written to {args.out_dir}')
 
 
@@ -268,7 +267,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else list(argv)
     args = parse_args(argv)
     args.command_line = argv
-    try:
+    failures: dict[str, str] = {}
+    with user_errors(RuntimeError, name='run_ablation.py'):
         if args.run_job is not None:
             cmp.run_job(cmp.Job.load(args.run_job), TOOLS)
             return
@@ -276,11 +276,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         failures = launch(jobs, args)
         if not args.dry_run:
             report(jobs, configs, args)
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
-        sys.exit(f'run_ablation.py: {error}')
     if failures:
         lines = [f'  {label}: {reason}' for label, reason in failures.items()]
-        sys.exit('\n'.join([f'{len(failures)} jobs failed:', *lines]))
+        sys.exit('\n'.join([f'{len(failures)} of {len(jobs)} jobs failed:', *lines]))
 
 
 if __name__ == '__main__':

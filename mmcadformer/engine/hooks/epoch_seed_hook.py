@@ -111,7 +111,7 @@ class SeededDataset(Dataset):
         return getattr(self.dataset, name)
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.dataset)  # type: ignore[arg-type]  # map-style, so it has one
 
     def __getitem__(self, index: int) -> Any:
         key = (self._seed, int(self._epoch), _SAMPLES, index)

@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import nn
+
+
+class _CountingEncoder(Protocol):
+    num_truncated: int
+    num_expressions: int
+    max_tokens: int
+
 
 _SPLITS = dict(train='training', val='validation', test='test')
 
@@ -54,6 +62,6 @@ def _counters(runner: Runner) -> tuple[int, int]:
     return encoder.num_truncated, encoder.num_expressions
 
 
-def _text_encoder(runner: Runner) -> nn.Module:
+def _text_encoder(runner: Runner) -> _CountingEncoder:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return model.text_encoder

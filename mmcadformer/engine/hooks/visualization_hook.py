@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
+from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather_object
 from mmengine.fileio import get
 from mmengine.hooks import Hook
@@ -122,9 +123,9 @@ def _with_index(
     MMEngine's sampler deals indices to the processes one by one, and may deal the
     first ones again at the end so that all have the same number.
     """
-    sampler = loader.sampler
-    first = batch_idx * loader.batch_size
+    sampler: DefaultSampler = loader.sampler
+    first = batch_idx * (loader.batch_size or 1)
     for position, sample in enumerate(outputs, start=first):
         index = position * sampler.world_size + sampler.rank
-        if index < len(loader.dataset):
+        if index < len(sampler.dataset):
             yield index, sample
