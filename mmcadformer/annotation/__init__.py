@@ -9,18 +9,22 @@ becomes a dataset (:func:`build_dataset`).
 Not imported with the package: it needs SAM, and nothing else needs it.
 """
 
-from ..utils.outlines import trace_outlines
 from .build import build_dataset
-from .consensus import agreement, find_consensus
 from .correction import export_for_correction, read_corrections
 from .outcome import compare_reviews, settle
-from .quality import MaskMeasures, measure_mask
-from .review import write_review
-from .review_state import Decision, Review, read_review
-from .rules import RULES, Rule, Suspicion, rate, read_rules
+from .quality import (
+    RULES,
+    MaskMeasures,
+    Rule,
+    Suspicion,
+    measure_mask,
+    rate,
+    read_rules,
+)
+from .review_page import write_review
+from .reviews import Decision, Review, agreement, find_consensus, read_review
 from .sam import SamBoxSegmenter
-from .splits import stratified_split
-from .summary import count_table, format_table
+from .splits import count_table, format_table, stratified_split
 from .workspace import Workspace, make_workspace
 
 __all__ = [
@@ -47,6 +51,5 @@ __all__ = [
     'read_rules',
     'settle',
     'stratified_split',
-    'trace_outlines',
     'write_review',
 ]

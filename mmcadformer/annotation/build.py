@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Step 3 of the paper's construction: the dataset in the RefCOCO layout."""
+"""The dataset in the RefCOCO layout (paper Sec. III-A, step 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmcadformer.version import __version__
-
 from ..datasets.formats import BoxItem, write_refcoco
-from .coco_exchange import flat_names
-from .consensus import agreement
+from ..version import __version__
+from .correction import flat_names
 from .outcome import Outcome
-from .review_state import ACCEPT, FIX, REJECT, Review
-from .segmentation import by_image
-from .splits import RATIOS, split_items
-from .summary import count_table
-from .workspace import Workspace
+from .reviews import ACCEPT, FIX, REJECT, Review, agreement
+from .splits import RATIOS, count_table, split_items
+from .workspace import Workspace, by_image
 
 UNDECIDED = ('error', 'keep', 'drop')
 RECORD = 'build.json'
+
+_ADVICE = {
+    FIX: (
+        'to fix',
+        'correct their masks and give the file with --corrected, or leave them out '
+        'with --drop-unfixed',
+    ),
+    'disputed': ('disputed', "give the panel's decisions with --final"),
+    'undecided': ('undecided', 'review them, or say --undecided keep or drop'),
+}
 
 
 def build_dataset(
@@ -92,7 +98,7 @@ def build_dataset(
             shared_images=shared_images,
         ),
         table=count_table((item.category, splits[item.item_id]) for item in items),
-        left_out=left_out,
+        left_out=workspace.skipped + left_out,
     )
     names = flat_names(list(by_image(items)))
     write_refcoco(
@@ -127,8 +133,46 @@ def _check_free(root: Path, name: str, images: Path, overwrite: bool) -> None:
         )
 
 
+def _select(
+    workspace: Workspace, outcome: Outcome, undecided: str, drop_unfixed: bool
+) -> tuple[set[str], list[dict]]:
+    """Items that stay, and why the others don't."""
+    if undecided not in UNDECIDED:
+        raise ValueError(f'undecided must be one of {UNDECIDED}, got {undecided!r}')
+    ids = [item.item_id for item in workspace.items]
+    states = {
+        item: state
+        for state in (ACCEPT, FIX, REJECT, 'disputed', 'undecided')
+        for item in outcome.items(state, ids)
+    }
+    settled = {FIX} if drop_unfixed else set()
+    settled |= set() if undecided == 'error' else {'undecided'}
+    lines = []
+    for state, (name, advice) in _ADVICE.items():
+        items = [item for item in ids if states[item] == state]
+        if items and state not in settled:
+            lines.append(
+                f'{len(items)} items are {name}, such as {items[0]!r}: {advice}'
+            )
+    if lines:
+        raise ValueError('the dataset is not ready:\n  ' + '\n  '.join(lines))
+    accepted = {ACCEPT, 'undecided'} if undecided == 'keep' else {ACCEPT}
+    reasons = {item: state for item, state in states.items() if state not in accepted}
+    for item in ids:
+        if item not in reasons and not outcome.masks[item].to_array().any():
+            reasons[item] = 'the mask is empty'
+    kept = set(ids) - set(reasons)
+    if not kept:
+        raise ValueError('no item is left for the dataset')
+    return kept, [
+        dict(where=f'item {item}', reason=reasons[item])
+        for item in ids
+        if item in reasons
+    ]
+
+
 def _records(
-    items: Iterable[BoxItem],
+    items: Sequence[BoxItem],
     outcome: Outcome,
     splits: Mapping[str, str],
     images: Path,
@@ -160,50 +204,3 @@ def _records(
             )
         )
     return records
-
-
-def _select(workspace, outcome, undecided, drop_unfixed):
-    """Items that stay, and why the others don't."""
-    if undecided not in UNDECIDED:
-        raise ValueError(f'undecided must be one of {UNDECIDED}, got {undecided!r}')
-    ids = [item.item_id for item in workspace.items]
-    states = (ACCEPT, FIX, REJECT, 'disputed', 'undecided')
-    by_state = {state: outcome.items(state, ids) for state in states}
-    settled = {ACCEPT, REJECT}
-    settled |= {FIX} if drop_unfixed else set()
-    settled |= set() if undecided == 'error' else {'undecided'}
-    _check_ready({s: by_state[s] for s in states if s not in settled and by_state[s]})
-    kept = set(by_state[ACCEPT])
-    kept |= set(by_state['undecided']) if undecided == 'keep' else set()
-    reasons = {item: state for state, items in by_state.items() for item in items}
-    for item in list(kept):
-        if not outcome.masks[item].to_array().any():
-            kept.remove(item)
-            reasons[item] = 'the mask is empty'
-    if not kept:
-        raise ValueError('no item is left for the dataset')
-    left_out = [
-        dict(where=f'item {item}', reason=reasons[item])
-        for item in ids
-        if item not in kept
-    ]
-    return kept, workspace.skipped + left_out
-
-
-def _check_ready(unsettled):
-    advice = {
-        FIX: (
-            'to fix',
-            'correct their masks and give the file with --corrected, or leave '
-            'them out with --drop-unfixed',
-        ),
-        'disputed': ('disputed', "give the panel's decisions with --final"),
-        'undecided': ('undecided', 'review them, or say --undecided keep or drop'),
-    }
-    if unsettled:
-        lines = [
-            f'{len(items)} items are {advice[state][0]}, such as {items[0]!r}: '
-            f'{advice[state][1]}'
-            for state, items in unsettled.items()
-        ]
-        raise ValueError('the dataset is not ready:\n  ' + '\n  '.join(lines))

@@ -1,20 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks go out to an annotation tool, and come back corrected."""
+"""Flagged masks go to CVAT or Label Studio as COCO JSON, and come back corrected."""
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
-from ..utils.files import write_json
-from .coco_exchange import flat_names, from_coco, to_coco
+import cv2
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from ..datasets.formats import BoxItem
+from ..datasets.masks import compressed_segments, decode_segmentation, rle_counts
+from ..utils.files import read_json, write_json
+from ..utils.outlines import trace_outlines
 from .mask_store import ItemMask
 from .outcome import Outcome
-from .review_state import FIX
-from .rules import RULES, Rule
-from .segmentation import by_image
-from .workspace import Workspace, suspicion_of
+from .quality import RULES, Rule, measure_mask
+from .reviews import FIX
+from .workspace import Workspace, by_image
+
+SHAPES = ('polygon', 'rle')
+# An annotation belongs to a box that holds at least this share of it.
+LEAST_INSIDE = 0.5
+# Two boxes whose scores are closer than this can't be told apart.
+MARGIN = 0.05
+
+_Key = tuple[str, tuple[float, float, float, float], str]
+"""Image, box and category of an object."""
 
 
 def export_for_correction(
@@ -49,7 +64,7 @@ def export_for_correction(
     ids = [item.item_id for item in workspace.items]
     chosen = set(outcome.items(FIX, ids))
     if min_suspicion is not None:
-        rated = suspicion_of(workspace, outcome.masks, rules)
+        rated = workspace.rate(outcome.masks, rules)
         undecided = outcome.items('undecided', ids)
         chosen |= {i for i in undecided if rated[i][1].score >= min_suspicion}
     items = [item for item in workspace.items if item.item_id in chosen]
@@ -71,15 +86,229 @@ def export_for_correction(
 
 
 def read_corrections(
-    workspace: Workspace, paths: Sequence[Path]
+    workspace: Workspace, paths: Iterable[Path]
 ) -> dict[str, ItemMask]:
     """Reads corrected COCO files; later ones overrule earlier ones.
 
+    Tools number annotations anew and drop what they don't know, so an annotation
+    is matched by image, category and place: it belongs to the box that it fits
+    best. Several annotations of one box are joined; those without a shape, which
+    are mere boxes, don't count.
+
+    Args:
+        workspace: The items that were to be corrected.
+        paths: COCO JSON that CVAT or Label Studio exported.
+
+    Returns:
+        Corrected mask by item; only items that the files have.
+
     Raises:
-        FileNotFoundError, ValueError: See :func:`from_coco`.
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, or an annotation can't be matched.
     """
     names = flat_names(list(by_image(workspace.items)))
+    images = {name: image for image, name in names.items()}
     corrected: dict[str, ItemMask] = {}
     for path in paths:
-        corrected |= from_coco(path, workspace.items, names, workspace.sizes)
+        corrected |= _read_correction(path, workspace, images)
     return corrected
+
+
+def flat_names(images: Sequence[str]) -> dict[str, str]:
+    """Different file names without folders for images in folders.
+
+    Args:
+        images: Image files with ``/`` between folders.
+
+    Returns:
+        Name by image: its own where no other image has the same, otherwise
+        joined from its folders.
+    """
+    own = [PurePosixPath(image).name for image in images]
+    if len({name.lower() for name in own}) == len(own):
+        return dict(zip(images, own, strict=True))
+    joined = {image: image.replace('/', '__') for image in images}
+    if len({name.lower() for name in joined.values()}) < len(joined):
+        raise ValueError('images have names that differ by capital letters only')
+    return joined
+
+
+def to_coco(
+    items: Sequence[BoxItem],
+    masks: Mapping[str, ItemMask],
+    names: Mapping[str, str],
+    sizes: Mapping[str, tuple[int, int]],
+    shape: str = 'polygon',
+    notes: Mapping[str, str] | None = None,
+) -> dict:
+    """COCO annotations to be corrected.
+
+    Items with the same box in the same image are one object with several
+    sentences: one annotation. Its ``attributes`` tell the items, the sentences
+    and the annotators' notes.
+
+    Args:
+        items: The items.
+        masks: Mask by item.
+        names: File name by image.
+        sizes: Height and width by image.
+        shape: 'polygon', which every tool reads, but which has no holes: they
+            are filled (parts come largest first); or 'rle', the exact mask
+            (``iscrowd`` 1, as CVAT wants masks).
+        notes: Remarks by item.
+
+    Returns:
+        ``images``, ``annotations`` and ``categories``.
+
+    Raises:
+        ValueError: ``shape`` is unknown.
+    """
+    if shape not in SHAPES:
+        raise ValueError(f'shape must be one of {SHAPES}, got {shape!r}')
+    images = {image: i for i, image in enumerate(sorted(by_image(items)), 1)}
+    named = sorted({item.category for item in items})
+    categories = {name: i for i, name in enumerate(named, 1)}
+    annotations: list[dict] = []
+    for (image, box, category), group in _objects(items).items():
+        remarks = [(notes or {}).get(item.item_id) for item in group]
+        attributes = dict(
+            item_ids=' '.join(item.item_id for item in group),
+            expression=' | '.join(text for item in group for text in item.expressions),
+            note=' | '.join(filter(None, remarks)),
+        )
+        annotations.append(
+            dict(
+                id=len(annotations) + 1,
+                image_id=images[image],
+                category_id=categories[category],
+                **_shape(masks[group[0].item_id], box, shape),
+                attributes=attributes,
+            )
+        )
+    return dict(
+        images=[
+            dict(
+                id=number,
+                file_name=names[image],
+                height=sizes[image][0],
+                width=sizes[image][1],
+            )
+            for image, number in images.items()
+        ],
+        annotations=annotations,
+        categories=[dict(id=i, name=name) for name, i in categories.items()],
+    )
+
+
+def _objects(items: Iterable[BoxItem]) -> dict[_Key, list[BoxItem]]:
+    objects: dict[_Key, list[BoxItem]] = {}
+    for item in items:
+        objects.setdefault((item.image, item.box, item.category), []).append(item)
+    return objects
+
+
+def _shape(mask: ItemMask, box: Sequence[float], shape: str) -> dict:
+    """Segmentation, box and area of a mask as COCO has them."""
+    pixels = mask.to_array()
+    segmentation: dict | list
+    if not pixels.any():
+        # Tools drop annotations without a shape: the box is a start.
+        left, top, right, bottom = box
+        segmentation = [[left, top, right, top, right, bottom, left, bottom]]
+    elif shape == 'polygon':
+        parts = [o.corners for o in trace_outlines(pixels) if not o.is_hole]
+        # Label Studio's importer takes the first part only.
+        parts.sort(key=cv2.contourArea, reverse=True)
+        segmentation = [part.ravel().tolist() for part in parts]
+    else:
+        counts = rle_counts(mask.rle['counts']).tolist()
+        segmentation = dict(size=list(pixels.shape), counts=counts)
+    rle = mask_utils.merge(compressed_segments(segmentation, *pixels.shape))
+    return dict(
+        segmentation=segmentation,
+        bbox=[float(value) for value in mask_utils.toBbox(rle)],
+        area=float(mask_utils.area(rle)),
+        iscrowd=int(isinstance(segmentation, dict)),
+    )
+
+
+def _read_correction(
+    path: Path, workspace: Workspace, names: Mapping[str, str]
+) -> dict[str, ItemMask]:
+    content = read_json(path)
+    for key in ('images', 'annotations', 'categories'):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise ValueError(f'{path}: this is not COCO JSON, it has no list {key!r}')
+    images = {entry['id']: entry for entry in content['images']}
+    categories = {entry['id']: entry['name'] for entry in content['categories']}
+    objects = _objects(workspace.items)
+    drawn: dict[_Key, np.ndarray] = {}
+    for annotation in content['annotations']:
+        # Label Studio's importer adds a rectangle to every polygon, and exports
+        # both. An item that has nothing else stays to be fixed.
+        if not annotation.get('segmentation'):
+            continue
+        where = f'{path}: annotation {annotation.get("id")!r}'
+        try:
+            image = _image_of(images[annotation['image_id']], names, workspace.sizes)
+            category = categories[annotation['category_id']]
+            size = workspace.sizes[image]
+            mask = decode_segmentation(annotation['segmentation'], *size)
+        except KeyError as error:
+            raise ValueError(f'{where}: no entry {error}') from None
+        except ValueError as error:
+            raise ValueError(f'{where}: {error}') from None
+        rivals = [key for key in objects if key[0] == image and key[2] == category]
+        best = _best(mask, rivals, f'{where} ({category!r} in {image})')
+        drawn[best] = drawn[best] | mask if best in drawn else mask
+    return {
+        item.item_id: ItemMask.from_array(mask, corrected=True)
+        for key, mask in drawn.items()
+        for item in objects[key]
+    }
+
+
+def _image_of(
+    entry: Mapping, names: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]
+) -> str:
+    """Image that an entry of a tool's export is about."""
+    name = PurePosixPath(str(entry['file_name']).replace('\\', '/')).name
+    if name not in names:
+        # Label Studio puts eight digits of its own in front.
+        name = re.sub(r'^[0-9a-f]{8}-', '', name)
+    if name not in names:
+        raise ValueError(
+            f'its image {entry["file_name"]!r} is none of those to be corrected'
+        )
+    image = names[name]
+    size = (entry.get('height'), entry.get('width'))
+    if None not in size and size != tuple(sizes[image]):
+        raise ValueError(
+            f'its image {entry["file_name"]!r} has the height and width {size}, '
+            f'but {tuple(sizes[image])} here'
+        )
+    return image
+
+
+def _best(mask: np.ndarray, rivals: Iterable[_Key], where: str) -> _Key:
+    """The object whose box a drawn mask fits best."""
+    if not mask.any():
+        raise ValueError(f'{where} has no pixels')
+    scored = []
+    for key in rivals:
+        measures = measure_mask(mask, key[1])
+        inside = 1 - measures.outside_share
+        if inside >= LEAST_INSIDE:
+            scored.append((inside + measures.box_iou, key))
+    if not scored:
+        raise ValueError(
+            f'{where} lies in no box of an item to be corrected; such annotations '
+            'must be drawn where the box is, with the category of the item'
+        )
+    scored.sort(key=lambda pair: -pair[0])
+    if len(scored) > 1 and scored[0][0] - scored[1][0] < MARGIN:
+        raise ValueError(
+            f'{where} fits two boxes equally well, {scored[0][1][1]} and '
+            f'{scored[1][1][1]}; draw the parts of an object as one annotation'
+        )
+    return scored[0][1]

@@ -13,7 +13,7 @@ from pycocotools import mask as mask_utils
 
 from ..datasets.formats import BoxItem
 from ..datasets.masks import encode_mask
-from ..utils.files import digest, read_json, remove_unfinished, write_json
+from ..utils.files import digest, read_json, write_json
 
 FORMAT = 'mmcadformer-masks'
 VERSION = 1
@@ -34,7 +34,12 @@ class ItemMask:
     corrected: bool = False
 
     @classmethod
-    def from_array(cls, mask, predicted_iou=None, corrected=False) -> ItemMask:
+    def from_array(
+        cls,
+        mask: np.ndarray,
+        predicted_iou: float | None = None,
+        corrected: bool = False,
+    ) -> ItemMask:
         """Encodes a boolean mask (H, W)."""
         return cls(encode_mask(mask), predicted_iou, corrected)
 
@@ -67,23 +72,30 @@ class ImageRecord:
     settings: str
     items: list[dict]
 
+    @property
+    def masks(self) -> dict[str, ItemMask]:
+        """Masks by item."""
+        return {
+            entry['item_id']: ItemMask(
+                dict(size=list(self.size), counts=entry['counts']),
+                entry['predicted_iou'],
+            )
+            for entry in self.items
+            if 'reason' not in entry
+        }
+
 
 class MaskStore:
     """Records of images in a folder.
 
     Args:
         folder: Folder of the records; created when the first one is written.
-        settings: Fingerprint of the settings; records made with others don't
-            count. None takes all.
+        settings: Fingerprint of the settings; records made with others don't count.
     """
 
-    def __init__(self, folder: Path, settings: str | None = None) -> None:
+    def __init__(self, folder: Path, settings: str) -> None:
         self.folder = Path(folder)
         self.settings = settings
-
-    def clean(self) -> None:
-        """Removes what an interrupted process left behind."""
-        remove_unfinished(self.folder)
 
     def path(self, image: str) -> Path:
         """The file of an image: readable, and different for each image."""
@@ -114,9 +126,9 @@ class MaskStore:
             raise ValueError(
                 f'{path} is damaged ({error}); delete it, and make its masks again'
             ) from None
-        return record if self.settings in (None, record.settings) else None
+        return record if record.settings == self.settings else None
 
-    def fits(
+    def find(
         self, image: str, path: Path, items: Sequence[BoxItem]
     ) -> ImageRecord | None:
         """The record of an image, if it is about this file and these boxes.
@@ -127,20 +139,8 @@ class MaskStore:
             record = self.read(image)
         except ValueError:
             return None
-        if record is None or record.content != digest(Path(path).read_bytes()):
+        if record is None or record.content != digest(path.read_bytes()):
             return None
         there = [(entry['item_id'], tuple(entry['box'])) for entry in record.items]
         wanted = [(item.item_id, item.box) for item in items]
         return record if there == wanted else None
-
-    def masks(self, record: ImageRecord) -> dict[str, ItemMask]:
-        """Masks of a record by item."""
-        height, width = record.size
-        return {
-            entry['item_id']: ItemMask(
-                dict(size=[height, width], counts=entry['counts']),
-                entry['predicted_iou'],
-            )
-            for entry in record.items
-            if 'reason' not in entry
-        }

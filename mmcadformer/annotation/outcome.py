@@ -6,9 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .consensus import Consensus, agreement, find_consensus
 from .mask_store import ItemMask
-from .review_state import ACCEPT, REJECT, Decision, Review, check_review
+from .reviews import (
+    ACCEPT,
+    REJECT,
+    Consensus,
+    Decision,
+    Review,
+    agreement,
+    check_review,
+    find_consensus,
+)
 from .workspace import Workspace
 
 
@@ -63,9 +71,6 @@ def settle(
         corrected: Corrected mask by item.
         rule: 'unanimous' or 'majority', see :func:`find_consensus`.
 
-    Returns:
-        The outcome.
-
     Raises:
         ValueError: A review is about something else.
     """
@@ -85,7 +90,9 @@ def settle(
     )
 
 
-def _after_correction(reviews, corrected):
+def _after_correction(
+    reviews: Sequence[Review], corrected: Mapping[str, ItemMask]
+) -> list[Review]:
     """Reviews with the decisions that still hold for corrected masks."""
     looked_at = {
         item
@@ -94,7 +101,7 @@ def _after_correction(reviews, corrected):
         if item in corrected and decision.mask == corrected[item].digest
     }
 
-    def update(item, decision) -> Decision | None:
+    def update(item: str, decision: Decision) -> Decision | None:
         if item not in corrected or decision.mask == corrected[item].digest:
             return decision
         if item in looked_at:

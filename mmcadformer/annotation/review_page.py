@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The review page: one HTML file with everything in it, the worst masks first."""
+"""The review page: one HTML file with everything in it, the worst masks first.
+
+People look at the masks there (paper Sec. III-A, step 2).
+"""
 
 from __future__ import annotations
 
@@ -7,177 +10,198 @@ import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..datasets.formats import BoxItem
+from ..datasets.image_files import read_rgb
 from ..utils.files import digest, write_text
 from ..utils.outlines import trace_outlines
+from ..utils.progress import progress_bar
 from .mask_store import ItemMask
-from .quality import MaskMeasures
-from .review_state import FORMAT, VERSION
-from .rules import EMPTY, RULES, Suspicion
+from .outcome import Outcome
+from .quality import EMPTY, RULES, MaskMeasures, Rule, Suspicion
+from .reviews import FORMAT, VERSION
+from .workspace import Workspace, by_image
 
+SHOW = ('all', 'undecided', 'disputed', 'fix', 'corrected')
 ASSETS = Path(__file__).parent / 'assets'
 # The crop shows this much of the surroundings: context for the sentence.
 CONTEXT = 1.8
 LEAST_CROP = 64
+THUMB_SIZE = 200
 JPEG_QUALITY = 80
 
 
-@dataclass(frozen=True)
-class ReviewItem:
-    """An item as the page shows it.
-
-    Attributes:
-        item: The item.
-        mask: Its mask.
-        measures, suspicion: What is known of the mask.
-        votes: Earlier decisions: ``annotator``, ``decision``, ``note``.
-    """
-
-    item: BoxItem
-    mask: ItemMask
-    measures: MaskMeasures
-    suspicion: Suspicion
-    votes: Sequence[Mapping[str, str]] = field(default_factory=tuple)
-
-
-class PageBuilder:
-    """Collects items with pictures of them, and writes the page.
+def write_review(
+    workspace: Workspace,
+    path: Path,
+    outcome: Outcome,
+    show: str = 'all',
+    min_suspicion: float = 0.0,
+    annotator: str = '',
+    title: str = '',
+    rules: Mapping[str, Rule] = RULES,
+    crop_size: int = 384,
+    items_per_file: int = 1000,
+    progress: bool = True,
+) -> list[Path]:
+    """Writes the review page.
 
     Args:
-        title: Title of the page.
-        crop_size: Longest side of an item's picture in pixels.
-        thumb_size: Longest side of the picture of a whole image in pixels.
+        workspace: Items and images.
+        path: HTML file.
+        outcome: Masks, and the decisions to show.
+        show: Which items: 'all', or only those that are 'undecided',
+            'disputed', to 'fix' or 'corrected'.
+        min_suspicion: Leave out items that are less suspicious than this.
+        annotator: Name to begin with.
+        title: Title of the page; the folder's name by default.
+        rules: Rules for the flags.
+        crop_size: Longest side of the pictures in pixels.
+        items_per_file: With more items than this, several files are written and
+            numbered: browsers choke on very long ones.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: An argument is unknown or out of range, or no item is left.
     """
-
-    def __init__(self, title: str, crop_size: int = 384, thumb_size: int = 200) -> None:
-        for name, size in (('crop_size', crop_size), ('thumb_size', thumb_size)):
-            if size < 16:
-                raise ValueError(f'{name} must be at least 16 pixels, got {size}')
-        self.title = title
-        self.crop_size = crop_size
-        self.thumb_size = thumb_size
-        self._entries: list[dict] = []
-        self._images: dict[str, dict] = {}
-
-    def add(self, image: np.ndarray, reviewed: ReviewItem) -> None:
-        """Adds an item.
-
-        Args:
-            image: RGB uint8 (H, W, 3), the item's image.
-            reviewed: The item.
-        """
-        item = reviewed.item
-        if item.image not in self._images:
-            height, width = image.shape[:2]
-            self._images[item.image] = dict(
-                width=width, height=height, src=_data_uri(image, self.thumb_size)
-            )
-        mask = reviewed.mask.to_array()
-        left, top, width, height = _crop(item.box, mask)
-        picture = image[top : top + height, left : left + width]
-        self._entries.append(
-            dict(
-                id=item.item_id,
-                image=item.image,
-                category=item.category,
-                expressions=item.expressions,
-                box=item.box,
-                mask=reviewed.mask.digest,
-                corrected=reviewed.mask.corrected,
-                score=round(reviewed.suspicion.score, 4),
-                flags={k: round(v, 3) for k, v in reviewed.suspicion.flags.items()},
-                measures=_rounded(reviewed.measures),
-                votes=list(reviewed.votes),
-                crop=dict(
-                    view=[left, top, width, height],
-                    src=_data_uri(picture, self.crop_size),
-                ),
-                path=_svg_path(mask, max(width, height) / self.crop_size),
-            )
+    if show not in SHOW:
+        raise ValueError(f'show must be one of {SHOW}, got {show!r}')
+    if crop_size < 16:
+        raise ValueError(f'crop_size must be at least 16 pixels, got {crop_size}')
+    if items_per_file < 1:
+        raise ValueError(f'items_per_file must be positive, got {items_per_file}')
+    rated = workspace.rate(outcome.masks, rules)
+    chosen = [
+        item
+        for item in _to_show(workspace, outcome, show)
+        if rated[item.item_id][1].score >= min_suspicion
+    ]
+    if not chosen:
+        raise ValueError(
+            f'no item to review: none is {show!r} with a suspicion of at least '
+            f'{min_suspicion}'
         )
-
-    def write(self, path: Path, annotator: str = '', items_per_file: int = 1000):
-        """Writes the page, the most suspicious items first.
-
-        Args:
-            path: HTML file.
-            annotator: Name to begin with.
-            items_per_file: With more items than this, several files are written
-                and numbered: browsers choke on very long ones.
-
-        Returns:
-            list[Path]: The files.
-        """
-        if items_per_file < 1:
-            raise ValueError(f'items_per_file must be positive, got {items_per_file}')
-        path = Path(path)
-        entries = sorted(
-            self._entries, key=lambda entry: (-entry['score'], entry['id'])
+    entries: list[dict] = []
+    images: dict[str, dict] = {}
+    groups = by_image(chosen)
+    for image, group in progress_bar(groups.items(), len(groups), show=progress):
+        pixels, _ = read_rgb(workspace.images / image)
+        height, width = pixels.shape[:2]
+        images[image] = dict(
+            width=width, height=height, src=_data_uri(pixels, THUMB_SIZE)
         )
-        parts = [
-            entries[start : start + items_per_file]
-            for start in range(0, len(entries), items_per_file)
-        ] or [[]]
-        paths = []
-        for number, part in enumerate(parts, 1):
-            title, target = self.title, path
-            if len(parts) > 1:
-                title = f'{title} ({number} of {len(parts)})'
-                target = path.with_name(f'{path.stem}-{number}{path.suffix}')
-            write_text(target, self._page(title, part, annotator))
-            paths.append(target)
-        return paths
+        for item in group:
+            mask, votes = outcome.masks[item.item_id], outcome.votes(item.item_id)
+            entry = _entry(item, mask, *rated[item.item_id], pixels, crop_size)
+            entries.append(dict(entry, votes=votes if show != 'all' else []))
+    entries.sort(key=lambda entry: (-entry['score'], entry['id']))
+    title = title or f'Masks of {workspace.folder.resolve().name}'
+    return _write_pages(Path(path), title, annotator, entries, images, items_per_file)
 
-    def _page(self, title, entries, annotator):
-        shown = {entry['image'] for entry in entries}
+
+def _to_show(workspace: Workspace, outcome: Outcome, show: str) -> list[BoxItem]:
+    ids = [item.item_id for item in workspace.items]
+    if show == 'all':
+        chosen = set(ids)
+    elif show == 'corrected':
+        chosen = set(outcome.corrected)
+    else:
+        chosen = set(outcome.items(show, ids))
+    return [item for item in workspace.items if item.item_id in chosen]
+
+
+def _entry(
+    item: BoxItem,
+    mask: ItemMask,
+    measures: MaskMeasures,
+    suspicion: Suspicion,
+    image: np.ndarray,
+    crop_size: int,
+) -> dict:
+    """An item as the page's script reads it."""
+    pixels = mask.to_array()
+    left, top, width, height = _crop(item.box, pixels)
+    picture = image[top : top + height, left : left + width]
+    return dict(
+        id=item.item_id,
+        image=item.image,
+        category=item.category,
+        expressions=item.expressions,
+        box=item.box,
+        mask=mask.digest,
+        corrected=mask.corrected,
+        score=round(suspicion.score, 4),
+        flags={name: round(value, 3) for name, value in suspicion.flags.items()},
+        measures={
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in asdict(measures).items()
+        },
+        crop=dict(view=[left, top, width, height], src=_data_uri(picture, crop_size)),
+        path=_svg_path(pixels, max(width, height) / crop_size),
+    )
+
+
+def _write_pages(
+    path: Path,
+    title: str,
+    annotator: str,
+    entries: Sequence[dict],
+    images: Mapping[str, dict],
+    items_per_file: int,
+) -> list[Path]:
+    starts = range(0, len(entries), items_per_file)
+    paths = []
+    for number, start in enumerate(starts, 1):
+        target, page_title = path, title
+        if len(starts) > 1:
+            page_title = f'{title} ({number} of {len(starts)})'
+            target = path.with_name(f'{path.stem}-{number}{path.suffix}')
+        part = entries[start : start + items_per_file]
+        shown = sorted({entry['image'] for entry in part})
         data = dict(
             format=FORMAT,
             version=VERSION,
-            key=digest([self.title, [entry['id'] for entry in entries]]),
-            title=title,
+            key=digest([title, [entry['id'] for entry in part]]),
+            title=page_title,
             annotator=annotator,
             flags={EMPTY: 'there is no mask'}
             | {name: rule.text for name, rule in RULES.items()},
-            images={name: self._images[name] for name in sorted(shown)},
-            items=entries,
+            images={name: images[name] for name in shown},
+            items=part,
         )
-        parts = dict(
-            title=html.escape(title),
-            css=_asset('review.css'),
-            js=_asset('review.js'),
-            data=_script_safe(data),
-        )
-        page = _asset('review.html')
-        # In one pass: what is filled in may look like a placeholder itself.
-        pieces = page.split('%%')
-        pieces[1::2] = [parts[name] for name in pieces[1::2]]
-        return ''.join(pieces)
+        write_text(target, _page(page_title, data))
+        paths.append(target)
+    return paths
 
 
-def _asset(name):
+def _page(title: str, data: dict) -> str:
+    text = json.dumps(data, separators=(',', ':'), ensure_ascii=False)
+    parts = dict(
+        title=html.escape(title),
+        css=_asset('review.css'),
+        js=_asset('review.js'),
+        # Must not end the script element that it stands in.
+        data=text.replace('<', '\\u003c'),
+    )
+    # In one pass: what is filled in may look like a placeholder itself.
+    pieces = _asset('review.html').split('%%')
+    pieces[1::2] = [parts[name] for name in pieces[1::2]]
+    return ''.join(pieces)
+
+
+def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding='utf-8')
 
 
-def _script_safe(data):
-    """JSON that can't end the script element it stands in."""
-    text = json.dumps(data, separators=(',', ':'), ensure_ascii=False)
-    return text.replace('<', '\\u003c')
-
-
-def _rounded(measures):
-    return {
-        key: round(value, 4) if isinstance(value, float) else value
-        for key, value in asdict(measures).items()
-    }
-
-
-def _crop(box, mask):
+def _crop(box: Sequence[float], mask: np.ndarray) -> tuple[int, int, int, int]:
     """Left, top, width and height of what to show around box and mask."""
     height, width = mask.shape
     left, top, right, bottom = box
@@ -191,14 +215,13 @@ def _crop(box, mask):
     return x, y, w, h
 
 
-def _span(center, length, limit):
+def _span(center: float, length: float, limit: int) -> tuple[int, int]:
     """Start and length of whole pixels around a centre, within the image."""
-    length = min(round(length), limit)
-    start = min(max(round(center - length / 2), 0), limit - length)
-    return start, length
+    pixels = min(round(length), limit)
+    return min(max(round(center - pixels / 2), 0), limit - pixels), pixels
 
 
-def _data_uri(image, longest):
+def _data_uri(image: np.ndarray, longest: int) -> str:
     """JPEG of an image, made smaller if need be."""
     scale = longest / max(image.shape[:2])
     if scale < 1:
@@ -209,7 +232,7 @@ def _data_uri(image, longest):
     return 'data:image/jpeg;base64,' + base64.b64encode(data).decode('ascii')
 
 
-def _svg_path(mask, pixel):
+def _svg_path(mask: np.ndarray, pixel: float) -> str:
     """Outline of a mask in image coordinates, for the even-odd rule.
 
     Args:

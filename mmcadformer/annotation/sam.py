@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from ..utils.checkpoint import weights_digest
 
 CHOICES = ('predicted_iou', 'single')
 DTYPES = ('float32', 'bfloat16', 'float16')
@@ -55,7 +58,8 @@ class SamBoxSegmenter:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self.device = torch.device(device)
         model, self.processor = _load(self.checkpoint)
-        self.weights = _fingerprint(model)
+        # Masks of two models are never mixed.
+        self.weights = weights_digest(model.state_dict()).hexdigest()[:16]
         self.model = model.to(self.device).eval()
         self.model.vision_encoder.to(getattr(torch, dtype))
 
@@ -101,7 +105,9 @@ class SamBoxSegmenter:
         masks, scores = zip(*parts, strict=True)
         return np.concatenate(masks), np.concatenate(scores)
 
-    def _decode(self, embedding, boxes, sizes):
+    def _decode(
+        self, embedding: Tensor, boxes: Tensor, sizes: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Masks (n, H, W) and predicted IoUs (n,) of boxes (1, n, 4)."""
         output = self.model(
             image_embeddings=embedding,
@@ -117,7 +123,8 @@ class SamBoxSegmenter:
         return masks[0][:, 0].numpy(), scores[rows, best].float().cpu().numpy()
 
 
-def _load(checkpoint):
+def _load(checkpoint: str) -> tuple[Any, Any]:
+    """Model and processor; transformers' annotations lack the half of them."""
     from transformers import SamConfig, SamModel, SamProcessor
 
     try:
@@ -139,13 +146,3 @@ def _load(checkpoint):
             'preprocessor_config.json and model.safetensors, or, where the model '
             "hub can be reached, a name such as 'facebook/sam-vit-huge'"
         ) from None
-
-
-def _fingerprint(model):
-    """Digest of all weights, so that masks of two models are never mixed."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(data.numpy().data)
-    return digest.hexdigest()[:16]

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
+
+from tabulate import tabulate
 
 from ..datasets.formats import BoxItem
 
@@ -26,9 +28,6 @@ def split_sizes(count: int, ratios: Mapping[str, float] = RATIOS) -> dict[str, i
     Args:
         count: Objects of the category.
         ratios: Share of each split; they sum to 1.
-
-    Returns:
-        Number of objects by split.
 
     Raises:
         ValueError: The ratios are out of range.
@@ -62,15 +61,15 @@ def stratified_split(
         Split by group.
     """
     counts = {name: Counter(categories) for name, categories in groups.items()}
-    totals = sum(counts.values(), Counter())
-    wanted = {split: Counter() for split in SPLITS}
+    totals: Counter[str] = sum(counts.values(), Counter())
+    wanted: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for category, total in totals.items():
         for split, size in split_sizes(total, ratios).items():
             wanted[split][category] = size
     order = sorted(groups)
     random.Random(seed).shuffle(order)
     order.sort(key=lambda name: -counts[name].total())
-    by_category = defaultdict(list)
+    by_category: dict[str, list[str]] = defaultdict(list)
     for name in order:
         for category in counts[name]:
             by_category[category].append(name)
@@ -111,7 +110,7 @@ def split_items(
     """
     if method not in SPLIT_METHODS:
         raise ValueError(f'split method must be one of {SPLIT_METHODS}, got {method!r}')
-    groups = defaultdict(list)
+    groups: dict[str, list[BoxItem]] = defaultdict(list)
     for item in items:
         groups[item.item_id if shared_images else contents[item.image]].append(item)
     if method == 'source':
@@ -121,8 +120,8 @@ def split_items(
     return {item.item_id: by_group[key] for key, g in groups.items() for item in g}
 
 
-def _from_source(groups):
-    splits = {}
+def _from_source(groups: Iterable[Sequence[BoxItem]]) -> dict[str, str]:
+    splits: dict[str, str] = {}
     for group in groups:
         for item in group:
             # RefCOCO has testA and testB.
@@ -131,8 +130,8 @@ def _from_source(groups):
                     f'the source puts item {item.item_id!r} into the split '
                     f'{item.split!r}, not into one of {SPLITS}; use stratified splits'
                 )
-            splits[item.item_id] = item.split
-        used = sorted({item.split for item in group})
+            splits[item.item_id] = str(item.split)
+        used = sorted({splits[item.item_id] for item in group})
         if len(used) > 1:
             raise ValueError(
                 f'the image {group[0].image!r} (or a copy of it) is in the splits '
@@ -142,10 +141,12 @@ def _from_source(groups):
     return splits
 
 
-def _neediest(wanted, added, category):
+def _neediest(
+    wanted: Mapping[str, Counter[str]], added: Counter[str], category: str
+) -> str:
     """Split that lacks most of a category; among equals, of the whole group."""
 
-    def need(split):
+    def need(split: str) -> tuple[int, int, int]:
         return (
             wanted[split][category],
             sum(min(wanted[split][c], n) for c, n in added.items()),
@@ -155,7 +156,7 @@ def _neediest(wanted, added, category):
     return max(SPLITS, key=need)
 
 
-def _exact(ratios):
+def _exact(ratios: Mapping[str, float]) -> list[Fraction]:
     if set(ratios) != set(SPLITS):
         raise ValueError(f'ratios must be given for {SPLITS}, got {sorted(ratios)}')
     # 0.8 as a binary number is a little more than 4/5; people mean the decimal.
@@ -163,3 +164,31 @@ def _exact(ratios):
     if min(exact) < 0 or sum(exact) != 1:
         raise ValueError(f'ratios must sum to 1, got {dict(ratios)}')
     return exact
+
+
+def count_table(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Counts objects, as the paper's Table I does.
+
+    Args:
+        pairs: Category and split of each object.
+
+    Returns:
+        Number by category, and in it by split and 'total'; the last category
+        is 'total'.
+    """
+    counts = Counter(pairs)
+    names = (*SPLITS, *sorted({split for _, split in counts} - set(SPLITS)))
+    table = {
+        category: {split: counts[category, split] for split in names}
+        for category in sorted({category for category, _ in counts})
+    }
+    table['total'] = {
+        split: sum(row[split] for row in table.values()) for split in names
+    }
+    return {name: dict(row, total=sum(row.values())) for name, row in table.items()}
+
+
+def format_table(table: Mapping[str, Mapping[str, int]]) -> str:
+    """Writes the table in Markdown."""
+    rows = [dict(category=name, **row) for name, row in table.items()]
+    return tabulate(rows, headers='keys', tablefmt='github')

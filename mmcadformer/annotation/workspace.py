@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,14 +15,22 @@ from ..datasets.formats import (
     read_items,
     write_items,
 )
-from ..utils.files import digest, read_json, write_json
-from .mask_store import ItemMask, MaskStore
-from .quality import MaskMeasures, measure_mask
-from .rules import RULES, Rule, Suspicion, rate
+from ..datasets.image_files import read_rgb
+from ..utils.files import digest, read_json, remove_unfinished, write_json
+from ..utils.progress import progress_bar
+from .mask_store import ImageRecord, ItemMask, MaskStore
+from .quality import RULES, MaskMeasures, Rule, Suspicion, measure_mask, rate
 from .sam import SamBoxSegmenter
-from .segmentation import by_image, segment_items
 
 ITEMS, MASKS, QUALITY, SKIPPED = 'items.json', 'masks', 'quality.json', 'skipped.json'
+
+
+def by_image(items: Iterable[BoxItem]) -> dict[str, list[BoxItem]]:
+    """Items of each image, both in their order."""
+    groups: dict[str, list[BoxItem]] = {}
+    for item in items:
+        groups.setdefault(item.image, []).append(item)
+    return groups
 
 
 def make_workspace(
@@ -55,10 +63,7 @@ def make_workspace(
         bad: Gets what can't be used; may hold what a source reported already.
         rules: Rules for the flags.
         overwrite: Make masks again that were made with other settings.
-        progress: Whether to show a progress bar.
-
-    Returns:
-        The workspace.
+        progress: Whether to show a progress bar with the time left.
 
     Raises:
         FileNotFoundError: The image folder is missing.
@@ -77,14 +82,14 @@ def make_workspace(
     )
     write_items(folder / ITEMS, items, complete=False, **about)
     store = MaskStore(folder / MASKS, _settings_digest(settings))
-    masks = segment_items(items, images, store, segmenter, bad, progress)
-    items = [item for item in items if item.item_id in masks]
+    masked = _make_masks(items, images, store, segmenter, bad, progress)
+    items = [item for item in items if item.item_id in masked]
     if not items:
         raise ValueError(f'{source}: not a single item can be used')
     write_json(folder / SKIPPED, bad.found)
     write_items(folder / ITEMS, items, complete=True, **about)
     workspace = Workspace(folder)
-    workspace.write_quality(folder / QUALITY, rules)
+    _write_quality(workspace, rules)
     return workspace
 
 
@@ -116,11 +121,11 @@ class Workspace:
                 'again to go on'
             )
         self.images = Path(self.about['images'])
-        store = MaskStore(self.folder / MASKS, _settings_digest(self.about['sam']))
         self.masks: dict[str, ItemMask] = {}
         self.sizes: dict[str, tuple[int, int]] = {}
         self.contents: dict[str, str] = {}
-        for image in by_image(self.items):
+        store = MaskStore(self.folder / MASKS, _settings_digest(self.about['sam']))
+        for image, items in by_image(self.items).items():
             record = store.read(image)
             if record is None:
                 raise ValueError(
@@ -129,63 +134,40 @@ class Workspace:
                 )
             self.sizes[image] = record.size
             self.contents[image] = record.content
-            self.masks.update(store.masks(record))
-        for item in self.items:
-            if item.item_id not in self.masks:
-                raise ValueError(
-                    f'{store.path(item.image)} has no mask of item '
-                    f'{item.item_id!r}; make the masks again'
-                )
-
-    def measure(self, item: BoxItem, mask: ItemMask) -> MaskMeasures:
-        """Measures a mask of an item."""
-        box = box_in_image(item.box, *self.sizes[item.image])
-        return measure_mask(mask.to_array(), box, mask.predicted_iou)
-
-    def write_quality(self, path: Path, rules: Mapping[str, Rule] = RULES) -> None:
-        """Writes what is known of every mask, the most suspicious first."""
-        entries = []
-        for item in self.items:
-            measures = self.measure(item, self.masks[item.item_id])
-            suspicion = rate(measures, rules)
-            entries.append(
-                dict(
-                    item_id=item.item_id,
-                    suspicion=round(suspicion.score, 5),
-                    flags={k: round(v, 5) for k, v in suspicion.flags.items()},
-                    measures=asdict(measures),
-                )
-            )
-        entries.sort(key=lambda entry: (-entry['suspicion'], entry['item_id']))
-        content = dict(rules={k: vars(v) for k, v in rules.items()}, items=entries)
-        write_json(path, content)
+            self.masks.update(record.masks)
+            for item in items:
+                if item.item_id not in self.masks:
+                    raise ValueError(
+                        f'{store.path(image)} has no mask of item '
+                        f'{item.item_id!r}; make the masks again'
+                    )
 
     @property
     def skipped(self) -> list[dict]:
         """What was left out: ``where`` and ``reason``."""
         return read_json(self.folder / SKIPPED)
 
+    def rate(
+        self, masks: Mapping[str, ItemMask], rules: Mapping[str, Rule] = RULES
+    ) -> dict[str, tuple[MaskMeasures, Suspicion]]:
+        """Measures and suspicion of a mask of each item.
 
-def suspicion_of(
-    workspace: Workspace,
-    masks: Mapping[str, ItemMask],
-    rules: Mapping[str, Rule] = RULES,
-) -> dict[str, tuple[MaskMeasures, Suspicion]]:
-    """Measures and suspicion of each item's mask.
-
-    Args:
-        workspace: The items.
-        masks: Mask by item.
-        rules: Rules for the flags.
-    """
-    measured = {
-        item.item_id: workspace.measure(item, masks[item.item_id])
-        for item in workspace.items
-    }
-    return {key: (value, rate(value, rules)) for key, value in measured.items()}
+        Args:
+            masks: Mask by item.
+            rules: Rules for the flags.
+        """
+        rated = {}
+        for item in self.items:
+            mask = masks[item.item_id]
+            box = box_in_image(item.box, *self.sizes[item.image])
+            measures = measure_mask(mask.to_array(), box, mask.predicted_iou)
+            rated[item.item_id] = measures, rate(measures, rules)
+        return rated
 
 
-def _usable(items, images, bad):
+def _usable(
+    items: Sequence[BoxItem], images: Path, bad: BadEntries
+) -> Sequence[BoxItem]:
     """Items with an id of their own whose image is there."""
     for item_id, count in Counter(item.item_id for item in items).items():
         if count > 1:
@@ -197,7 +179,7 @@ def _usable(items, images, bad):
     return [item for item in items if there[item.image]]
 
 
-def _check_settings(folder, settings, overwrite):
+def _check_settings(folder: Path, settings: Mapping[str, str], overwrite: bool) -> None:
     path = folder / ITEMS
     if overwrite or not path.is_file():
         return
@@ -209,8 +191,85 @@ def _check_settings(folder, settings, overwrite):
         )
 
 
-def _settings_digest(settings):
+def _settings_digest(settings: Mapping[str, str]) -> str:
     """Fingerprint of settings; where the weights lie makes no difference."""
-    return digest(
-        {key: settings[key] for key in sorted(settings) if key != 'checkpoint'}
-    )
+    return digest({k: value for k, value in settings.items() if k != 'checkpoint'})
+
+
+def _make_masks(
+    items: Iterable[BoxItem],
+    images: Path,
+    store: MaskStore,
+    segmenter: SamBoxSegmenter,
+    bad: BadEntries,
+    progress: bool,
+) -> set[str]:
+    """Makes the masks that are missing; returns the items that have one.
+
+    A record is written after each image, in one step: a process that is killed
+    and started again gives the same files as one that wasn't.
+    """
+    remove_unfinished(store.folder)
+    groups = by_image(items)
+    records = {
+        image: store.find(image, images / image, group)
+        for image, group in groups.items()
+    }
+    missing = [image for image, record in records.items() if record is None]
+    for image in progress_bar(missing, len(missing), show=progress):
+        with bad.around(str(images / image)):
+            record = _segment(image, groups[image], images, store, segmenter)
+            store.write(record)
+            records[image] = record
+    masked: set[str] = set()
+    for image, found in records.items():
+        for entry in found.items if found else ():
+            if 'reason' in entry:
+                where = f'{images / image}: item {entry["item_id"]}'
+                bad.add(where, entry['reason'])
+            else:
+                masked.add(entry['item_id'])
+    return masked
+
+
+def _segment(
+    image: str,
+    items: Sequence[BoxItem],
+    images: Path,
+    store: MaskStore,
+    segmenter: SamBoxSegmenter,
+) -> ImageRecord:
+    pixels, data = read_rgb(images / image)
+    height, width = pixels.shape[:2]
+    entries, usable, boxes = [], [], []
+    for item in items:
+        entry: dict = dict(item_id=item.item_id, box=list(item.box))
+        entries.append(entry)
+        try:
+            boxes.append(box_in_image(item.box, height, width))
+            usable.append(entry)
+        except ValueError as error:
+            entry['reason'] = str(error)
+    masks, scores = segmenter.segment(pixels, boxes)
+    for entry, mask, score in zip(usable, masks, scores, strict=True):
+        entry['counts'] = ItemMask.from_array(mask).rle['counts']
+        entry['predicted_iou'] = round(float(score), 5)
+    return ImageRecord(image, (height, width), digest(data), store.settings, entries)
+
+
+def _write_quality(workspace: Workspace, rules: Mapping[str, Rule]) -> None:
+    """Writes what is known of every mask, the most suspicious first."""
+    entries: list[dict] = [
+        dict(
+            item_id=item_id,
+            suspicion=round(suspicion.score, 5),
+            flags={k: round(v, 5) for k, v in suspicion.flags.items()},
+            measures=asdict(measures),
+        )
+        for item_id, (measures, suspicion) in workspace.rate(
+            workspace.masks, rules
+        ).items()
+    ]
+    entries.sort(key=lambda entry: (-entry['suspicion'], entry['item_id']))
+    content = dict(rules={k: vars(v) for k, v in rules.items()}, items=entries)
+    write_json(workspace.folder / QUALITY, content)

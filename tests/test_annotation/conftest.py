@@ -86,7 +86,7 @@ def workspace(tmp_path, scenes, truth):
     """Workspace with the true masks of the scenes, as if SAM were perfect."""
     from mmcadformer.annotation import Workspace
     from mmcadformer.annotation.mask_store import ImageRecord, ItemMask, MaskStore
-    from mmcadformer.annotation.segmentation import by_image
+    from mmcadformer.annotation.workspace import by_image
     from mmcadformer.datasets.formats import load_refcoco_boxes, write_items
     from mmcadformer.utils.files import digest, write_json
 
@@ -127,3 +127,17 @@ def tool(repo_root):
         return module.STEPS[step](args)
 
     return run
+
+
+@pytest.fixture(scope='session')
+def save_review():
+    """Writes a file as the review page saves it."""
+    from mmcadformer.annotation.reviews import FORMAT, VERSION
+    from mmcadformer.utils.files import write_json
+
+    def save(path, review):
+        decisions = {key: vars(value) for key, value in review.decisions.items()}
+        content = dict(annotator=review.annotator, decisions=decisions)
+        write_json(path, dict(format=FORMAT, version=VERSION, **content))
+
+    return save

@@ -23,7 +23,6 @@ from mmcadformer.annotation import (
     read_corrections,
     settle,
 )
-from mmcadformer.annotation.review_state import write_review
 from mmcadformer.datasets import ReferringSegDataset, decode_segmentation
 
 
@@ -105,7 +104,7 @@ def made(tmp_path, scenes, tiny_sam, tool):
     return folder
 
 
-def test_from_boxes_to_a_dataset(tmp_path, made, tool, capsys):
+def test_from_boxes_to_a_dataset(tmp_path, made, tool, save_review, capsys):
     assert (made / 'review.html').stat().st_size > 10_000
     workspace = Workspace(made)
     ids = [item.item_id for item in workspace.items]
@@ -123,7 +122,7 @@ def test_from_boxes_to_a_dataset(tmp_path, made, tool, capsys):
         masks = workspace.masks
         decisions = {item: Decision(d, masks[item].digest) for item, d in own.items()}
         files.append(tmp_path / f'{name}.json')
-        write_review(files[-1], Review(name, decisions))
+        save_review(files[-1], Review(name, decisions))
     build = ['build', made, tmp_path / 'data', '--name', 'mine']
     with pytest.raises(ValueError, match='not ready') as error:
         tool(*build, '--apply-review', *files)

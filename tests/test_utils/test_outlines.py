@@ -5,7 +5,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
-from mmcadformer.annotation import trace_outlines
+from mmcadformer.utils.outlines import trace_outlines
 
 
 def test_filled_outlines_give_the_mask_again():

@@ -11,11 +11,14 @@ The steps, each with its own --help; docs/build_dataset.md walks through them:
 """
 
 import argparse
-import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mmcadformer.annotation import (
     RULES,
+    Review,
+    Rule,
     SamBoxSegmenter,
     Workspace,
     build_dataset,
@@ -30,25 +33,28 @@ from mmcadformer.annotation import (
     write_review,
 )
 from mmcadformer.annotation.build import UNDECIDED
-from mmcadformer.annotation.coco_exchange import SHAPES
-from mmcadformer.annotation.review import SHOW
+from mmcadformer.annotation.correction import SHAPES
+from mmcadformer.annotation.outcome import Outcome
+from mmcadformer.annotation.review_page import SHOW
 from mmcadformer.annotation.sam import CHOICES, DTYPES
 from mmcadformer.annotation.splits import RATIOS, SPLIT_METHODS
 from mmcadformer.datasets.formats import (
     IMAGE_MODES,
     SPLIT_UNITS,
     BadEntries,
+    BoxItem,
     load_json_lines_boxes,
     load_refcoco_boxes,
     load_voc_boxes,
 )
+from mmcadformer.utils.command_line import user_errors
 from mmcadformer.utils.files import write_json
 
 PAGE = 'review.html'
 
 
-def parse_args(arguments=None):
-    parser = argparse.ArgumentParser(
+def parse_args(arguments: Sequence[str] | None = None) -> Namespace:
+    parser = ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     steps = parser.add_subparsers(dest='step', required=True, metavar='STEP')
@@ -60,7 +66,7 @@ def parse_args(arguments=None):
     return parser.parse_args(arguments)
 
 
-def _add_masks(parser):
+def _add_masks(parser: ArgumentParser) -> None:
     _add_folder(parser, 'folder to work in; the same again goes on')
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -81,92 +87,75 @@ def _add_masks(parser):
         metavar='FILE',
         help='one object per line: image, box, expression, category',
     )
-    parser.add_argument('--images', type=Path, metavar='DIR', help='image folder')
-    parser.add_argument(
-        '--split-dir', type=Path, metavar='DIR', help='train.txt, ... of --voc'
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add('--images', type=Path, metavar='DIR', help='image folder')
+    add('--split-dir', type=Path, metavar='DIR', help='train.txt, ... of --voc')
+    add(
         '--split-unit',
         choices=SPLIT_UNITS,
         default='object',
         help='what a line in them is (default: %(default)s)',
     )
-    parser.add_argument(
-        '--one-based', action='store_true', help='coordinates of --voc begin at 1'
-    )
-    parser.add_argument(
+    add('--one-based', action='store_true', help='coordinates of --voc begin at 1')
+    add(
         '--sam',
         required=True,
         metavar='CHECKPOINT',
         help='folder, or name on the model hub such as facebook/sam-vit-huge',
     )
-    parser.add_argument('--device', default='auto', help='(default: %(default)s)')
-    parser.add_argument(
-        '--dtype', choices=DTYPES, default='float32', help='of the image encoder'
-    )
-    parser.add_argument(
+    add('--device', default='auto', help='(default: %(default)s)')
+    add('--dtype', choices=DTYPES, default='float32', help='of the image encoder')
+    add(
         '--choose',
         choices=CHOICES,
         default='predicted_iou',
         help="the best of SAM's three masks, or its single one (default: %(default)s)",
     )
-    parser.add_argument(
-        '--boxes-per-pass', type=int, default=32, metavar='N', help='limits memory'
-    )
-    parser.add_argument(
-        '--skip-bad', action='store_true', help='leave out what cannot be used'
-    )
-    parser.add_argument(
-        '--overwrite', action='store_true', help='make masks of other settings again'
-    )
+    add('--boxes-per-pass', type=int, default=32, metavar='N', help='limits memory')
+    add('--skip-bad', action='store_true', help='leave out what cannot be used')
+    add('--overwrite', action='store_true', help='make masks of other settings again')
     _add_rules(parser)
     _add_quiet(parser)
 
 
-def _add_review(parser):
+def _add_review(parser: ArgumentParser) -> None:
     _add_folder(parser)
     _add_decisions(parser)
-    parser.add_argument(
-        '--show',
-        choices=SHOW,
-        default='all',
-        help='which items (default: %(default)s)',
+    add = parser.add_argument
+    add(
+        '--show', choices=SHOW, default='all', help='which items (default: %(default)s)'
     )
-    parser.add_argument(
-        '--min-suspicion', type=float, default=0.0, metavar='S', help='0...1'
-    )
-    parser.add_argument('--out', type=Path, metavar='FILE', help='HTML file')
-    parser.add_argument('--annotator', default='', metavar='NAME')
-    parser.add_argument('--title', default='')
-    parser.add_argument(
-        '--crop-size', type=int, default=384, metavar='PX', help='of the pictures'
-    )
-    parser.add_argument(
+    add('--min-suspicion', type=float, default=0.0, metavar='S', help='0...1')
+    add('--out', type=Path, metavar='FILE', help='HTML file')
+    add('--annotator', default='', metavar='NAME')
+    add('--title', default='')
+    add('--crop-size', type=int, default=384, metavar='PX', help='of the pictures')
+    add(
         '--items-per-file', type=int, default=1000, metavar='N', help='more: more files'
     )
     _add_rules(parser)
     _add_quiet(parser)
 
 
-def _add_compare(parser):
+def _add_compare(parser: ArgumentParser) -> None:
     _add_folder(parser)
-    parser.add_argument(
-        'reviews', type=Path, nargs='+', help='saved by the review page'
-    )
-    parser.add_argument('--out', type=Path, metavar='FILE', help='JSON report')
+    add = parser.add_argument
+    add('reviews', type=Path, nargs='+', help='saved by the review page')
+    add('--out', type=Path, metavar='FILE', help='JSON report')
 
 
-def _add_export(parser):
+def _add_export(parser: ArgumentParser) -> None:
     _add_folder(parser)
-    parser.add_argument('out', type=Path, help='new folder')
+    add = parser.add_argument
+    add('out', type=Path, help='new folder')
     _add_decisions(parser)
-    parser.add_argument(
+    add(
         '--min-suspicion',
         type=float,
         metavar='S',
         help='export undecided masks from this suspicion on, too',
     )
-    parser.add_argument(
+    add(
         '--shape',
         choices=SHAPES,
         default='polygon',
@@ -175,24 +164,21 @@ def _add_export(parser):
     _add_rules(parser)
 
 
-def _add_build(parser):
+def _add_build(parser: ArgumentParser) -> None:
     _add_folder(parser)
-    parser.add_argument('root', type=Path, help='root folder of the data')
-    parser.add_argument('--name', required=True, help='name of the dataset')
+    add = parser.add_argument
+    add('root', type=Path, help='root folder of the data')
+    add('--name', required=True, help='name of the dataset')
     _add_decisions(parser)
-    parser.add_argument(
+    add(
         '--undecided',
         choices=UNDECIDED,
         default='error',
         help='what becomes of items without a decision (default: %(default)s)',
     )
-    parser.add_argument(
-        '--drop-unfixed', action='store_true', help='leave out what is still to fix'
-    )
-    parser.add_argument(
-        '--splits', choices=SPLIT_METHODS, default='stratified', help='(%(default)s)'
-    )
-    parser.add_argument(
+    add('--drop-unfixed', action='store_true', help='leave out what is still to fix')
+    add('--splits', choices=SPLIT_METHODS, default='stratified', help='(%(default)s)')
+    add(
         '--ratios',
         type=float,
         nargs=3,
@@ -200,73 +186,53 @@ def _add_build(parser):
         metavar=('TRAIN', 'VAL', 'TEST'),
         help='default: 0.8 0.1 0.1',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the splits')
-    parser.add_argument(
-        '--shared-images', action='store_true', help='allow an image in two splits'
-    )
-    parser.add_argument(
+    add('--seed', type=int, default=0, help='of the splits')
+    add('--shared-images', action='store_true', help='allow an image in two splits')
+    add(
         '--rename',
         nargs='+',
         default=[],
         metavar='OLD=NEW',
         help='new names of categories',
     )
-    parser.add_argument(
-        '--image-mode', choices=IMAGE_MODES, default='copy', help='(%(default)s)'
-    )
-    parser.add_argument('--refs-json', action='store_true', help='write refs.json, too')
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace a dataset built before'
-    )
+    add('--image-mode', choices=IMAGE_MODES, default='copy', help='(%(default)s)')
+    add('--refs-json', action='store_true', help='write refs.json, too')
+    add('--overwrite', action='store_true', help='replace a dataset built before')
 
 
-def _add_folder(parser, text='folder that `masks` filled'):
+def _add_folder(
+    parser: ArgumentParser, text: str = 'folder that `masks` filled'
+) -> None:
     parser.add_argument('folder', type=Path, help=text)
 
 
-def _add_rules(parser):
+def _add_rules(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--rules', type=Path, metavar='FILE', help='JSON with changes to the flags'
     )
 
 
-def _add_quiet(parser):
+def _add_quiet(parser: ArgumentParser) -> None:
     parser.add_argument('--quiet', action='store_true', help='show no progress bar')
 
 
-def _add_decisions(parser):
-    parser.add_argument(
-        '--apply-review',
-        type=Path,
-        nargs='+',
-        default=[],
-        metavar='FILE',
-        help='saved by the review page, one or more per annotator',
-    )
-    parser.add_argument(
-        '--final',
-        type=Path,
-        nargs='+',
-        default=[],
-        metavar='FILE',
-        help="the panel's decisions, which overrule the others",
-    )
+def _add_decisions(parser: ArgumentParser) -> None:
+    for option, text in (
+        ('--apply-review', 'saved by the review page, one or more per annotator'),
+        ('--final', "the panel's decisions, which overrule the others"),
+        ('--corrected', 'COCO JSON with corrected masks'),
+    ):
+        parser.add_argument(
+            option, type=Path, nargs='+', default=[], metavar='FILE', help=text
+        )
     parser.add_argument(
         '--majority',
         action='store_true',
         help='more than half decides; otherwise all who decided must agree',
     )
-    parser.add_argument(
-        '--corrected',
-        type=Path,
-        nargs='+',
-        default=[],
-        metavar='FILE',
-        help='COCO JSON with corrected masks',
-    )
 
 
-def make_masks(args):
+def make_masks(args: Namespace) -> None:
     bad = BadEntries(args.skip_bad)
     items, images, source = _read_source(args, bad)
     rules = _rules(args)
@@ -287,14 +253,13 @@ def make_masks(args):
     print(f'{len(workspace.items)} masks of {len(workspace.sizes)} images')
     if workspace.skipped:
         print(f'{len(workspace.skipped)} entries left out, see skipped.json')
-    page = args.folder / PAGE
-    files = write_review(
-        workspace, page, settle(workspace), rules=rules, progress=not args.quiet
+    page, outcome = args.folder / PAGE, settle(workspace)
+    _print_files(
+        write_review(workspace, page, outcome, rules=rules, progress=not args.quiet)
     )
-    _print_files('review page', files)
 
 
-def _read_source(args, bad):
+def _read_source(args: Namespace, bad: BadEntries) -> tuple[list[BoxItem], Path, str]:
     """Items, their image folder, and what they were read from."""
     if args.refcoco:
         folder = args.refcoco.resolve()
@@ -311,7 +276,7 @@ def _read_source(args, bad):
     return items, args.images, f'JSON lines of {args.json_lines.name}'
 
 
-def make_review(args):
+def make_review(args: Namespace) -> None:
     workspace, outcome, _ = _settle(args)
     files = write_review(
         workspace,
@@ -326,10 +291,10 @@ def make_review(args):
         args.items_per_file,
         not args.quiet,
     )
-    _print_files('review page', files)
+    _print_files(files)
 
 
-def compare(args):
+def compare(args: Namespace) -> None:
     report = compare_reviews(
         Workspace(args.folder), [read_review(path) for path in args.reviews]
     )
@@ -348,7 +313,7 @@ def compare(args):
         write_json(args.out, report)
 
 
-def export(args):
+def export(args: Namespace) -> None:
     workspace, outcome, _ = _settle(args)
     number = export_for_correction(
         workspace, args.out, outcome, args.min_suspicion, args.shape, _rules(args)
@@ -356,7 +321,7 @@ def export(args):
     print(f'{number} masks to correct: {args.out / "annotations.json"}, images/')
 
 
-def build(args):
+def build(args: Namespace) -> None:
     workspace, outcome, reviews = _settle(args)
     about = build_dataset(
         workspace,
@@ -381,7 +346,7 @@ def build(args):
     print(f'written to {args.root / args.name}')
 
 
-def _settle(args):
+def _settle(args: Namespace) -> tuple[Workspace, Outcome, list[Review]]:
     """Workspace, where its items stand, and all reviews."""
     workspace = Workspace(args.folder)
     reviews = [read_review(path) for path in args.apply_review]
@@ -391,20 +356,20 @@ def _settle(args):
     return workspace, settle(workspace, reviews, final, corrected, rule), reviews
 
 
-def _rules(args):
+def _rules(args: Namespace) -> Mapping[str, Rule]:
     return read_rules(args.rules) if args.rules else RULES
 
 
-def _renames(pairs):
+def _renames(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         if '=' not in pair:
             raise ValueError(f'--rename needs OLD=NEW, got {pair!r}')
     return dict(pair.split('=', 1) for pair in pairs)
 
 
-def _print_files(what, paths):
+def _print_files(paths: Iterable[Path]) -> None:
     for path in paths:
-        print(f'{what}: {path} ({path.stat().st_size / 1e6:.1f} MB)')
+        print(f'review page: {path} ({path.stat().st_size / 1e6:.1f} MB)')
 
 
 STEPS = dict(
@@ -412,12 +377,10 @@ STEPS = dict(
 )
 
 
-def main():
+def main() -> None:
     args = parse_args()
-    try:
+    with user_errors():
         STEPS[args.step](args)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from mmcadformer.annotation import (
     read_corrections,
     settle,
 )
-from mmcadformer.annotation.coco_exchange import flat_names, to_coco
+from mmcadformer.annotation.correction import flat_names, to_coco
 from mmcadformer.annotation.mask_store import ItemMask
 
 

@@ -15,7 +15,6 @@ from mmcadformer.annotation import (
     settle,
 )
 from mmcadformer.annotation.mask_store import ItemMask
-from mmcadformer.annotation.review_state import write_review
 
 
 def review(name, mask='m', **decisions):
@@ -77,9 +76,9 @@ def test_agreement_without_common_items():
     assert (pair['items'], pair['agreement'], pair['kappa']) == (0, None, None)
 
 
-def test_review_file(tmp_path):
+def test_review_file(tmp_path, save_review):
     path = tmp_path / 'ann.json'
-    write_review(path, ANN)
+    save_review(path, ANN)
     assert read_review(path).decisions == ANN.decisions
     content = json.loads(path.read_text())
     content['annotator'] = ''
@@ -97,9 +96,9 @@ def test_review_file(tmp_path):
         (dict(decisions=dict(a=dict(decision='fix'))), "item 'a'"),
     ],
 )
-def test_damaged_review_file(tmp_path, change, message):
+def test_damaged_review_file(tmp_path, save_review, change, message):
     path = tmp_path / 'ann.json'
-    write_review(path, ANN)
+    save_review(path, ANN)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ValueError, match=message):
         read_review(path)
