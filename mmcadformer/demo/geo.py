@@ -8,7 +8,6 @@ what ``tools/infer_scene.py`` would.
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,19 +55,17 @@ def _check_size(path: Path, limits: Limits) -> None:
     """Refuses what is too large before a pixel is decoded."""
     import rasterio
 
-    from ..scene.blocks import block_bytes
+    from ..scene import block_bytes, open_raster
 
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-        # What can't be opened is explained by who reads it.
-        with suppress(rasterio.errors.RasterioError), rasterio.open(path) as file:
-            limits.check_pixels(path.name, file.height, file.width)
-            limits.check_block(path.name, block_bytes(file) if file.count else 0)
+    # What can't be opened is explained by who reads it.
+    with suppress(rasterio.errors.RasterioError), open_raster(path) as file:
+        limits.check_pixels(path.name, file.height, file.width)
+        limits.check_block(path.name, block_bytes(file) if file.count else 0)
 
 
 def _find_place(reader):
     """Where a scene lies, or None, and what to say about it."""
-    from ..scene.geometry import Georeference
+    from ..scene import Georeference
 
     try:
         place = Georeference(reader.crs, reader.transform, reader.height, reader.width)
@@ -100,17 +97,21 @@ def write_geo_files(
     Returns:
         Area on the ellipsoid in square metres.
     """
-    from ..scene.blending import FULL
-    from ..scene.objects import ObjectFilter, trace_objects
-    from ..scene.rasters import MASK_NO_DATA, RasterWriter
-    from ..scene.reader import limited_cache
-    from ..scene.vectors import write_vectors
+    from ..scene import (
+        MASK_NO_DATA,
+        ObjectFilter,
+        RasterWriter,
+        limited_cache,
+        quantise,
+        trace_objects,
+        write_vectors,
+    )
 
     place = picture.place
     mask = result.mask.astype(np.uint8)
     if picture.valid is not None:
         mask[~picture.valid] = MASK_NO_DATA
-    probability = np.rint(result.probability * FULL).astype(np.uint16)
+    probability = quantise(result.probability)
     crs = place.crs.to_wkt()
     with limited_cache():
         writer = RasterWriter(*mask.shape, crs, place.transform)

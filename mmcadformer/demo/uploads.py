@@ -16,7 +16,7 @@ from .geo import INSTALL_GEO, has_geo, read_raster
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from ..scene.geometry import Georeference
+    from ..scene import Georeference
 
 # Only these are decoded: some of Pillow's formats start other programs, and some of
 # GDAL's open other files or addresses.

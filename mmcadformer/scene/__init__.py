@@ -12,18 +12,25 @@ except ImportError as error:
         "pip install 'mmcadformer[geo]'"
     ) from error
 
+from .blocks import block_bytes
+from .geometry import Georeference
 from .network import ModelNetwork, TileNetwork
-from .objects import FoundObject, ObjectFilter
+from .objects import FoundObject, ObjectFilter, trace_objects
 from .presence import presence_score, read_presence
-from .reader import Reading, SceneReader
+from .rasters import MASK_NO_DATA, RasterWriter
+from .reader import Reading, SceneReader, limited_cache, open_raster
 from .results import SceneResult, Writing
 from .segmentor import SceneSegmentor
-from .tiling import Tiling
+from .tiling import Tiling, quantise
+from .vectors import write_vectors
 
 __all__ = [
+    'MASK_NO_DATA',
     'FoundObject',
+    'Georeference',
     'ModelNetwork',
     'ObjectFilter',
+    'RasterWriter',
     'Reading',
     'SceneReader',
     'SceneResult',
@@ -31,6 +38,12 @@ __all__ = [
     'TileNetwork',
     'Tiling',
     'Writing',
+    'block_bytes',
+    'limited_cache',
+    'open_raster',
     'presence_score',
+    'quantise',
     'read_presence',
+    'trace_objects',
+    'write_vectors',
 ]

@@ -11,13 +11,13 @@ import pyogrio
 import pyproj
 import shapely
 from affine import Affine
-from mmengine.logging import print_log
 from pyproj.enums import TransformDirection
 from rasterio.features import rasterize
 from shapely.affinity import affine_transform, translate
 from shapely.geometry.base import BaseGeometry
 
-from .geometry import Georeference
+from ..utils.log import warn
+from .geometry import Georeference, areas_of
 from .tiling import Tile
 
 
@@ -43,7 +43,7 @@ class AreaOfInterest:
         """Pixels of a window whose centre is inside: bool (height, width)."""
         window = shapely.box(column, row, column + width, row + height)
         # Where the area only touches the window are lines, which have no centres.
-        part = _only_areas(self.polygons.intersection(window))
+        part = _union_of_areas(self.polygons.intersection(window))
         if part.area == 0:
             return np.zeros((height, width), bool)
         inside = rasterize(
@@ -68,7 +68,7 @@ def read_aoi(
         path: GeoJSON, GeoPackage, Shapefile or whatever else GDAL reads.
         place: Where the scene lies.
         height, width: Of the scene in pixels.
-        layer: Its name; by default the first that is no mere table.
+        layer: Its name; by default the first layer with geometries.
 
     Returns:
         The area inside the scene.
@@ -78,104 +78,107 @@ def read_aoi(
         ValueError: If it can't be read, has no such layer or no area, or lies
             elsewhere.
     """
-    polygons, crs = _read_polygons(os.fspath(path), layer)
-    frame = place.to_map(shapely.box(0, 0, width, height))
-    polygons = _to_scene(polygons, crs, place, frame, os.fspath(path))
-    to_pixel = (~place.transform).to_shapely()
-    polygons = affine_transform(polygons, to_pixel)
-    inside = _only_areas(polygons.intersection(shapely.box(0, 0, width, height)))
+    name = f'area of interest {os.fspath(path)}'
+    if not Path(path).exists():
+        raise FileNotFoundError(f'{name} does not exist')
+    polygons, crs = _read_polygons(path, name, layer)
+    polygons = _to_scene(polygons, crs, place, (height, width), name)
+    polygons = affine_transform(polygons, (~place.transform).to_shapely())
+    inside = _union_of_areas(polygons.intersection(shapely.box(0, 0, width, height)))
     if inside.area == 0:
         left, top, right, bottom = (round(v) for v in polygons.bounds)
         raise ValueError(
-            f'area of interest {path} lies outside the scene: in pixels it covers '
-            f'columns {left}...{right} and rows {top}...{bottom} of {width} x {height}'
+            f'{name} lies outside the scene: in pixels it covers columns '
+            f'{left}...{right} and rows {top}...{bottom} of {width} x {height}'
         )
     return AreaOfInterest(inside)
 
 
-def _read_polygons(path: str, layer: str | None) -> tuple[BaseGeometry, str | None]:
-    if not Path(path).exists():
-        raise FileNotFoundError(f'area of interest {path} does not exist')
+def _read_polygons(
+    path: str | os.PathLike, name: str, layer: str | None
+) -> tuple[BaseGeometry, str | None]:
+    """The union of a layer's polygons, and its coordinate system."""
     try:
         meta, _, geometries, _ = pyogrio.raw.read(
-            path, layer=_choose_layer(path, layer), columns=[], force_2d=True
+            path, layer=_choose_layer(path, name, layer), columns=[], force_2d=True
         )
         shapes = [] if geometries is None else shapely.from_wkb(geometries)
         shapes = [shapely.make_valid(shape) for shape in shapes if shape is not None]
     except (pyogrio.errors.DataSourceError, shapely.errors.GEOSException) as error:
         raise ValueError(
-            f'area of interest {path} is no vector file that can be read: {error}'
+            f'{name} is not a vector file that can be read: {error}'
         ) from None
-    union = _only_areas(shapely.union_all(shapes))
+    union = _union_of_areas(shapely.union_all(shapes))
     if union.area == 0:
         raise ValueError(
-            f'area of interest {path} has no area: {len(shapes)} features, none of '
-            'them a polygon with any extent'
+            f'{name} has no area: {len(shapes)} features, none of them a polygon with '
+            'any extent'
         )
     return union, meta['crs']
 
 
-def _choose_layer(path: str, wanted: str | None) -> str:
-    layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+def _choose_layer(path: str | os.PathLike, name: str, wanted: str | None) -> str:
+    layers = [layer for layer, kind in pyogrio.list_layers(path) if kind is not None]
     if not layers:
-        raise ValueError(f'area of interest {path} has no layer with polygons')
+        raise ValueError(f'{name} has no layer with polygons')
     if wanted is not None:
         if wanted not in layers:
             raise ValueError(
-                f'area of interest {path} has no layer {wanted!r} with polygons, only '
+                f'{name} has no layer {wanted!r} with polygons, only '
                 + ', '.join(layers)
             )
         return wanted
     if len(layers) > 1:
-        print_log(
-            f'area of interest {path} has several layers, of which the first counts '
-            f'unless another is chosen (--aoi-layer): {", ".join(layers)}',
-            logger='current',
-            level=30,
+        warn(
+            f'{name} has several layers, of which the first counts unless another is '
+            f'chosen (--aoi-layer): {", ".join(layers)}'
         )
     return layers[0]
 
 
-def _only_areas(geometry: BaseGeometry) -> BaseGeometry:
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    return shapely.union_all([part for part in parts if part.area > 0])
+def _union_of_areas(geometry: BaseGeometry) -> BaseGeometry:
+    return shapely.union_all(areas_of(geometry))
 
 
 def _to_scene(
     polygons: BaseGeometry,
     crs: str | None,
     place: Georeference,
-    frame: shapely.Polygon,
-    path: str,
+    size: tuple[int, int],
+    name: str,
 ) -> BaseGeometry:
+    """Polygons in the coordinates of a scene of some height and width."""
     if place.crs is None or crs is None:
         if place.crs is not None or crs is not None:
-            whose = 'the scene' if place.crs is None else f'area of interest {path}'
-            print_log(
+            whose = 'the scene' if place.crs is None else name
+            warn(
                 f'{whose} has no coordinate system: the coordinates of both are taken '
-                'to be of one system',
-                logger='current',
-                level=30,
+                'to be of one system'
             )
         return polygons
     transformer = pyproj.Transformer.from_crs(crs, place.crs, always_xy=True)
-    polygons = _near(polygons, frame, transformer)
+    frame = place.to_map(shapely.box(0, 0, size[1], size[0]))
+    polygons = _near(polygons, pyproj.CRS(crs), frame, transformer)
     west, south, east, north = polygons.bounds
     # Edges that are straight there are curves here.
     piece = max(east - west, north - south) / 200
     moved = shapely.transform(
-        shapely.segmentize(polygons, piece), transformer.transform, interleaved=False
+        shapely.segmentize(polygons, piece),
+        lambda corners: np.stack(transformer.transform(*corners.T), axis=-1),
     )
     if not np.isfinite(moved.bounds).all():
         raise ValueError(
-            f'area of interest {path} cannot be moved to the coordinate system of the '
-            f'scene, {place.crs.name}: it lies too far away'
+            f'{name} cannot be moved to the coordinate system of the scene, '
+            f'{place.crs.name}: it lies too far away'
         )
     return _at_every_turn(shapely.make_valid(moved), place.crs)
 
 
 def _near(
-    polygons: BaseGeometry, frame: shapely.Polygon, transformer: pyproj.Transformer
+    polygons: BaseGeometry,
+    crs: pyproj.CRS,
+    frame: shapely.Polygon,
+    transformer: pyproj.Transformer,
 ) -> BaseGeometry:
     """The part around the scene: what is far away may have no place in its system."""
     west, south, east, north = transformer.transform_bounds(
@@ -185,9 +188,7 @@ def _near(
         return polygons
     margin = max(east - west, north - south) / 2
     box = shapely.box(west - margin, south - margin, east + margin, north + margin)
-    near = _only_areas(
-        polygons.intersection(_at_every_turn(box, transformer.source_crs))
-    )
+    near = _union_of_areas(polygons.intersection(_at_every_turn(box, crs)))
     return polygons if near.is_empty else near
 
 

@@ -1,21 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From pixels to the map, to square metres and to GeoJSON."""
+"""From pixels to the map, to square metres and to GeoJSON.
+
+Longitudes jump at the 180th meridian and mean nothing at the poles; areas and
+outlines are right there, too.
+"""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pyproj
 import rasterio
 import shapely
 from affine import Affine
-from shapely.affinity import affine_transform
+from pyproj.enums import TransformDirection
+from shapely.affinity import affine_transform, translate
 from shapely.geometry.base import BaseGeometry
-
-from .lonlat import LonLat
 
 # RFC 7946, section 11.2: 7 digits are about a centimetre.
 DIGITS = 7
 # Pictures without a geotransform: rows count downwards, as QGIS shows them.
 PICTURE_TRANSFORM = Affine(1, 0, 0, 0, -1, 0)
+
+# Straight lines of one projection are curves in another. Pieces of so many pixels
+# follow them closely enough, if they are so many pieces away from a pole.
+_PIECE_PIXELS = 64
+_POLAR_PIECES = 10
+# A parallel and the shortest way between two of its points are as good as equal.
+_MAX_DEGREES = 1
 
 
 class Georeference:
@@ -25,9 +38,6 @@ class Georeference:
         crs: Its coordinate system, or None.
         transform: From (column, row) to its coordinates, or None.
         height, width: In pixels.
-
-    Attributes:
-        on_earth: Whether positions on the earth can be told.
 
     Raises:
         ValueError: If the coordinates have no place on the earth.
@@ -41,17 +51,30 @@ class Georeference:
         width: int,
     ) -> None:
         self.transform = transform or PICTURE_TRANSFORM
-        self.crs = None
-        if crs is not None and transform is not None:
-            self.crs = pyproj.CRS.from_user_input(crs.to_wkt())
-        self.on_earth = self.crs is not None and _has_longitudes(self.crs)
-        if self.on_earth:
-            self._lonlat = LonLat(self.crs, _pixel_side(self.transform))
-            self._check_place(height, width)
+        self.crs: pyproj.CRS | None = None
+        self._lonlat: _LonLat | None = None
+        if crs is None or transform is None:
+            return
+        self.crs = pyproj.CRS.from_user_input(crs.to_wkt())
+        if not _has_longitudes(self.crs):
+            return
+        self._lonlat = _LonLat(self.crs, abs(transform.determinant) ** 0.5)
+        frame = self.to_map(shapely.box(0, 0, width, height))
+        if not self._lonlat.contains(frame):
+            raise ValueError(
+                f'the scene reaches from {frame.bounds[:2]} to {frame.bounds[2:]} in '
+                f'{self.crs.name}, which is not a place on the earth: its coordinate '
+                'system or its geotransform is wrong'
+            )
 
-    def to_map(self, geometry: BaseGeometry) -> BaseGeometry:
+    @property
+    def on_earth(self) -> bool:
+        """Whether positions on the earth can be told."""
+        return self._lonlat is not None
+
+    def to_map(self, polygon: shapely.Polygon) -> shapely.Polygon:
         """From (column, row) to the scene's coordinates."""
-        return affine_transform(geometry, self.transform.to_shapely())
+        return affine_transform(polygon, self.transform.to_shapely())
 
     def area(self, polygon: shapely.Polygon) -> float | None:
         """Area on the ellipsoid of a polygon in map coordinates.
@@ -61,37 +84,31 @@ class Georeference:
         Returns:
             Square metres; None if the scene has no place on the earth.
         """
-        return self._lonlat.area(polygon) if self.on_earth else None
+        return None if self._lonlat is None else self._lonlat.area(polygon)
 
     def to_wgs84(self, polygon: shapely.Polygon) -> BaseGeometry:
         """From map coordinates to longitude and latitude as RFC 7946 wants them.
 
         Rings run anticlockwise around the inside, coordinates have 7 digits, and
         what crosses the 180th meridian is cut in two there.
+
+        Raises:
+            ValueError: If the scene has no place on the earth.
         """
-        polygon = self._lonlat.to_wgs84(polygon)
-        rounded = shapely.set_precision(polygon, 10.0**-DIGITS)
+        if self._lonlat is None:
+            raise ValueError('the scene has no place on the earth')
+        moved = self._lonlat.to_wgs84(polygon)
+        rounded = shapely.set_precision(moved, 10.0**-DIGITS)
         # Pixels of less than a centimetre would vanish.
-        polygon = polygon if rounded.is_empty else rounded
-        parts = [
-            shapely.geometry.polygon.orient(part)
-            for part in shapely.get_parts(polygon)
-            if part.geom_type == 'Polygon'
-        ]
+        parts = areas_of(moved if rounded.is_empty else rounded)
+        parts = [shapely.geometry.polygon.orient(part) for part in parts]
         return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
-    def _check_place(self, height: int, width: int) -> None:
-        frame = self.to_map(shapely.box(0, 0, width, height))
-        if not self._lonlat.contains(frame):
-            raise ValueError(
-                f'the scene reaches from {frame.bounds[:2]} to {frame.bounds[2:]} in '
-                f'{self.crs.name}, which is no place on the earth: its coordinate '
-                'system or its geotransform is wrong'
-            )
 
-
-def _pixel_side(transform: Affine) -> float:
-    return abs(transform.determinant) ** 0.5
+def areas_of(geometry: BaseGeometry) -> list[shapely.Polygon]:
+    """The polygons of any geometry, without the lines and points that cuts leave."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return [part for part in parts if part.area > 0]
 
 
 def _has_longitudes(crs: pyproj.CRS) -> bool:
@@ -103,3 +120,116 @@ def _has_longitudes(crs: pyproj.CRS) -> bool:
     except pyproj.exceptions.ProjError:
         return False
     return True
+
+
+class _LonLat:
+    """Turns polygons of a coordinate system into longitude and latitude.
+
+    Args:
+        crs: A geographic or projected system of the earth.
+        pixel: Side of a pixel in its units.
+    """
+
+    def __init__(self, crs: pyproj.CRS, pixel: float) -> None:
+        geodetic, geod = crs.geodetic_crs, crs.get_geod()
+        assert geodetic is not None and geod is not None  # see _has_longitudes
+        self._geod = geod
+        self._to_geodetic = pyproj.Transformer.from_crs(crs, geodetic, always_xy=True)
+        self._to_wgs84 = pyproj.Transformer.from_crs(crs, 'EPSG:4326', always_xy=True)
+        # Some old systems count in grads.
+        self._degrees = math.degrees(geodetic.axis_info[0].unit_conversion_factor)
+        self._pixel = pixel
+        self._piece = _PIECE_PIXELS * pixel
+        self._beyond = 0.0
+        self._poles: list[shapely.Point] = []
+        if crs.is_geographic:
+            self._piece = min(self._piece, _MAX_DEGREES / self._degrees)
+            self._beyond = pixel * self._degrees
+            return
+        for latitude in (-90, 90):
+            place = self._to_wgs84.transform(
+                0, latitude, direction=TransformDirection.INVERSE
+            )
+            if np.isfinite(place).all():
+                self._poles.append(shapely.Point(place))
+
+    def contains(self, frame: shapely.Polygon) -> bool:
+        """Whether all corners and edges have a place on the earth.
+
+        Grids that count from the centres of their pixels may end half a pixel
+        beyond a pole.
+        """
+        corners = shapely.get_coordinates(self._in_pieces(frame)).T
+        _, latitudes = self._to_geodetic.transform(*corners)
+        limit = 90 + self._beyond
+        return bool((np.abs(latitudes) * self._degrees <= limit).all())
+
+    def area(self, polygon: shapely.Polygon) -> float:
+        """Square metres on the ellipsoid."""
+        rings = shapely.get_rings(self._in_pieces(polygon))
+        outer, *holes = (self._ring_area(ring) for ring in rings)
+        return outer - sum(holes)
+
+    def to_wgs84(self, polygon: shapely.Polygon) -> BaseGeometry:
+        """Longitudes from -180 to 180; what crosses the 180th meridian is cut."""
+        moved = shapely.transform(
+            self._in_pieces(self._off_the_poles(polygon)), self._to_degrees
+        )
+        west, _, east, _ = moved.bounds
+        if -180 <= west and east <= 180 and east - west < 180:
+            return moved
+        # Longitudes that go on beyond 180 where a ring crosses the meridian.
+        parts = [_unwrapped(part) for part in shapely.get_parts(moved)]
+        return _cut_at_antimeridian(shapely.union_all(parts))
+
+    def _in_pieces(self, geometry: BaseGeometry) -> BaseGeometry:
+        near = _POLAR_PIECES * self._piece
+        polar = any(geometry.distance(pole) < near for pole in self._poles)
+        return shapely.segmentize(geometry, self._pixel if polar else self._piece)
+
+    def _off_the_poles(self, polygon: BaseGeometry) -> BaseGeometry:
+        """Takes poles off outlines: there, a longitude says nothing."""
+        least = self._pixel / 100
+        for pole in self._poles:
+            if polygon.distance(pole) < least > polygon.boundary.distance(pole):
+                polygon = polygon.difference(pole.buffer(least))
+        return polygon
+
+    def _to_degrees(self, corners: np.ndarray) -> np.ndarray:
+        longitudes, latitudes = self._to_wgs84.transform(*corners.T)
+        return np.stack([longitudes, np.clip(latitudes, -90, 90)], axis=-1)
+
+    def _ring_area(self, ring: shapely.LinearRing) -> float:
+        corners = self._to_geodetic.transform(*shapely.get_coordinates(ring).T)
+        longitudes, latitudes = np.array(corners) * self._degrees
+        latitudes = np.clip(latitudes, -90, 90)
+        return abs(self._geod.polygon_area_perimeter(longitudes, latitudes)[0])
+
+
+def _unwrapped(polygon: shapely.Polygon) -> BaseGeometry:
+    """A polygon without jumps from 180 to -180."""
+    outer, *holes = (_region(ring) for ring in shapely.get_rings(polygon))
+    # A hole may have been unwrapped to another turn than the outline around it.
+    turns = [translate(hole, 360 * turn) for hole in holes for turn in range(-2, 3)]
+    return outer.difference(shapely.union_all(turns))
+
+
+def _region(ring: shapely.LinearRing) -> BaseGeometry:
+    """What a ring encloses on the earth, its longitudes going on beyond 180."""
+    longitudes, latitudes = shapely.get_coordinates(ring).T
+    longitudes = np.unwrap(longitudes, period=360)
+    corners = list(zip(longitudes, latitudes, strict=True))
+    if abs(longitudes[-1] - longitudes[0]) > 180:
+        # Once around the earth: a pole is inside.
+        pole = math.copysign(90, latitudes.mean())
+        corners += [(longitudes[-1], pole), (longitudes[0], pole)]
+    return shapely.make_valid(shapely.Polygon(corners))
+
+
+def _cut_at_antimeridian(polygons: BaseGeometry) -> shapely.MultiPolygon:
+    west, _, east, _ = polygons.bounds
+    parts = []
+    for turn in range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360)):
+        strip = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
+        parts.append(translate(polygons.intersection(strip), -360 * turn))
+    return shapely.MultiPolygon(areas_of(shapely.union_all(parts)))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,12 +11,14 @@ import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmengine.logging import print_log
 from mmseg.registry import TRANSFORMS
-from torch import nn
+from mmseg.structures import SegDataSample
 
 from ..apis.encoding import predict_expressions
+from ..models import ReferringSegmentor
+from ..utils.checkpoint import weights_digest
 from ..utils.config import inference_pipeline
+from ..utils.log import warn
 
 AMP_TYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -63,7 +64,9 @@ class ModelNetwork:
             test pipeline.
     """
 
-    def __init__(self, model: nn.Module, pairs: int = 4, amp: str | None = None):
+    def __init__(
+        self, model: ReferringSegmentor, pairs: int = 4, amp: str | None = None
+    ) -> None:
         if pairs < 1:
             raise ValueError(f'batch size must be 1 or more, not {pairs}')
         if amp is not None and amp not in AMP_TYPES:
@@ -92,23 +95,16 @@ class ModelNetwork:
         )
         self._warn_of_truncation(expressions)
         with self._autocast():
+            inputs, samples = data['inputs'], data['data_samples']
             found = predict_expressions(
-                self.model,
-                data['inputs'],
-                data['data_samples'],
-                expressions,
-                self.pairs,
+                self.model, inputs, samples, expressions, self.pairs
             )
             maps = np.stack([_probability(sample) for sample in found])
         return maps.reshape(len(tiles), len(expressions), *maps.shape[1:])
 
     def fingerprint(self) -> str:
         """Hash of weights, test pipeline and precision."""
-        digest = hashlib.sha256()
-        for name, value in self.model.state_dict().items():
-            digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-            data = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(data.numpy())
+        digest = weights_digest(self.model.state_dict())
         config = (inference_pipeline(self.model.cfg), self.model.test_cfg, self.amp)
         digest.update(str(config).encode())
         return digest.hexdigest()
@@ -132,22 +128,21 @@ class ModelNetwork:
             encoder.tokenize([expression])
             self._warned.add(expression)
             if encoder.num_truncated > before:
-                print_log(
+                warn(
                     f'expression {expression[:60]!r} ({len(expression)} characters) '
                     f'is longer than the {encoder.max_tokens} tokens that the model '
-                    'reads: the rest is left out',
-                    logger='current',
-                    level=30,
+                    'reads: the rest is left out'
                 )
 
 
-def _probability(sample) -> np.ndarray:
+def _probability(sample: SegDataSample) -> np.ndarray:
     return sample.seg_logits.data.float().softmax(dim=0)[1].cpu().numpy()
 
 
-def _mean_color(model: nn.Module) -> tuple[int, int, int]:
+def _mean_color(model: ReferringSegmentor) -> tuple[int, int, int]:
     """The colour that becomes zero when the model normalises it."""
     mean = getattr(model.data_preprocessor, 'mean', None)
     if mean is None or mean.numel() != 3:
-        return (0, 0, 0)
-    return tuple(int(round(value)) for value in mean.flatten().tolist())
+        return 0, 0, 0
+    red, green, blue = map(round, mean.flatten().tolist())
+    return red, green, blue

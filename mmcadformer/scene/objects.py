@@ -6,7 +6,6 @@ No object is cut where tiles meet, because by then there are no tiles.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import shapely
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import shapes
 from shapely.affinity import affine_transform
 
-from .blending import FULL
 from .geometry import Georeference
-from .pixel_labels import PixelOutlines
 from .rasters import Strips
+from .reader import open_raster
+from .tiling import FULL
 
 
 @dataclass
@@ -92,12 +90,9 @@ def trace_objects(
     outlines, found, small = [], [], []
     for outline in _outlines(mask_file):
         pixels = round(outline.area)
-        if pixels < wanted.min_pixels:
-            small.append(outline)
-            continue
         polygon = place.to_map(outline)
-        area = place.area(polygon)
-        if area is not None and area < wanted.min_area:
+        area = place.area(polygon) if pixels >= wanted.min_pixels else None
+        if pixels < wanted.min_pixels or (area is not None and area < wanted.min_area):
             small.append(outline)
             continue
         if wanted.simplify:
@@ -115,25 +110,23 @@ def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
     The raster is read a line at a time, so the memory that is needed goes with the
     outlines and not with the scene.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        raster = rasterio.open(mask_file)
-    with raster:
+    with open_raster(mask_file) as raster:
         band = rasterio.band(raster, 1)
         to_pixel = (~raster.transform).to_shapely()
         for outline, value in shapes(band, mask=band, connectivity=4):
             if value == 1:
-                polygon = affine_transform(shapely.geometry.shape(outline), to_pixel)
+                outer, *holes = outline['coordinates']
+                polygon = affine_transform(shapely.Polygon(outer, holes), to_pixel)
                 # Corners of pixels: whole numbers again, without rounding errors.
                 yield shapely.transform(polygon, np.rint)
 
 
 def _simplified(polygon: shapely.Polygon, tolerance: float) -> shapely.Polygon:
     """A simpler outline; less simple than it could be where it would cross itself."""
-    simple = polygon.simplify(tolerance)
+    simple = shapely.simplify(polygon, tolerance)
     while not simple.is_valid:
         tolerance /= 2
-        simple = polygon.simplify(tolerance)
+        simple = shapely.simplify(polygon, tolerance)
     return simple
 
 
@@ -146,3 +139,54 @@ def _sums_inside(outlines: Sequence[shapely.Polygon], strips: Strips) -> np.ndar
         inside = labels > 0
         sums += np.bincount(labels[inside], values[inside], len(sums))
     return sums[1:]
+
+
+class PixelOutlines:
+    """Which pixels lie in polygons that follow the borders of pixels.
+
+    GDAL's rasteriser looks at every edge for every row, which takes minutes for one
+    river. Edges between pixels need no geometry: going along a row, each vertical
+    edge that is crossed leads into a polygon or out of it.
+
+    Args:
+        polygons: With whole coordinates and edges along rows and columns, without
+            common area; x is the column and y the row.
+    """
+
+    def __init__(self, polygons: Sequence[shapely.Polygon]) -> None:
+        oriented = shapely.orient_polygons(np.array(polygons, dtype=object))
+        rings, owners = shapely.get_rings(oriented, return_index=True)
+        corners, ring = shapely.get_coordinates(rings, return_index=True)
+        corners = np.rint(corners).astype(np.int64)
+        before, after = corners[:-1], corners[1:]
+        vertical = (ring[:-1] == ring[1:]) & (before[:, 0] == after[:, 0])
+        before, after = before[vertical], after[vertical]
+        number = owners[ring[:-1][vertical]] + 1
+        self._column = before[:, 0]
+        self._top = np.minimum(before[:, 1], after[:, 1])
+        self._bottom = np.maximum(before[:, 1], after[:, 1])
+        # Rings have the inside on the left, so rising rows mean to leave it.
+        self._step = np.where(after[:, 1] > before[:, 1], -number, number)
+
+    def labels(self, row: int, shape: tuple[int, int]) -> np.ndarray:
+        """Number, from 1, of the polygon around each pixel; 0 outside.
+
+        Args:
+            row: First row.
+            shape: Rows and width.
+
+        Returns:
+            int32 ``shape``.
+        """
+        height, width = shape
+        top = np.maximum(self._top - row, 0)
+        length = np.minimum(self._bottom - row, height) - top
+        here = length > 0
+        top, length = top[here], length[here]
+        # One entry per row that an edge runs along.
+        first = np.repeat(np.cumsum(length) - length, length)
+        rows = np.arange(length.sum()) - first + np.repeat(top, length)
+        columns = np.repeat(self._column[here], length)
+        steps = np.zeros((height, width + 1), np.int32)
+        np.add.at(steps, (rows, columns), np.repeat(self._step[here], length))
+        return np.cumsum(steps, axis=1, dtype=np.int32)[:, :width]

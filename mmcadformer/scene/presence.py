@@ -4,16 +4,29 @@
 Referring models learn from images in which the object is always there, so they
 point at something in any tile. What they point at where nothing fits is usually less
 probable, which one threshold per model can tell.
+
+The threshold is chosen on validation data. Where these have no expressions that refer
+to nothing, or few, counterexamples are made in two ways: an expression on an image in
+which nothing of its category is annotated, and the image itself with everything of
+that category taken out, as if there were no data.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
+
+from ..datasets.image_files import read_image
+from ..datasets.masks import load_mask
+from ..utils.files import read_json
+from .network import TileNetwork
 
 # Share of a tile's pixels that the score looks at: 115 of 480 x 480.
 TOP_SHARE = 0.0005
@@ -21,6 +34,11 @@ DEFINITION = (
     f'mean of the {TOP_SHARE:%} highest probabilities among the pixels with data '
     'of a tile'
 )
+# An erased box is larger than the object by this share of its side, and so many
+# pixels: shadows and shores give an object away.
+_MARGIN_SHARE, _MARGIN = 0.1, 2
+# Images of which less is left are no use as counterexamples.
+_LEAST_REST = 0.25
 
 
 def presence_score(probabilities: np.ndarray, valid: np.ndarray) -> float:
@@ -62,11 +80,11 @@ def read_presence(source: float | str | os.PathLike | None) -> tuple[float, dict
         return 0.0, {}
     content: dict = {}
     try:
-        value = float(source)
-    except (TypeError, ValueError):
-        content = _read_calibration(Path(source))
+        value = float(str(source))
+    except ValueError:
+        content = _read_calibration(Path(str(source)))
         value = content['threshold']
-    if not 0 <= value <= 1 or not math.isfinite(value):
+    if not 0 <= value <= 1:
         raise ValueError(f'presence threshold {value} is out of range: 0...1')
     return value, content
 
@@ -78,7 +96,7 @@ def _read_calibration(file: Path) -> dict:
             'one with tools/analysis/calibrate_presence.py'
         )
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
+        content = read_json(file)
         content['threshold'] = float(content['threshold'])
     except (ValueError, KeyError, TypeError):
         raise ValueError(
@@ -88,3 +106,270 @@ def _read_calibration(file: Path) -> dict:
     if content.get('score') != DEFINITION:
         raise ValueError(f'{file} was made for another presence score: calibrate again')
     return content
+
+
+@dataclass
+class Example:
+    """A picture and sentences whose object is either in it or not.
+
+    Attributes:
+        kind: 'present'; or why the object isn't there: 'no target' (the data say
+            so), 'other image', 'erased'.
+        image: File of the picture.
+        expressions: The sentences.
+        erased: Boxes (left, top, right, bottom) taken out of the picture.
+    """
+
+    kind: str
+    image: str
+    expressions: list[str]
+    erased: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+
+class Calibration(NamedTuple):
+    """A threshold and how well it does.
+
+    Attributes:
+        threshold: Tiles with a lower score count as empty.
+        recall: Share of the examples with the object that stay.
+        false_alarms: Share of those without it that stay, too.
+        auroc: Probability that an example with the object has a higher score than
+            one without.
+    """
+
+    threshold: float
+    recall: float
+    false_alarms: float
+    auroc: float
+
+
+def make_examples(
+    records: Sequence[dict], max_images: int | None = None, seed: int = 0
+) -> list[Example]:
+    """Examples from the records of a data set in test mode.
+
+    Args:
+        records: As of :class:`~mmcadformer.datasets.BaseReferringDataset`, one per
+            sentence.
+        max_images: Use so many images, drawn at random; None uses all.
+        seed: Of the draw, and of the images that sentences are tried on.
+
+    Returns:
+        Examples, those of one image together.
+
+    Raises:
+        FileNotFoundError: If a mask, or an image of unknown size, doesn't exist.
+        ValueError: If no sentence refers to anything, no counterexample can be made,
+            a mask is damaged, or ``max_images`` is not a number of images.
+    """
+    if max_images is not None and max_images < 1:
+        raise ValueError(f'max_images must be 1 or more, not {max_images}')
+    rng = np.random.default_rng(seed)
+    images: dict[str, list[dict]] = {}
+    for record in records:
+        images.setdefault(record['img_path'], []).append(record)
+    if max_images is not None and len(images) > max_images:
+        chosen = sorted(rng.choice(len(images), max_images, replace=False))
+        names = sorted(images)
+        images = {names[i]: images[names[i]] for i in chosen}
+    present = {image: _with_target(here) for image, here in images.items()}
+    if not any(present.values()):
+        raise ValueError('no expression of these data refers to anything')
+    elsewhere = _on_other_images(present, rng)
+    examples = []
+    for image, here in images.items():
+        kinds = {
+            'present': _sentences(present[image]),
+            'no target': _sentences(r for r in here if r['segmentation'] is None),
+        }
+        examples += [Example(kind, image, texts) for kind, texts in kinds.items()]
+        examples += _erased(image, present[image])
+        examples.append(Example('other image', image, elsewhere.get(image, [])))
+    examples = [example for example in examples if example.expressions]
+    if all(example.kind == 'present' for example in examples):
+        raise ValueError(
+            'no image without the object can be made from these data: all objects '
+            'are of one category and fill their images'
+        )
+    return examples
+
+
+def score_examples(
+    examples: Sequence[Example], network: TileNetwork
+) -> Iterator[tuple[Example, list[float]]]:
+    """Presence scores, one per sentence of each example.
+
+    Raises:
+        FileNotFoundError: If an image doesn't exist.
+        ValueError: If one is damaged.
+    """
+    for image, group in groupby(examples, key=lambda example: example.image):
+        picture = read_image(image, cv2.IMREAD_COLOR)[..., ::-1]
+        for example in group:
+            tile = picture.copy()
+            valid = np.ones(tile.shape[:2], bool)
+            for left, top, right, bottom in example.erased:
+                tile[top:bottom, left:right] = network.fill
+                valid[top:bottom, left:right] = False
+            maps = network([tile], example.expressions)[0]
+            yield example, [presence_score(map_, valid) for map_ in maps]
+
+
+def choose_threshold(
+    present: Sequence[float],
+    absent: Sequence[float],
+    max_false_alarms: float | None = None,
+) -> Calibration:
+    """The threshold that tells scores with and without the object apart.
+
+    Args:
+        present: Scores where the object is.
+        absent: Scores where it isn't.
+        max_false_alarms: Take the lowest threshold that lets at most this share of
+            the empty examples pass. By default the one with the best mean of
+            recall and rejection.
+
+    Raises:
+        ValueError: If there are no scores, or the share is out of range.
+    """
+    high, low = np.sort(present), np.sort(absent)
+    if not len(high) or not len(low):
+        raise ValueError('scores of both kinds are needed to choose a threshold')
+    scores = np.unique(np.concatenate([high, low]))
+    # Between neighbouring scores, so that neither lies on the threshold.
+    candidates = np.concatenate([[0.0], (scores[:-1] + scores[1:]) / 2, [1.0]])
+    recall = _passing(high, candidates)
+    alarms = _passing(low, candidates)
+    if max_false_alarms is None:
+        merit = recall - alarms
+        best = np.flatnonzero(merit == merit.max())
+        index = best[len(best) // 2]
+    else:
+        check_max_false_alarms(max_false_alarms)
+        if alarms[-1] > max_false_alarms:
+            raise ValueError(
+                f'max_false_alarms {max_false_alarms} cannot be kept: '
+                f'{alarms[-1]:.1%} of the empty examples have the highest score'
+            )
+        index = int(np.flatnonzero(alarms <= max_false_alarms)[0])
+    return Calibration(
+        float(candidates[index]),
+        float(recall[index]),
+        float(alarms[index]),
+        _auroc(high, low),
+    )
+
+
+def summarise(
+    scored: Sequence[tuple[Example, Sequence[float]]],
+    max_false_alarms: float | None = None,
+) -> dict:
+    """The content of a presence file, from scored examples.
+
+    Returns:
+        ``threshold``, ``score`` (its definition), and what it rests on.
+    """
+    by_kind: dict[str, list[float]] = {}
+    for example, scores in scored:
+        by_kind.setdefault(example.kind, []).extend(scores)
+    present = by_kind.pop('present')
+    absent = [score for scores in by_kind.values() for score in scores]
+    found = choose_threshold(present, absent, max_false_alarms)
+    kinds = dict(present=present, **by_kind)
+    return dict(
+        threshold=found.threshold,
+        score=DEFINITION,
+        recall=found.recall,
+        false_alarms=found.false_alarms,
+        auroc=found.auroc,
+        examples={
+            kind: dict(
+                count=len(scores),
+                passing=float(np.mean(np.array(scores) >= found.threshold)),
+                quartiles=np.percentile(scores, [25, 50, 75]).round(6).tolist(),
+            )
+            for kind, scores in kinds.items()
+        },
+    )
+
+
+def _passing(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Share of the sorted scores at or above each threshold."""
+    return (len(scores) - np.searchsorted(scores, thresholds)) / len(scores)
+
+
+def check_max_false_alarms(share: float | None) -> None:
+    """Refuses a share outside 0...1 by a ValueError."""
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f'max_false_alarms {share} is out of range: 0...1')
+
+
+def _with_target(records: Sequence[dict]) -> list[dict]:
+    return [record for record in records if record['segmentation'] is not None]
+
+
+def _sentences(records: Iterable[dict]) -> list[str]:
+    return [record['expressions'][0] for record in records]
+
+
+def _categories(records: Sequence[dict]) -> set[str]:
+    return {record['category'] for record in records}
+
+
+def _on_other_images(
+    images: dict[str, list[dict]], rng: np.random.Generator
+) -> dict[str, list[str]]:
+    """Gives each sentence an image without its category, if there is one."""
+    without: dict[str, list[str]] = {
+        category: [
+            image for image, here in images.items() if category not in _categories(here)
+        ]
+        for category in sorted(set().union(*map(_categories, images.values())))
+    }
+    sentences: dict[str, list[str]] = {}
+    for here in images.values():
+        for record in here:
+            others = without[record['category']]
+            if others:
+                image = others[rng.integers(len(others))]
+                sentences.setdefault(image, []).append(record['expressions'][0])
+    return sentences
+
+
+def _erased(image: str, records: Sequence[dict]) -> Iterator[Example]:
+    """The image without its objects, for each category."""
+    if not records:
+        return
+    height, width = records[0]['height'], records[0]['width']
+    if height is None or width is None:
+        height, width = read_image(image, cv2.IMREAD_COLOR).shape[:2]
+    for category in sorted(_categories(records)):
+        here = [record for record in records if record['category'] == category]
+        masks = (load_mask(record['segmentation'], height, width) for record in here)
+        boxes = list(dict.fromkeys(map(_box, masks)))
+        rest = np.ones((height, width), bool)
+        for left, top, right, bottom in boxes:
+            rest[top:bottom, left:right] = False
+        if rest.mean() >= _LEAST_REST:
+            yield Example('erased', image, _sentences(here), boxes)
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Box around an object with a margin, inside the image."""
+    height, width = mask.shape
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+    down, across = (round(_MARGIN + _MARGIN_SHARE * side) for side in (tall, wide))
+    return (
+        max(int(columns[0]) - across, 0),
+        max(int(rows[0]) - down, 0),
+        min(int(columns[-1]) + 1 + across, width),
+        min(int(rows[-1]) + 1 + down, height),
+    )
+
+
+def _auroc(present: np.ndarray, absent: np.ndarray) -> float:
+    """Share of pairs in the right order; ties count half. Both are sorted."""
+    below = np.searchsorted(absent, present, side='left')
+    not_above = np.searchsorted(absent, present, side='right')
+    return float((below + not_above).mean() / (2 * len(absent)))

@@ -3,61 +3,36 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetWriter
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from .blending import FULL, NO_DATA
+from .reader import open_raster
+from .tiling import FULL, NO_DATA
 
 BLOCK = 512
 MASK_NO_DATA = 255
+# How probabilities are stored, by type: what stands for 1, and for no data.
+ENCODINGS = {
+    'uint8': (254, 255),
+    'uint16': (FULL, NO_DATA),
+    'float32': (1, float('nan')),
+}
 
 Strips = Iterable[tuple[int, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How probabilities are stored.
-
-    Attributes:
-        dtype: Of the file.
-        nodata: Value of pixels without data.
-        scale: What a stored value is multiplied with to give the probability.
-        encode: From uint16 0...FULL.
-    """
-
-    dtype: str
-    nodata: float
-    scale: float
-    encode: Callable[[np.ndarray], np.ndarray]
-
-
-def _to_uint8(values: np.ndarray) -> np.ndarray:
-    return np.rint(values * np.float32(254 / FULL)).astype(np.uint8)
-
-
-def _to_float32(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32) / FULL
-
-
-ENCODINGS = {
-    'uint8': Encoding('uint8', 255, 1 / 254, _to_uint8),
-    'uint16': Encoding('uint16', NO_DATA, 1 / FULL, np.ndarray.copy),
-    'float32': Encoding('float32', float('nan'), 1.0, _to_float32),
-}
+"""First row and values (rows, width), from top to bottom."""
 
 
 class RasterWriter:
-    """Writes rasters of a scene's size and place.
+    """Writes rasters of one band, of a scene's size and place.
+
+    Its methods raise an ``OSError`` if a file can't be written, or not as a whole.
 
     Args:
         height, width: In pixels.
@@ -69,7 +44,7 @@ class RasterWriter:
         self,
         height: int,
         width: int,
-        crs: rasterio.crs.CRS | None,
+        crs: rasterio.crs.CRS | str | None,
         transform: Affine | None,
     ) -> None:
         self._place = dict(height=height, width=width, crs=crs)
@@ -77,38 +52,31 @@ class RasterWriter:
             self._place['transform'] = transform
 
     def write_probability(
-        self, file: Path, strips: Strips, expression: str, encoding: str
+        self, file: Path, strips: Strips, expression: str, dtype: str
     ) -> None:
-        """Writes one band of probabilities.
+        """Writes probabilities.
 
         Args:
             file: A GeoTIFF.
-            strips: First row and uint16 (rows, width), top to bottom.
+            strips: uint16, 0...FULL or NO_DATA.
             expression: Becomes the band's description.
-            encoding: Key of ``ENCODINGS``.
-
-        Raises:
-            OSError: If the file can't be written, or not as a whole.
+            dtype: Key of ``ENCODINGS``; the scale is noted in the file.
         """
-        form = ENCODINGS[encoding]
+        one, no_data = ENCODINGS[dtype]
 
-        def encoded():
+        def encoded() -> Iterator[tuple[int, np.ndarray]]:
             for row, values in strips:
-                stored = form.encode(values)
-                stored[values == NO_DATA] = form.nodata
-                yield row, stored
+                stored = values / np.float32(FULL / one)
+                if dtype != 'float32':
+                    stored = np.rint(stored)
+                stored[values == NO_DATA] = no_data
+                yield row, stored.astype(dtype)
 
-        self._write(
-            file, encoded(), expression, form.dtype, form.nodata, scale=form.scale
-        )
+        self._write(file, encoded(), expression, dtype, no_data, 1 / one)
 
     def write_mask(self, file: Path, strips: Strips, expression: str) -> None:
-        """Writes one band with 1 on the object, 0 beside it, 255 without data.
-
-        Raises:
-            OSError: If the file can't be written, or not as a whole.
-        """
-        self._write(file, strips, expression, 'uint8', MASK_NO_DATA)
+        """Writes a mask: uint8, 1 on the object, 0 beside it, 255 without data."""
+        self._write(file, strips, expression, 'uint8', MASK_NO_DATA, 1)
 
     def _write(
         self,
@@ -117,18 +85,22 @@ class RasterWriter:
         expression: str,
         dtype: str,
         nodata: float,
-        scale: float = 1.0,
+        scale: float,
     ) -> None:
+        profile = dict(
+            driver='GTiff', count=1, dtype=dtype, nodata=nodata, compress='deflate',
+            tiled=True, blockxsize=BLOCK, blockysize=BLOCK, bigtiff='if_safer',
+        )  # fmt: skip
+        checksum = 0
         try:
-            with self._create(file, dtype, nodata) as raster:
+            with open_raster(file, 'w', **profile, **self._place) as raster:
                 raster.set_band_description(1, expression)
                 if scale != 1:
                     raster.scales = (scale,)
-                checksum = 0
                 for row, values in strips:
-                    height, width = values.shape
-                    raster.write(values, 1, window=Window(0, row, width, height))
-                    checksum = zlib.crc32(np.ascontiguousarray(values), checksum)
+                    window = Window(0, row, values.shape[1], values.shape[0])
+                    raster.write(values, 1, window=window)
+                    checksum = zlib.crc32(values.tobytes(), checksum)
             # A disk that is full when the file is closed raises no error.
             complete = _read_checksum(file) == checksum
         except RasterioError:
@@ -136,48 +108,22 @@ class RasterWriter:
         if not complete:
             raise OSError(f'{file} could not be written as a whole: is the disk full?')
 
-    def _create(self, file: Path, dtype: str, nodata: float) -> DatasetWriter:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            return rasterio.open(
-                file,
-                'w',
-                driver='GTiff',
-                count=1,
-                dtype=dtype,
-                nodata=nodata,
-                tiled=True,
-                blockxsize=BLOCK,
-                blockysize=BLOCK,
-                compress='deflate',
-                bigtiff='if_safer',
-                **self._place,
-            )
-
 
 def _read_checksum(file: Path) -> int:
-    """Of all values of a raster, row by row."""
     checksum = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        raster = rasterio.open(file)
-    with raster:
+    with open_raster(file) as raster:
         for row in range(0, raster.height, BLOCK):
-            height = min(BLOCK, raster.height - row)
-            window = Window(0, row, raster.width, height)
-            checksum = zlib.crc32(raster.read(1, window=window), checksum)
+            window = Window(0, row, raster.width, min(BLOCK, raster.height - row))
+            checksum = zlib.crc32(raster.read(1, window=window).tobytes(), checksum)
     return checksum
 
 
 def mask_strip(values: np.ndarray, threshold: float) -> np.ndarray:
-    """Mask of some rows from their probabilities.
+    """Mask of some rows: uint8 (rows, width), 1, 0 or MASK_NO_DATA.
 
     Args:
-        values: uint16 (rows, width).
+        values: uint16 (rows, width), 0...FULL or NO_DATA.
         threshold: Probability above which a pixel belongs to the object.
-
-    Returns:
-        uint8 (rows, width): 1, 0 or MASK_NO_DATA.
     """
     mask = (values > threshold * FULL).astype(np.uint8)
     mask[values == NO_DATA] = MASK_NO_DATA

@@ -6,13 +6,12 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
-from mmengine.logging import print_log
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import (
     CRSError,
@@ -22,6 +21,7 @@ from rasterio.errors import (
 )
 from rasterio.windows import Window
 
+from ..utils.log import warn
 from .blocks import BlockCache
 from .stretch import Stretch, given_stretch, percentile_stretch
 
@@ -133,18 +133,22 @@ class SceneReader:
         Raises:
             ValueError: If the file is damaged.
         """
-        window = Window(column, row, width, height)
-        values = self._read_bands(window)
-        valid = self._valid(window, values)
-        picture = self._to_rgb(values)
+        values, valid = self._read(Window(column, row, width, height))
+        if self._stretch is not None:
+            values = self._stretch(values)
+        if self._palette is not None:
+            picture = self._palette[values[0]]
+        else:
+            if len(values) == 1:
+                values = values.repeat(3, axis=0)
+            picture = np.ascontiguousarray(values.transpose(1, 2, 0))
         picture[~valid] = fill
         return picture, valid
 
     def read_valid(self, row: int, column: int, height: int, width: int) -> np.ndarray:
         """Where a window has data: bool (height, width)."""
         window = Window(column, row, width, height)
-        values = self._read_bands(window) if self._values_tell_validity else None
-        return self._valid(window, values)
+        return self._read(window, self._values_tell_validity)[1]
 
     def facts(self) -> dict:
         """What identifies the content, for comparison between runs."""
@@ -153,10 +157,8 @@ class SceneReader:
             status = os.stat(self.path)
             facts.update(bytes=status.st_size, modified=status.st_mtime_ns)
         states = [(file, os.stat(file)) for file in self.files()]
-        facts['files'] = [
-            (file, state.st_size, state.st_mtime_ns) for file, state in states
-        ]
-        return facts
+        files = [(file, state.st_size, state.st_mtime_ns) for file, state in states]
+        return dict(facts, files=files)
 
     def files(self) -> list[str]:
         """Files on this machine that the pixels come from.
@@ -171,9 +173,7 @@ class SceneReader:
 
     def _open(self) -> rasterio.DatasetReader:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', NotGeoreferencedWarning)
-                return rasterio.open(self.path)
+            return open_raster(self.path)
         except UnicodeEncodeError:
             raise ValueError(
                 f'the name of the scene {self.path!r} is not UTF-8: rename it'
@@ -183,7 +183,7 @@ class SceneReader:
             if ':' not in self.path and not Path(self.path).exists():
                 raise FileNotFoundError(f'scene {self.path} does not exist') from None
             raise ValueError(
-                f'{self.path} is no raster file that can be read: '
+                f'{self.path} is not a raster file that can be read: '
                 f'{_reason(error, self.path)}'
             ) from None
 
@@ -205,13 +205,14 @@ class SceneReader:
         self.crs = self._find_crs()
         self._bands = self._choose_bands()
         self._palette = self._find_palette()
-        if any('complex' in self._type(band) for band in self._bands):
+        types = [file.dtypes[band - 1] for band in self._bands]
+        if any('complex' in name for name in types):
             raise ValueError(f'{self.path} has complex numbers, not a picture')
-        floating = any('float' in self._type(band) for band in self._bands)
+        floating = any('float' in name for name in types)
         self._values_tell_validity = floating or self.reading.nodata is not None
         self._alpha, self._masked = self._find_masks()
-        self._blocks = BlockCache(file) if BlockCache.helps(file) else None
-        self._stretch = self._find_stretch()
+        self._source = BlockCache(file) if BlockCache.helps(file) else file
+        self._stretch = self._find_stretch(types)
 
     def _find_crs(self) -> rasterio.crs.CRS | None:
         if self.reading.crs is not None:
@@ -223,11 +224,9 @@ class SceneReader:
                     f"({_reason(error, self.path)}); write it like 'EPSG:32614'"
                 ) from None
         if self._file.crs is None and self._file.gcps[0]:
-            print_log(
+            warn(
                 f'{self.path} has ground control points instead of a transform, which '
-                'are not used: warp it first (gdalwarp) for map coordinates',
-                logger='current',
-                level=30,
+                'are not used: warp it first (gdalwarp) for map coordinates'
             )
         return self._file.crs
 
@@ -247,23 +246,18 @@ class SceneReader:
         pictures = pictures or [1]
         return tuple(pictures[:3] if len(pictures) >= 3 else pictures[:1])
 
-    def _type(self, band: int) -> str:
-        return self._file.dtypes[band - 1]
-
     def _find_masks(self) -> tuple[list[int], list[int]]:
         """Alpha bands, and bands whose masks tell where there is data."""
-        alpha, masked = [], []
+        alpha, masked, said = [], [], False
         for band, (kind, flags) in enumerate(
             zip(self._file.colorinterp, self._file.mask_flag_enums, strict=True), 1
         ):
-            replaced = MaskFlags.nodata in flags and self.reading.nodata is not None
             if kind == ColorInterp.alpha:
                 alpha.append(band)
-            elif not replaced:
+            elif MaskFlags.nodata not in flags or self.reading.nodata is None:
                 masked.append(band)
-        flags = [self._file.mask_flag_enums[band - 1] for band in masked]
-        # GDAL's mask of a band is the alpha band only if nothing else is said.
-        said = any(not {MaskFlags.all_valid, MaskFlags.alpha} & set(f) for f in flags)
+                # GDAL's mask of a band is the alpha band if nothing else is said.
+                said |= not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags)
         return alpha, masked if said else []
 
     def _find_palette(self) -> np.ndarray | None:
@@ -273,7 +267,7 @@ class SceneReader:
             len(self._bands) > 1
             or self.reading.value_range is not None
             or self._file.colorinterp[band - 1] != ColorInterp.palette
-            or self._type(band) != 'uint8'
+            or self._file.dtypes[band - 1] != 'uint8'
         ):
             return None
         palette = np.zeros((256, 3), np.uint8)
@@ -281,24 +275,21 @@ class SceneReader:
             palette[index] = color[:3]
         return palette
 
-    def _find_stretch(self) -> Stretch | None:
-        if self.reading.value_range is not None:
-            return given_stretch(self.reading.value_range, len(self._bands))
-        if all(self._type(band) == 'uint8' for band in self._bands):
-            return self._stretch_few_bits()
-        sample = self._sample()
-        if not sample.size:  # any will do: nothing will be seen through it
-            return given_stretch((0, 1), len(self._bands))
-        return percentile_stretch(sample, self.reading.percentiles)
-
-    def _stretch_few_bits(self) -> Stretch | None:
-        """For files of 1 to 7 bits per band, whose numbers are small."""
-        tags = [self._file.tags(band, ns='IMAGE_STRUCTURE') for band in self._bands]
-        bits = [int(tag.get('NBITS', 8)) for tag in tags]
-        if self._palette is not None or min(bits) >= 8:
-            return None
-        ranges = [number for count in bits for number in (0, 2**count - 1)]
-        return given_stretch(ranges, len(bits))
+    def _find_stretch(self, types: list[str]) -> Stretch | None:
+        given: Sequence[float] | None = self.reading.value_range
+        if given is None and set(types) == {'uint8'}:
+            tags = [self._file.tags(band, ns='IMAGE_STRUCTURE') for band in self._bands]
+            bits = [int(tag.get('NBITS', 8)) for tag in tags]
+            if self._palette is not None or min(bits) >= 8:
+                return None
+            # Files of 1 to 7 bits per band, whose numbers are small.
+            given = [number for count in bits for number in (0, 2**count - 1)]
+        if given is None:
+            sample = self._sample()
+            if sample.size:
+                return percentile_stretch(sample, self.reading.percentiles)
+            given = (0, 1)  # any will do: nothing will be seen through it
+        return given_stretch(given, len(types))
 
     def _sample(self) -> np.ndarray:
         """Valid values (bands, N) from squares all over the scene."""
@@ -314,69 +305,57 @@ class SceneReader:
         return self._valid_values(SEARCH_SIDE, rows, columns, step=SEARCH_STEP)
 
     def _valid_values(
-        self, side: int, rows: Iterable[int], columns: Sequence[int], step: int = 1
+        self, side: int, rows: Sequence[int], columns: Sequence[int], step: int = 1
     ) -> np.ndarray:
         """Every ``step``-th valid value (bands, N) of squares."""
         found = []
         for row in rows:
             for column in columns:
-                window = Window(
-                    column,
-                    row,
-                    min(side, self.width - column),
-                    min(side, self.height - row),
-                )
-                values = self._read_bands(window)
-                found.append(values[:, self._valid(window, values)][:, ::step])
+                height, width = min(side, self.height - row), self.width - column
+                window = Window(column, row, min(side, width), height)
+                values, valid = self._read(window)
+                found.append(values[:, valid][:, ::step])
         return np.concatenate(found, axis=1)
 
-    def _read_bands(self, window: Window) -> np.ndarray:
-        return self._guarded(window, lambda: self._read(self._bands, window))
-
-    def _read(self, bands: Sequence[int], window: Window) -> np.ndarray:
-        if self._blocks is not None:
-            return self._blocks.read(bands, window)
-        return self._file.read(bands, window=window)
-
-    def _valid(self, window: Window, values: np.ndarray | None) -> np.ndarray:
-        valid = np.ones((int(window.height), int(window.width)), bool)
-        if self._masked:
-            valid &= self._guarded(window, lambda: self._read_masks(window))
-        if self._alpha:
-            opacity = self._guarded(window, lambda: self._read(self._alpha, window))
-            valid &= (opacity > 0).all(axis=0)
-        if self.reading.nodata is not None:
-            valid &= (values != self.reading.nodata).any(axis=0)
-        if values is not None and values.dtype.kind == 'f':
-            valid &= np.isfinite(values).all(axis=0)
-        return valid
-
-    def _read_masks(self, window: Window) -> np.ndarray:
-        with warnings.catch_warnings():
-            # The alpha band is read beside it.
-            warnings.simplefilter('ignore', NodataShadowWarning)
-            return self._file.read_masks(self._masked, window=window).any(axis=0)
-
-    def _guarded(self, window: Window, read):
+    def _read(
+        self, window: Window, with_values: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values (bands, H, W), none if not wanted; and where they count."""
+        shape = (int(window.height), int(window.width))
+        values, valid = np.empty((0, *shape)), np.ones(shape, bool)
         try:
-            return read()
+            if with_values:
+                values = self._source.read(self._bands, window=window)
+            if self._masked:
+                with warnings.catch_warnings():
+                    # The alpha band is read beside it.
+                    warnings.simplefilter('ignore', NodataShadowWarning)
+                    masks = self._file.read_masks(self._masked, window=window)
+                valid &= np.any(masks, axis=0)
+            if self._alpha:
+                opacity = self._source.read(self._alpha, window=window)
+                valid &= (opacity > 0).all(axis=0)
         except RasterioError as error:
             row, column = int(window.row_off), int(window.col_off)
             raise ValueError(
                 f'{self.path} is damaged or cut off: rows {row}...'
-                f'{row + int(window.height) - 1}, columns {column}...'
-                f'{column + int(window.width) - 1} cannot be read '
-                f'({_reason(error, self.path)})'
+                f'{row + shape[0] - 1}, columns {column}...{column + shape[1] - 1} '
+                f'cannot be read ({_reason(error, self.path)})'
             ) from None
+        if self.reading.nodata is not None:
+            valid &= (values != self.reading.nodata).any(axis=0)
+        if values.dtype.kind == 'f':
+            valid &= np.isfinite(values).all(axis=0)
+        return values, valid
 
-    def _to_rgb(self, values: np.ndarray) -> np.ndarray:
-        if self._stretch is not None:
-            values = self._stretch(values)
-        if self._palette is not None:
-            return self._palette[values[0]]
-        if len(values) == 1:
-            values = values.repeat(3, axis=0)
-        return np.ascontiguousarray(values.transpose(1, 2, 0))
+
+def open_raster(
+    path: str | os.PathLike, mode: str = 'r', **profile: object
+) -> rasterio.DatasetReader | rasterio.io.DatasetWriter:
+    """As ``rasterio.open``, without its warning that a file has no place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        return rasterio.open(path, mode, **profile)
 
 
 def limited_cache() -> rasterio.Env:
@@ -392,7 +371,7 @@ def _spread(length: int) -> list[int]:
     return [round(i * last / (SAMPLE_GRID - 1)) for i in range(SAMPLE_GRID)]
 
 
-def _reason(error: Exception, path: str) -> str:
+def _reason(error: BaseException, path: str) -> str:
     """The message of GDAL that explains an error of rasterio, without the path."""
     while error.__cause__ is not None:
         error = error.__cause__

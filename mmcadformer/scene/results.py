@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From finished rows to rasters, polygons and a summary."""
+"""From finished rows to rasters, polygons and a summary.
+
+Results may replace those of the same scene, and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import shapely
-from mmengine.logging import print_log
 
+from ..utils.log import warn
 from .geometry import Georeference
-from .objects import FoundObject, ObjectFilter, trace_objects
-from .outputs import Outputs
-from .pixel_labels import PixelOutlines
+from .objects import FoundObject, ObjectFilter, PixelOutlines, trace_objects
 from .rasters import ENCODINGS, RasterWriter, mask_strip
 from .reader import limited_cache
 from .run import SceneRun
@@ -76,6 +77,79 @@ class SceneResult:
     summary: dict
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """The files of a run.
+
+    Args:
+        folder: Where they go.
+        stem: How their names begin.
+        formats: Of the polygons, keys of ``FORMATS``.
+    """
+
+    folder: Path
+    stem: str
+    formats: Sequence[str]
+
+    @property
+    def summary(self) -> Path:
+        """Written last."""
+        return self.folder / f'{self.stem}.json'
+
+    @property
+    def work(self) -> Path:
+        """Folder of an unfinished run."""
+        return self.folder / f'{self.stem}.work'
+
+    def vectors(self) -> dict[str, str]:
+        """Names of the files of polygons, by format."""
+        return {form: f'{self.stem}{FORMATS[form][1]}' for form in self.formats}
+
+    def check(self, scene: str, inputs: Iterable[str | os.PathLike]) -> None:
+        """Looks for files that a run would destroy.
+
+        Args:
+            scene: What the summary calls the scene.
+            inputs: Files that the run reads.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        files = [self.summary, *map(self.folder.joinpath, self.vectors().values())]
+        files = [file for file in files if file.exists()]
+        for file in files:
+            for source in map(Path, inputs):
+                if source.exists() and file.samefile(source):
+                    raise ValueError(
+                        f'{file} is read by this run and would be replaced by its '
+                        'results: choose another output folder'
+                    )
+        earlier = self._read_summary().get('scene')
+        if files and not self.work.exists() and earlier != scene:
+            raise ValueError(
+                f'{files[0]} would be replaced, and comes from something else than an '
+                f'earlier run on {scene}: choose another output folder'
+            )
+
+    def earlier_files(self) -> list[str]:
+        """Names of the files that an earlier summary lists, and that are there."""
+        summary = self._read_summary()
+        names = list(summary.get('polygons', []))
+        for record in summary.get('expressions', []):
+            names += [
+                record[kind] for kind in ('mask', 'probability') if kind in record
+            ]
+        return [name for name in names if (self.folder / name).exists()]
+
+    def _read_summary(self) -> dict:
+        """Empty if there is none, or it is something else."""
+        try:
+            summary = json.loads(self.summary.read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return {}
+        return summary if isinstance(summary, dict) else {}
+
+
 class ResultWriter:
     """Writes what a run has found.
 
@@ -84,34 +158,25 @@ class ResultWriter:
         place: Where the scene lies.
         writing: What to write.
         outputs: Where to.
-
-    Raises:
-        ValueError: If GeoJSON is asked for and the place isn't known.
     """
 
     def __init__(
-        self,
-        run: SceneRun,
-        place: Georeference,
-        writing: Writing,
-        outputs: Outputs,
+        self, run: SceneRun, place: Georeference, writing: Writing, outputs: Outputs
     ) -> None:
         self.run, self.place, self.writing = run, place, writing
-        self.out_dir, self.stem = outputs.folder, outputs.stem
-        self._outputs = outputs
-        self.formats = choose_formats(writing.formats, place, run.reader.path)
+        self.outputs = outputs
         reader = run.reader
         self._rasters = RasterWriter(
             reader.height, reader.width, reader.crs, reader.transform
         )
 
     def write(self) -> SceneResult:
-        """Turns the workspace into results and removes it.
+        """Turns the files of the run into results and removes them.
 
-        Files are moved to their place when all of them are complete. Those of an
+        Results are moved to their place when all of them are complete. Those of an
         earlier run that have no successor stay, and are named in the log.
         """
-        folder = self.run.work.results()
+        folder = self.run.files.results()
         objects, records = [], []
         with limited_cache():
             for number in range(len(self.run.expressions)):
@@ -119,36 +184,34 @@ class ResultWriter:
                 objects += found
                 records.append(record)
         if not any(record['tiles'] for record in records):
-            _warn(
+            warn(
                 f'nothing was looked at: {self.run.reader.path} has no valid pixels, '
                 'or none in the area of interest; all are nodata, masked, transparent '
                 'or NaN'
             )
-        summary = self._summary(records, self._write_vectors(folder, objects))
-        last = self._outputs.summary.name
+        self._write_vectors(folder, objects)
+        summary = self._summary(records)
+        last = self.outputs.summary.name
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         (folder / last).write_text(text + '\n', encoding='utf-8')
         names = sorted(file.name for file in folder.iterdir() if file.name != last)
-        files = [self.out_dir / name for name in [*names, last]]
-        self._name_earlier(names)
+        earlier = [name for name in self.outputs.earlier_files() if name not in names]
+        if earlier:
+            warn(
+                f'in {self.outputs.folder} are files of an earlier run on this scene, '
+                f'too: {", ".join(earlier)}'
+            )
+        files = [self.outputs.folder / name for name in [*names, last]]
         for file in files:
             os.replace(folder / file.name, file)
-        self.run.work.remove()
+        self.run.files.remove()
         return SceneResult(objects, files, summary)
-
-    def _name_earlier(self, names: Sequence[str]) -> None:
-        earlier = [name for name in self._outputs.files() if name not in names]
-        if earlier:
-            _warn(
-                f'in {self.out_dir} are files of an earlier run on this scene, too: '
-                f'{", ".join(earlier)}'
-            )
 
     def _write_expression(
         self, folder: Path, number: int
     ) -> tuple[list[FoundObject], dict]:
         expression = self.run.expressions[number]
-        name = f'{self.stem}_{number + 1:02d}'
+        name = f'{self.outputs.stem}_{number + 1:02d}'
         record = dict(expression=expression, mask=f'{name}_mask.tif')
         if self.writing.probability is not None:
             record['probability'] = f'{name}_probability.tif'
@@ -181,35 +244,29 @@ class ResultWriter:
     def _numbers(
         self, found: Sequence[FoundObject], small: Sequence[shapely.Polygon]
     ) -> dict:
-        area = None
-        if self.place.on_earth:
-            area = round(sum(item.area for item in found), 2)
+        areas = [item.area for item in found if item.area is not None]
         return dict(
             objects=len(found),
             objects_too_small=len(small),
-            area_m2=area,
+            area_m2=round(sum(areas), 2) if self.place.on_earth else None,
             pixels=sum(item.pixels for item in found),
         )
 
-    def _write_vectors(self, folder: Path, objects: Sequence[FoundObject]) -> list[str]:
-        names = []
+    def _write_vectors(self, folder: Path, objects: Sequence[FoundObject]) -> None:
         # When the scene was made, for formats that want a date: equal results are
         # equal files.
         moment = self.run.reader.facts().get('modified', 0) / 1e9
-        for form in self.formats:
-            file = folder / f'{self.stem}{FORMATS[form][1]}'
-            write_vectors(file, objects, self.place, form, moment)
-            names.append(file.name)
-        return names
+        for form, name in self.outputs.vectors().items():
+            write_vectors(folder / name, objects, self.place, form, moment)
 
-    def _summary(self, records: list[dict], polygons: list[str]) -> dict:
+    def _summary(self, records: list[dict]) -> dict:
         reader, tiling = self.run.reader, self.run.tiling
         return dict(
             scene=reader.name,
             height=reader.height,
             width=reader.width,
             crs=None if reader.crs is None else reader.crs.to_string(),
-            polygons=polygons,
+            polygons=list(self.outputs.vectors().values()),
             expressions=records,
             threshold=self.writing.threshold,
             presence=self.run.presence,
@@ -241,9 +298,5 @@ def choose_formats(
     )
     if formats is not None:
         raise ValueError(f'{reason}, or leave the format geojson out')
-    _warn(f'{reason}. The GeoPackage has the coordinates of the scene')
+    warn(f'{reason}. The GeoPackage has the coordinates of the scene')
     return ['gpkg']
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger='current', level=30)

@@ -6,20 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from ..utils.progress import progress_bar
 from .aoi import AreaOfInterest
-from .blending import StripBlender, quantise
 from .network import TileNetwork
 from .presence import presence_score
 from .rasters import BLOCK
 from .reader import SceneReader
-from .tiling import Batch, Tile, Tiling
-from .unfinished import Workspace
+from .run_files import RunFiles
+from .tiling import Batch, StripBlender, Tile, Tiling, quantise
 
 
 class SceneRun:
-    """Looks at a scene and leaves finished rows in the workspace.
+    """Looks at a scene and leaves finished rows on disk.
 
     Args:
         reader: The open scene.
@@ -28,7 +28,7 @@ class SceneRun:
         expressions: What to look for.
         presence: Tiles with a lower score say nothing.
         aoi: Where to look; None for everywhere.
-        work: Where everything is kept.
+        files: Where everything is kept.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class SceneRun:
         expressions: Sequence[str],
         presence: float,
         aoi: AreaOfInterest | None,
-        work: Workspace,
+        files: RunFiles,
     ) -> None:
         self.reader, self.network, self.tiling = reader, network, tiling
         self.expressions, self.presence = expressions, presence
-        self.aoi, self.work = aoi, work
+        self.aoi, self.files = aoi, files
         self.height, self.width = reader.height, reader.width
         self.strips = range(-(-self.height // BLOCK))
         self.batches = tiling.batches(
@@ -54,49 +54,44 @@ class SceneRun:
         )
 
     def look(self, progress: bool) -> None:
-        """Does what an earlier run hasn't done.
-
-        Args:
-            progress: Show a progress bar.
-        """
-        done = sum(self._is_done(batch) for batch in self.batches)
-        bar = progress_bar(total=len(self.batches), done=done, show=progress)
+        """Does what an earlier run hasn't done, with or without a progress bar."""
+        done = sum(
+            self.files.has('batch', batch.index) or not self._is_open(batch)
+            for batch in self.batches
+        )
+        bar: tqdm = progress_bar(total=len(self.batches), done=done, show=progress)
         for strip in self.strips:
-            if self.work.has_strip(strip):
+            if self.files.has('strip', strip):
                 continue
-            here = [batch for batch in self.batches if _meets(batch, strip)]
+            here = [batch for batch in self.batches if strip in _strips_of(batch)]
             for batch in here:
-                if not self.work.has_batch(batch.index):
+                if not self.files.has('batch', batch.index):
                     self._look_at(batch)
                     bar.update()
-            self.work.save_strip(strip, self._blend(strip, here))
+            self.files.save('strip', strip, self._blend(strip, here))
             for batch in here:
                 if not self._is_open(batch):
-                    self.work.drop_batch(batch.index)
+                    self.files.drop('batch', batch.index)
         bar.close()
 
     def rows(self, number: int) -> Iterator[tuple[int, np.ndarray]]:
-        """The finished probabilities of an expression, read from disk.
-
-        Args:
-            number: Of the expression, from 0.
+        """The finished probabilities of the ``number``-th expression, from disk.
 
         Yields:
             First row and uint16 (rows, width) of each strip, from top to bottom.
         """
         for strip in self.strips:
-            yield strip * BLOCK, self.work.load_strip(strip)[number]
+            yield strip * BLOCK, self.files.load('strip', strip)[number]
 
     def tile_numbers(self, number: int) -> dict:
-        """What the presence scores of an expression say, for the summary.
-
-        Args:
-            number: Of the expression, from 0.
-        """
-        scores = [
-            self.work.load_scores(batch.index)[:, number] for batch in self.batches
-        ]
-        scores = np.concatenate(scores)
+        """What the presence scores of the ``number``-th expression say."""
+        # Copies, since each view would keep its file open.
+        scores = np.concatenate(
+            [
+                self.files.load('scores', batch.index)[:, number].copy()
+                for batch in self.batches
+            ]
+        )
         scores = scores[~np.isnan(scores)]
         return dict(
             tiles=len(scores),
@@ -104,15 +99,11 @@ class SceneRun:
             highest_presence=round(float(scores.max()), 6) if len(scores) else None,
         )
 
-    def _is_done(self, batch: Batch) -> bool:
-        return self.work.has_batch(batch.index) or not self._is_open(batch)
-
     def _is_open(self, batch: Batch) -> bool:
         """Whether unfinished rows need the batch."""
-        first, last = batch.start // BLOCK, (batch.stop - 1) // BLOCK
         return any(
-            not self.work.has_strip(strip)
-            for strip in range(first, min(last, self.strips[-1]) + 1)
+            strip in self.strips and not self.files.has('strip', strip)
+            for strip in _strips_of(batch)
         )
 
     def _look_at(self, batch: Batch) -> None:
@@ -133,7 +124,8 @@ class SceneRun:
             for index, valid, answer in zip(filled, masks, answers, strict=True):
                 values[index] = quantise(answer)
                 scores[index] = [presence_score(map_, valid) for map_ in answer]
-        self.work.save_batch(batch.index, values, scores)
+        self.files.save('scores', batch.index, scores)
+        self.files.save('batch', batch.index, values)  # the last: it counts as done
 
     def _read_tile(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Picture and data mask of a tile, filled up where it sticks out."""
@@ -143,12 +135,9 @@ class SceneRun:
         picture, valid = self.reader.read(*window, self.network.fill)
         if self.aoi is not None:
             valid &= self.aoi.mask(*window)
-        rest = ((0, tile.size - height), (0, tile.size - width))
-        if any(amount for _, amount in rest):
-            whole = np.full((tile.size, tile.size, 3), self.network.fill, np.uint8)
-            whole[:height, :width] = picture
-            picture, valid = whole, np.pad(valid, rest)
-        return picture, valid
+        whole = np.full((tile.size, tile.size, 3), self.network.fill, np.uint8)
+        whole[:height, :width] = picture
+        return whole, np.pad(valid, ((0, tile.size - height), (0, tile.size - width)))
 
     def _blend(self, strip: int, batches: list[Batch]) -> np.ndarray:
         """Finished rows: uint16 (expressions, rows, width)."""
@@ -158,26 +147,23 @@ class SceneRun:
         valid = self.reader.read_valid(*window)
         if self.aoi is not None:
             valid &= self.aoi.mask(*window)
+        load = self.files.load
         answers = [
-            (
-                batch,
-                self.work.load_batch(batch.index),
-                self.work.load_scores(batch.index),
-            )
+            (batch.tiles, load('batch', batch.index), load('scores', batch.index))
             for batch in batches
         ]
         rows = []
         for number in range(len(self.expressions)):
             blender = StripBlender(start, stop, self.width)
-            for batch, values, scores in answers:
-                for index, tile in enumerate(batch.tiles):
-                    if scores[index, number] >= self.presence:
-                        blender.add(
-                            tile, values[index, number], self.tiling.shared(tile.size)
-                        )
+            for tiles, values, scores in answers:
+                for tile, value, score in zip(tiles, values, scores, strict=True):
+                    if score[number] >= self.presence:
+                        shared = self.tiling.shared(tile.size)
+                        blender.add(tile, value[number], shared)
             rows.append(blender.result(valid))
         return np.stack(rows)
 
 
-def _meets(batch: Batch, strip: int) -> bool:
-    return batch.start < (strip + 1) * BLOCK and batch.stop > strip * BLOCK
+def _strips_of(batch: Batch) -> range:
+    """Strips of rows that the tiles of a batch meet; some may be below the scene."""
+    return range(batch.start // BLOCK, (batch.stop - 1) // BLOCK + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,20 +13,22 @@ from pathlib import Path
 import shapely
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from ..apis import init_model
+from ..utils.log import warn
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
 from .geometry import Georeference
 from .network import ModelNetwork, TileNetwork
-from .outputs import Outputs
 from .presence import read_presence
 from .reader import Reading, SceneReader
-from .results import ResultWriter, SceneResult, Writing, choose_formats
+from .results import Outputs, ResultWriter, SceneResult, Writing, choose_formats
 from .run import SceneRun
+from .run_files import RunFiles
 from .tiling import Tiling
-from .unfinished import Workspace
+
+# Halves of surrogate pairs and zero bytes: no file can hold them.
+_UNWRITABLE = re.compile('[\ud800-\udfff\0]')
 
 
 class SceneSegmentor:
@@ -58,11 +61,9 @@ class SceneSegmentor:
         self.tiling = tiling or Tiling()
         self.presence, calibration = read_presence(presence)
         if calibration.get('network', '') not in ('', network.fingerprint()):
-            print_log(
+            warn(
                 f'{presence} was made with another checkpoint or precision: its '
-                'threshold may not suit this one',
-                logger='current',
-                level=30,
+                'threshold may not suit this one'
             )
 
     @classmethod
@@ -142,13 +143,20 @@ class SceneSegmentor:
             size = (reader.height, reader.width)
             place = Georeference(reader.crs, reader.transform, *size)
             area = None if aoi is None else read_aoi(aoi, place, *size, aoi_layer)
-            outputs = Outputs(Path(out_dir), Path(reader.path).stem)
             # Wrong formats and folders are found before any work is done.
             formats = choose_formats(writing.formats, place, reader.path)
+            outputs = Outputs(Path(out_dir), Path(reader.path).stem, formats)
             inputs = [reader.path, *reader.files(), *([] if aoi is None else [aoi])]
-            outputs.check(reader.name, inputs, formats)
-            _make_folder(outputs.folder)
-            plan = self._plan(reader, area, expressions)
+            outputs.check(reader.name, inputs)
+            try:
+                outputs.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(
+                    f'output folder {out_dir} cannot be made: {error}'
+                ) from None
+            files = RunFiles(
+                outputs.work, self._plan(reader, area, expressions), restart
+            )
             run = SceneRun(
                 reader,
                 self.network,
@@ -156,7 +164,7 @@ class SceneSegmentor:
                 expressions,
                 self.presence,
                 area,
-                Workspace(outputs.workspace, plan, restart),
+                files,
             )
             run.look(progress)
             return ResultWriter(run, place, writing, outputs).write()
@@ -164,7 +172,7 @@ class SceneSegmentor:
     def _plan(
         self, reader: SceneReader, aoi: AreaOfInterest | None, expressions: list[str]
     ) -> dict:
-        """All that the content of a workspace depends on."""
+        """All that the files of the run depend on."""
         area = None
         if aoi is not None:
             area = hashlib.sha256(shapely.to_wkb(aoi.polygons)).hexdigest()
@@ -188,21 +196,11 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
     """
     if isinstance(expressions, str):
         expressions = [expressions]
-    expressions = list(expressions)
-    if not expressions:
+    if not len(expressions):
         raise ValueError('no expression is given')
     for number, expression in enumerate(expressions, start=1):
-        if not visible_text(expression):
-            raise ValueError(f'expression {number} is empty or no text: {expression!r}')
-        if any(
-            '\ud800' <= letter <= '\udfff' or letter == '\0' for letter in expression
-        ):
-            raise ValueError(f'expression {number} is no text: {expression!r}')
+        if not visible_text(expression) or _UNWRITABLE.search(expression):
+            raise ValueError(
+                f'expression {number} is empty or not a text: {expression!r}'
+            )
     return [expression.strip() for expression in expressions]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'output folder {folder} cannot be made: {error}') from None

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tiles cover a scene, and how much each counts where they overlap."""
+"""Which tiles cover a scene, and their weighted mean where they overlap.
+
+Probabilities and weights are whole numbers, which makes the mean exact: it depends
+neither on the order of the tiles nor on where an interrupted run went on, and tiles
+that agree give what each of them says.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-# Weights are whole numbers, so that sums don't depend on the order of the tiles.
 MAX_WEIGHT = 63
+# Probability 1. The next number, the largest of 16 bits, stands for "no data".
+FULL = 65534
+NO_DATA = 65535
 
 
 @dataclass(frozen=True)
@@ -90,17 +97,14 @@ class Tiling:
             height, width: Of the scene in pixels.
             tiles_per_batch: The most tiles of a batch.
             wanted: Tells whether a tile has anything to look at.
-
-        Returns:
-            Batches, each with tiles of one size.
         """
         groups = []
         for size in self.sizes:
             step = size - self.shared(size)
             tiles = [
                 Tile(row, column, size)
-                for row in tile_starts(height, size, step)
-                for column in tile_starts(width, size, step)
+                for row in _tile_starts(height, size, step)
+                for column in _tile_starts(width, size, step)
             ]
             if wanted is not None:
                 tiles = [tile for tile in tiles if wanted(tile)]
@@ -112,7 +116,7 @@ class Tiling:
         return [Batch(index, tiles) for index, tiles in enumerate(groups)]
 
 
-def tile_starts(length: int, size: int, step: int) -> Sequence[int]:
+def _tile_starts(length: int, size: int, step: int) -> list[int]:
     """Where tiles begin along one axis.
 
     The last one is moved inwards to end with the scene, so that every tile is full
@@ -142,3 +146,64 @@ def tile_weights(size: int, shared: int) -> np.ndarray:
     weights = np.rint(MAX_WEIGHT * np.sin(np.pi / 2 * slope) ** 2)
     weights = np.maximum(weights, 1).astype(np.uint32)
     return np.outer(weights, weights)
+
+
+def quantise(probabilities: np.ndarray) -> np.ndarray:
+    """Turns probabilities 0...1 into uint16 0...FULL.
+
+    Raises:
+        ValueError: If there is a NaN among them.
+    """
+    if np.isnan(probabilities).any():
+        raise ValueError(
+            'the network gives NaN for a part of the scene: check the checkpoint, or '
+            'run without mixed precision'
+        )
+    return np.rint(np.clip(probabilities, 0, 1) * FULL).astype(np.uint16)
+
+
+class StripBlender:
+    """Weighted mean of the tiles over some rows of the scene, for one expression.
+
+    Args:
+        start, stop: First row, and first row below the strip.
+        width: Of the scene in pixels.
+    """
+
+    def __init__(self, start: int, stop: int, width: int) -> None:
+        self.start, self.stop, self.width = start, stop, width
+        self._sum = np.zeros((stop - start, width), np.uint64)
+        self._weight = np.zeros((stop - start, width), np.uint32)
+
+    def add(self, tile: Tile, values: np.ndarray, shared: int) -> None:
+        """Adds the part of a tile that lies in the strip.
+
+        Args:
+            tile: Where it is.
+            values: uint16 (size, size), see :func:`quantise`.
+            shared: See :func:`tile_weights`.
+        """
+        top, bottom = max(tile.row, self.start), min(tile.stop, self.stop)
+        right = min(tile.column + tile.size, self.width)
+        if top >= bottom:
+            return
+        inside = np.s_[top - tile.row : bottom - tile.row, : right - tile.column]
+        here = np.s_[top - self.start : bottom - self.start, tile.column : right]
+        weights = tile_weights(tile.size, shared)[inside]
+        self._weight[here] += weights
+        self._sum[here] += weights * values[inside].astype(np.uint64)
+
+    def result(self, valid: np.ndarray) -> np.ndarray:
+        """The mean.
+
+        Args:
+            valid: Bool (rows, width), False where the scene has no data.
+
+        Returns:
+            uint16 (rows, width): 0...FULL, 0 where no tile says anything, NO_DATA
+            where ``valid`` is False.
+        """
+        weight = np.maximum(self._weight, 1).astype(np.uint64)
+        mean = ((self._sum + weight // np.uint64(2)) // weight).astype(np.uint16)
+        mean[~valid] = NO_DATA
+        return mean

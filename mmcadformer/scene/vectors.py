@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import shapely
-from mmengine.logging import print_log
 
+from ..utils.log import warn
 from .geometry import DIGITS, Georeference
 from .objects import FoundObject
 
@@ -72,7 +72,7 @@ def _write_geojson(
                 properties=dict(
                     expression=found.expression,
                     score=round(found.score, 6),
-                    area_m2=_round(found.area),
+                    area_m2=None if found.area is None else round(found.area, 2),
                     pixels=found.pixels,
                 ),
                 geometry=dict(
@@ -85,14 +85,10 @@ def _write_geojson(
         stream.write('\n]}\n')
 
 
-def _rounded(coordinates):
+def _rounded(coordinates: float | Sequence) -> float | list:
     if isinstance(coordinates, float):
         return round(coordinates, DIGITS)
     return [_rounded(item) for item in coordinates]
-
-
-def _round(area: float | None) -> float | None:
-    return None if area is None else round(area, 2)
 
 
 def _write_layer(
@@ -148,11 +144,9 @@ def _check_layer(file: Path, objects: Sequence[FoundObject]) -> None:
 def _fit_into_dbf(expressions: list[str]) -> list[str]:
     short = [text.encode()[:_DBF_TEXT].decode(errors='ignore') for text in expressions]
     if short != expressions:
-        print_log(
+        warn(
             f'expressions of more than {_DBF_TEXT} bytes are cut in the Shapefile, '
-            'which cannot hold them',
-            logger='current',
-            level=30,
+            'which cannot hold them'
         )
     return short
 

@@ -114,6 +114,20 @@ def find_weights(content: object) -> dict[str, torch.Tensor]:
     return state
 
 
+def weights_digest(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
+    """SHA-256 of names, types, shapes and values, in the given order.
+
+    Returns:
+        The hash itself: more can be added before its digest is taken.
+    """
+    digest = hashlib.sha256()
+    for name, value in state.items():
+        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        data = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(data.numpy().data)
+    return digest
+
+
 @CheckpointLoader.register_scheme(prefixes=SAFE_PREFIX, force=True)
 def load_from_safe(filename: str, map_location: object = None) -> dict:
     """Lets configs read ``load_from='safe:FILE'`` as :func:`read_checkpoint` does."""

@@ -134,7 +134,7 @@ def test_place_that_is_none_on_earth_is_said(tmp_path, write_geotiff):
     path = write_geotiff(tmp_path / 'scene.tif', bands, transform=nowhere)
     picture = read_picture(path, LIMITS)
     assert picture.place is None
-    assert 'no place on the earth' in picture.describe()
+    assert 'not a place on the earth' in picture.describe()
 
 
 def test_sentences():

@@ -95,7 +95,7 @@ def test_useless_areas_are_named(make_scene, blobs, utm, segment, write_area, tm
         segment(path, aoi=tmp_path / 'nowhere.gpkg')
     text = tmp_path / 'text.geojson'
     text.write_text('{"type": "nothing"')
-    with pytest.raises(ValueError, match='text.geojson.*no vector file'):
+    with pytest.raises(ValueError, match='text.geojson.*not a vector file'):
         segment(path, aoi=text)
     with pytest.raises(ValueError, match='no area'):
         segment(path, aoi=write_area(name='empty.geojson'))

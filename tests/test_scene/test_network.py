@@ -148,7 +148,7 @@ def test_a_foreign_calibration_is_mentioned(
     from mmcadformer.scene.presence import DEFINITION
 
     said = []
-    monkeypatch.setattr(segmentor, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(segmentor, 'warn', said.append)
     network = ModelNetwork(model)
     content = dict(threshold=0.3, score=DEFINITION, network=network.fingerprint())
     file = tmp_path / 'presence.json'

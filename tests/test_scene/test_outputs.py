@@ -58,7 +58,7 @@ def test_files_of_an_earlier_run_without_successor_are_named(
 ):
     """And stay: someone may have edited them."""
     said = []
-    monkeypatch.setattr(results, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(results, 'warn', said.append)
     short = Writing(formats=('gpkg',), probability=None)
     segment(scene, ['red', 'blue'])
     assert not said
@@ -106,7 +106,7 @@ def test_scenes_without_data_give_results_without_data(
 ):
     """An empty tile of a mosaic must not stop the run over the others."""
     said = []
-    monkeypatch.setattr(results, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr(results, 'warn', said.append)
     result = segment(make_scene(np.zeros((40, 50, 3), dtype), nodata=0, **utm))
     assert network.calls == 0
     assert not len(result.objects)

@@ -8,13 +8,13 @@ import pytest
 pytest.importorskip('rasterio', reason='needs the geo extra')
 
 from mmcadformer.scene import Tiling, presence_score, read_presence
-from mmcadformer.scene.calibration import (
+from mmcadformer.scene.presence import (
+    DEFINITION,
     choose_threshold,
     make_examples,
     score_examples,
     summarise,
 )
-from mmcadformer.scene.presence import DEFINITION
 
 
 def test_score_is_the_mean_of_the_highest_probabilities():

@@ -348,7 +348,7 @@ def test_pictures_without_place_give_layers_in_pixels(
 def test_coordinates_that_are_nowhere_are_refused(make_scene, segment):
     place = dict(crs='EPSG:32633', transform=Affine(1, 0, 1e12, 0, -1, 1e12))
     path = make_scene(np.zeros((9, 9, 3), np.uint8), **place)
-    with pytest.raises(ValueError, match='no place on the earth'):
+    with pytest.raises(ValueError, match='not a place on the earth'):
         segment(path)
 
 

@@ -4,8 +4,15 @@ import pytest
 
 pytest.importorskip('rasterio', reason='needs the geo extra')
 
-from mmcadformer.scene.blending import FULL, NO_DATA, StripBlender, quantise
-from mmcadformer.scene.tiling import Tile, Tiling, tile_weights
+from mmcadformer.scene.tiling import (
+    FULL,
+    NO_DATA,
+    StripBlender,
+    Tile,
+    Tiling,
+    quantise,
+    tile_weights,
+)
 
 
 @pytest.mark.parametrize('height, width', [(1, 1), (64, 64), (65, 200), (500, 130)])

@@ -3,6 +3,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ pytest.importorskip('rasterio', reason='needs the geo extra')
 
 import rasterio
 from affine import Affine
+from mmengine.config import Config
 
 PLACE = dict(crs='EPSG:32633', transform=Affine(0.5, 0, 400000, 0, -0.5, 5500000))
 
@@ -123,8 +125,8 @@ def test_bad_input_gets_one_clear_line(infer, make_scene, picture, tmp_path):
     nowhere = make_scene(picture, 'nowhere.tif')
     cases = [
         ([tmp_path / 'missing.tif', 'it'], 'missing.tif does not exist'),
-        ([text, 'it'], 'text.tif is no raster'),
-        ([cut, 'it'], 'cut.tif is (damaged|no raster)'),
+        ([text, 'it'], 'text.tif is not a raster'),
+        ([cut, 'it'], 'cut.tif is (damaged|not a raster)'),
         ([scene, ' '], 'expression 1 is empty'),
         ([scene, 'it', ''], 'expression 2 is empty'),
         ([scene, '\u200b'], 'expression 1 is empty'),
@@ -183,6 +185,72 @@ def test_presence_is_calibrated_on_validation_data(
     infer(make_scene(picture, **PLACE), 'it', '--presence', out)
     summary = json.loads((tmp_path / 'out/scene.json').read_text())
     assert summary['presence'] == content['threshold']
+
+
+def write_json_lines(root, masks):
+    """A data set of one's own: an image, two sentences and masks a line."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for number, (category, mask) in enumerate(masks):
+        picture = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / f'{number}.png'), picture)
+        if mask == 'file':
+            mask = f'{number}_mask.png'
+            drawn = np.zeros((60, 80), np.uint8)
+            drawn[20:30, 10:40] = 255
+            cv2.imwrite(str(root / mask), drawn)
+        lines.append(
+            dict(
+                image=f'{number}.png', expressions=['it', f'the {category}'],
+                category=category, mask=mask, split='val',
+            )
+        )  # fmt: skip
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (root / 'annotations.jsonl').write_text(text)
+
+
+@pytest.fixture
+def calibrate(call_tool, tiny_config, tiny_checkpoint, tmp_path):
+    """Calibrates on a data set of one's own; gives what was written."""
+
+    def run(*masks):
+        write_json_lines(tmp_path, masks)
+        cfg = Config.fromfile(tiny_config)
+        cfg.val_dataloader.dataset = dict(
+            type='ReferringJsonDataset', data_root=str(tmp_path), split='val'
+        )
+        cfg.dump(tmp_path / 'config.py')
+        out = tmp_path / 'presence.json'
+        call_tool(
+            'analysis/calibrate_presence.py', '--config', tmp_path / 'config.py',
+            '--checkpoint', tiny_checkpoint, '--out', out, '--device', 'cpu', '--quiet',
+        )  # fmt: skip
+        examples = json.loads(out.read_text())['examples']
+        return {kind: numbers['count'] for kind, numbers in examples.items()}
+
+    return run
+
+
+POLYGON = [[10, 20, 40, 20, 40, 30, 10, 30]]
+
+
+def test_calibration_reads_masks_in_files(calibrate):
+    counts = calibrate(('pool', 'file'), ('tank', 'file'))
+    assert counts == {'present': 4, 'erased': 4, 'other image': 4}
+
+
+def test_calibration_looks_up_unknown_sizes(calibrate):
+    """Lines of JSON needn't say how large an image is."""
+    counts = calibrate(('pool', POLYGON), ('tank', POLYGON))
+    assert counts == {'present': 4, 'erased': 4, 'other image': 4}
+
+
+def test_expressions_that_refer_to_nothing_calibrate(calibrate):
+    """They are what counterexamples otherwise have to be made up for."""
+    counts = calibrate(('pool', POLYGON), ('pool', None))
+    assert counts == {'present': 2, 'no target': 2, 'erased': 2, 'other image': 2}
+    with pytest.raises(SystemExit, match='no expression of these data refers'):
+        calibrate(('pool', None))
 
 
 @pytest.mark.parametrize(

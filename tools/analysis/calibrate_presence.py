@@ -19,7 +19,7 @@ from mmseg.registry import DATASETS
 from mmcadformer.apis import init_model
 from mmcadformer.engine import check_data_roots, override_data
 from mmcadformer.scene import ModelNetwork
-from mmcadformer.scene.calibration import (
+from mmcadformer.scene.presence import (
     check_max_false_alarms,
     make_examples,
     score_examples,

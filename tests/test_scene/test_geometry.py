@@ -29,7 +29,7 @@ def geojson_parts(file):
     """Polygons of the only feature, after checks that hold for all GeoJSON."""
 
     def refuse(constant):
-        raise AssertionError(f'{constant} is no JSON')
+        raise AssertionError(f'{constant} is not JSON')
 
     content = json.loads(file.read_text(), parse_constant=refuse)
     (feature,) = content['features']
@@ -135,7 +135,7 @@ def test_half_a_pixel_beyond_the_pole_is_none(make_scene, segment, tmp_path):
     assert found.area == pytest.approx(columns[3][0], abs=0.01)
 
     far = make_scene(red, crs='EPSG:4326', transform=Affine(1, 0, 0, 0, -1, 95))
-    with pytest.raises(ValueError, match='no place on the earth'):
+    with pytest.raises(ValueError, match='not a place on the earth'):
         segment(far)
 
 

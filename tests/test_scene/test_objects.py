@@ -8,7 +8,7 @@ import shapely
 from rasterio.features import shapes
 from scipy import ndimage
 
-from mmcadformer.scene.pixel_labels import PixelOutlines
+from mmcadformer.scene.objects import PixelOutlines
 
 
 @pytest.mark.parametrize('density', [0.1, 0.5, 0.6, 0.9])
