@@ -32,22 +32,11 @@ class FirstStage(NamedTuple):
     hw_shape: tuple[int, int]
     stage_input: Tensor | None = None
 
-    def repeat(self, times: int) -> FirstStage:
-        """Repeat each image for ``times`` expressions, images adjacent."""
-        stage_input = self.stage_input
-        if stage_input is not None:
-            stage_input = stage_input.repeat_interleave(times, dim=0)
-        visual = self.visual.repeat_interleave(times, dim=0)
-        return FirstStage(visual, self.hw_shape, stage_input)
-
 
 class SwinStage(BaseModule):
-    """The host's stage, whose forward runs the blocks only.
+    """The host's stage, layers and names kept, whose forward runs the blocks only.
 
     The fusion comes between them and ``downsample``, the patch merging.
-
-    Args:
-        host: Gives its layers away, under the same names.
     """
 
     def __init__(self, host: SwinBlockSequence) -> None:
@@ -149,18 +138,10 @@ class ReferringSwin(SwinTransformer):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, **kwargs: bool
     ) -> Any:
-        """Load weights; a file without any Swin weight is an error.
-
-        Args:
-            state_dict: Parameters by name.
-            strict: Whether every key must match. Default: True.
-            **kwargs: As in :meth:`torch.nn.Module.load_state_dict`.
-
-        Returns:
-            Missing and unexpected keys.
+        """Load weights as :class:`torch.nn.Module` does, and say what didn't fit.
 
         Raises:
-            RuntimeError: If no key fits.
+            RuntimeError: If no key fits, as in a file that isn't Swin's.
         """
         result = super().load_state_dict(state_dict, strict=strict, **kwargs)
         if len(result.unexpected_keys) == len(state_dict):
@@ -200,21 +181,6 @@ class ReferringSwin(SwinTransformer):
             ValueError: If there are several images, but not one per expression.
         """
         first = x if isinstance(x, FirstStage) else self.forward_first_stage(x)
-        return self.forward_stages(first, text, text_mask)
-
-    def forward_first_stage(self, x: Tensor) -> FirstStage:
-        """Everything that depends on the images (B, 3, H, W) alone."""
-        x, hw_shape = self.patch_embed(x)
-        if self.use_abs_pos_embed:
-            x = x + self._position_embedding(hw_shape)
-        x = self.drop_after_pos(x)
-        stage_input = x if self.fusions[0].needs_stage_input else None
-        return FirstStage(self.stages[0](x, hw_shape), hw_shape, stage_input)
-
-    def forward_stages(
-        self, first: FirstStage, text: Tensor, text_mask: Tensor
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Fuse the first stage and run the others, see :meth:`forward`."""
         visual, hw_shape, stage_input = first
         images, batch = visual.shape[0], text.shape[0]
         if images != 1 and images != batch:
@@ -239,6 +205,15 @@ class ReferringSwin(SwinTransformer):
         return tuple(
             m if m.shape[0] == batch else m.expand(batch, -1, -1, -1) for m in maps
         ), text
+
+    def forward_first_stage(self, x: Tensor) -> FirstStage:
+        """Everything that depends on the images (B, 3, H, W) alone."""
+        x, hw_shape = self.patch_embed(x)
+        if self.use_abs_pos_embed:
+            x = x + self._position_embedding(hw_shape)
+        x = self.drop_after_pos(x)
+        stage_input = x if self.fusions[0].needs_stage_input else None
+        return FirstStage(self.stages[0](x, hw_shape), hw_shape, stage_input)
 
     def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
         """The absolute position embedding, resized to the patches there are."""

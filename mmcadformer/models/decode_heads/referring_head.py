@@ -11,7 +11,7 @@ from mmengine.model import ModuleDict
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from mmseg.utils import ConfigType, SampleList
+from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from ..layers import AdaptiveRotatedConv2d, TextDecoderLayer
@@ -20,10 +20,7 @@ from ..layers import AdaptiveRotatedConv2d, TextDecoderLayer
 class SegBlock(nn.Sequential):
     """``Seg`` of Eqs. (11), (12): two 3x3 convolutions, each with BN and ReLU.
 
-    Args:
-        in_channels: Input channels.
-        channels: Output channels.
-        rotated: Make the second convolution an adaptive rotated one.
+    With ``rotated``, the second convolution is an adaptive rotated one.
     """
 
     def __init__(self, in_channels: int, channels: int, rotated: bool) -> None:
@@ -175,60 +172,17 @@ class ReferringDecodeHead(BaseDecodeHead):
         )
         return sequence.transpose(1, 2).unflatten(2, y.shape[2:]).contiguous()
 
-    def loss(
-        self,
-        inputs: Sequence[Tensor],
-        batch_data_samples: SampleList,
-        train_cfg: ConfigType,
-        text: Tensor | None = None,
-        text_mask: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Losses of a batch.
-
-        Args:
-            inputs, text, text_mask: As in :meth:`forward`.
-            batch_data_samples: With ``gt_sem_seg`` in {0, 1, 255}.
-            train_cfg: Unused, MMSegmentation's interface.
-
-        Returns:
-            Loss terms and pixel accuracy.
-        """
-        # Called as a module, so that hooks see it.
-        logits = self(inputs, text, text_mask)
-        return self.loss_by_feat(logits, batch_data_samples)  # Eq. (13)
-
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Losses from logits; the host finds them resized, which it would warn of."""
+        """Losses by name; the host finds the logits resized, which it would warn of."""
         size = batch_data_samples[0].gt_sem_seg.shape
         return super().loss_by_feat(self._resize(seg_logits, size), batch_data_samples)
-
-    def predict(
-        self,
-        inputs: Sequence[Tensor],
-        batch_img_metas: list[dict],
-        test_cfg: ConfigType,
-        text: Tensor | None = None,
-        text_mask: Tensor | None = None,
-    ) -> Tensor:
-        """Logits at the size of the network's input.
-
-        Args:
-            inputs, text, text_mask: As in :meth:`forward`.
-            batch_img_metas: With ``img_shape`` and, if padded, ``pad_shape``.
-            test_cfg: Unused, MMSegmentation's interface.
-
-        Returns:
-            (B, num_classes, H, W).
-        """
-        logits = self(inputs, text, text_mask)
-        return self.predict_by_feat(logits, batch_img_metas)
 
     def predict_by_feat(
         self, seg_logits: Tensor, batch_img_metas: list[dict]
     ) -> Tensor:
-        """Resize logits to the network's input; the host does it with a warning."""
+        """Logits at the size of the network's input, without the host's warning."""
         meta = batch_img_metas[0]
         size = meta['img_shape']
         if not isinstance(size, torch.Size):  # which a sliding window's crop has

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+HW = tuple[int, int]
+"""Height and width of a stage's features."""
+
 
 class FusionOutput(NamedTuple):
     """What a fusion hands on.
@@ -75,11 +78,7 @@ class StageFusion(BaseModule):
 
     @abstractmethod
     def forward(
-        self,
-        visual: Tensor,
-        hw_shape: tuple[int, int],
-        text: Tensor,
-        text_mask: Tensor,
+        self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
         """Fuse one stage.
 

@@ -10,18 +10,12 @@ from torch import Tensor, nn
 
 from ..layers.attention import CrossModalAttention, attention_to_words
 from ..layers.gate import LanguageGate
-from .base import FusionOutput
+from .base import HW, FusionOutput
 from .pwam import GatedFusion
 
 
 class ObjectPositionBlock(BaseModule):
-    """Object features, kept where the position words point.
-
-    Args:
-        visual_channels: C_i.
-        text_channels: C_t.
-        num_heads: Attention heads.
-    """
+    """Object features, kept where the position words point."""
 
     def __init__(
         self, visual_channels: int, text_channels: int, num_heads: int
@@ -36,27 +30,24 @@ class ObjectPositionBlock(BaseModule):
     def forward(
         self,
         visual: Tensor,
-        hw_shape: tuple[int, int],
+        hw_shape: HW,
         text: tuple[Tensor, Tensor],
         text_mask: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """Find the object's features at its position.
+        """Find the object's features (B, H*W, C_i) at its position.
+
+        An expression without object words gives zeros; one without position words
+        weighs all pixels by one half.
 
         Args:
             visual: X (B, H*W, C_i).
             hw_shape: H and W.
             text: T_o and T_p, both (B, N, C_t).
-            text_mask: Bool m_o and m_p, both (B, N). An expression without object
-                words gives zeros; one without position words weighs all pixels by
-                one half.
-
-        Returns:
-            (B, H*W, C_i).
+            text_mask: Bool m_o and m_p, both (B, N).
         """
         (object_text, position_text), (object_mask, position_mask) = text, text_mask
-        features = self.object_gate(
-            _attend(self.object_attention, visual, object_text, object_mask)
-        )
+        found = _attend(self.object_attention, visual, object_text, object_mask)
+        features = self.object_gate(found)
         position = _attend(
             self.position_attention, visual, position_text, position_mask
         )
@@ -93,8 +84,6 @@ class FIAM(GatedFusion):
     Args:
         num_heads: Attention heads. Default: 1.
         reduction: Of the channels in the modulation. Default: 8.
-        visual_channels, text_channels, text_used_later, visual_used_later: See
-            :class:`StageFusion`.
     """
 
     def __init__(
@@ -119,11 +108,7 @@ class FIAM(GatedFusion):
             )
 
     def forward(
-        self,
-        visual: Tensor,
-        hw_shape: tuple[int, int],
-        text: Tensor,
-        text_mask: Tensor,
+        self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
         """See :meth:`StageFusion.forward`; ``text`` has three parts.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..layers.attention import attention_to_words
 from ..layers.gate import LanguageGate, Projection
-from .base import FusionOutput, StageFusion, WordAttention
+from .base import HW, FusionOutput, StageFusion, WordAttention
 
 
 class PixelWordAlignment(BaseModule):
@@ -18,11 +18,6 @@ class PixelWordAlignment(BaseModule):
 
     Unlike CADFormer's LGVLA, the query starts from the stage's features and not
     from their projection.
-
-    Args:
-        visual_channels: C_i.
-        text_channels: C_t.
-        num_heads: Attention heads. Default: 1.
     """
 
     def __init__(
@@ -40,13 +35,7 @@ class PixelWordAlignment(BaseModule):
 
 
 class GatedFusion(StageFusion):
-    """What the fusions of the LAVT family share: LAVT's alignment F, and its gate.
-
-    Args:
-        num_heads: Attention heads of the alignment. Default: 1.
-        gate: Build the gate. Default: True.
-        visual_channels, text_channels: See :class:`StageFusion`.
-    """
+    """What the fusions of the LAVT family share: the alignment F and its gate."""
 
     def __init__(
         self,
@@ -90,8 +79,6 @@ class PWAM(GatedFusion):
     Args:
         num_heads: Attention heads. Default: 1.
         gated_to_decoder: Give the decoder ``gate(F)`` instead of F. Default: False.
-        visual_channels, text_channels, text_used_later, visual_used_later: See
-            :class:`StageFusion`.
     """
 
     def __init__(
@@ -108,11 +95,7 @@ class PWAM(GatedFusion):
         self.gated_to_decoder = gated_to_decoder
 
     def forward(
-        self,
-        visual: Tensor,
-        hw_shape: tuple[int, int],
-        text: Tensor,
-        text_mask: Tensor,
+        self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
         """See :meth:`StageFusion.forward`."""
         aligned = self.align(visual, text, text_mask)

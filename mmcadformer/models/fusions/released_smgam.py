@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..layers.attention import instance_norm
 from ..layers.gate import LanguageGate, Projection
-from .base import FusionOutput
+from .base import HW, FusionOutput
 from .pwam import PWAM
 
 
@@ -26,10 +26,6 @@ class ReleasedTextAttention(BaseModule):
     up nearly single pixels. The same mask enters the logits again, where it is
     constant along each row. The last instance norm runs over tokens, padding
     included. Float16 can't hold the masked query, so this runs without autocast.
-
-    Args:
-        text_channels: C_t, width of queries, keys and values.
-        visual_channels: C_i.
     """
 
     def __init__(self, text_channels: int, visual_channels: int) -> None:
@@ -55,12 +51,7 @@ class ReleasedTextAttention(BaseModule):
 
 
 class ReleasedVGLVA(BaseModule):
-    """The released form of VGLVA: C_t wide, without a mask on its result.
-
-    Args:
-        visual_channels: C_i.
-        text_channels: C_t.
-    """
+    """The released form of VGLVA: C_t wide, without a mask on its result."""
 
     def __init__(self, visual_channels: int, text_channels: int) -> None:
         super().__init__()
@@ -70,10 +61,7 @@ class ReleasedVGLVA(BaseModule):
         self.gate = LanguageGate(text_channels)
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Refine the language features by the input of the stage.
-
-        Shapes are those of :meth:`.smgam.VGLVA.forward`.
-        """
+        """Refine the language features by the input of the stage, giving L_i'."""
         aligned = self.attention(text, visual, text_mask) * self.text_proj(text)
         return self.gate(self.out_proj(aligned))
 
@@ -85,10 +73,6 @@ class ReleasedSMGAM(PWAM):
     Against :class:`SMGAM`: the visual query starts from V_i and not from its
     projection, the decoder reads the feature before the gate (which the last stage
     therefore lacks), and VGLVA (:class:`ReleasedVGLVA`) reads what entered the stage.
-
-    Args:
-        visual_channels, text_channels, text_used_later, visual_used_later: See
-            :class:`StageFusion`.
     """
 
     needs_stage_input = True
@@ -110,7 +94,7 @@ class ReleasedSMGAM(PWAM):
     def forward(  # type: ignore[override]  # one argument more: needs_stage_input
         self,
         visual: Tensor,
-        hw_shape: tuple[int, int],
+        hw_shape: HW,
         text: Tensor,
         text_mask: Tensor,
         stage_input: Tensor,

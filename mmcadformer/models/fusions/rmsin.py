@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers.gate import LanguageGate
-from .base import FusionOutput
+from .base import HW, FusionOutput
 from .pwam import GatedFusion
 
 
@@ -44,7 +44,7 @@ class VariousReceptiveBranch(BaseModule):
         self.step1 = ReceptiveStep()
         self.step2 = ReceptiveStep()
 
-    def forward(self, visual: Tensor, hw_shape: tuple[int, int]) -> Tensor:
+    def forward(self, visual: Tensor, hw_shape: HW) -> Tensor:
         """Weigh the features X (B, H*W, C_i) of a stage, giving the same shape."""
         mean = visual.mean(dim=2).unflatten(1, tuple(hw_shape)).unsqueeze(1)
         weight = self.step2(F.relu(self.step1(mean))).sigmoid()
@@ -60,8 +60,6 @@ class RMSINFusion(GatedFusion):
 
     Args:
         num_heads: Attention heads. Default: 1.
-        visual_channels, text_channels, text_used_later, visual_used_later: See
-            :class:`StageFusion`.
     """
 
     def __init__(
@@ -78,11 +76,7 @@ class RMSINFusion(GatedFusion):
             self.visual_gate = LanguageGate(visual_channels)
 
     def forward(
-        self,
-        visual: Tensor,
-        hw_shape: tuple[int, int],
-        text: Tensor,
-        text_mask: Tensor,
+        self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
         """See :meth:`StageFusion.forward`."""
         aligned = self.align(visual, text, text_mask)

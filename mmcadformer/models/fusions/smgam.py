@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..layers.attention import CrossModalAttention, attention_to_words
 from ..layers.gate import LanguageGate, Projection
-from .base import FusionOutput, StageFusion, WordAttention
+from .base import HW, FusionOutput, StageFusion, WordAttention
 
 
 class LGVLA(BaseModule):
@@ -79,13 +79,10 @@ class VGLVA(BaseModule):
     they can be multiplied with the projected language features.
 
     Args:
-        visual_channels: C_i, channels of the stage.
-        text_channels: C_t, channels of the token features.
-        num_heads: Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
+        visual_channels, text_channels, num_heads, gate: As for :class:`LGVLA`.
         norm: Keep the instance norms over pixels (keys, values) and the 1x1
             convolution after the weighted sum. There is no norm over tokens: it
             would let padding influence the result. Default: True.
-        gate: Build the gate of Eq. (8). Default: True.
     """
 
     def __init__(
@@ -111,15 +108,9 @@ class VGLVA(BaseModule):
         self.gate = LanguageGate(text_channels) if gate else nn.Identity()
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Refine the language features by the image.
+        """Refine the language features by the image, giving L_i', zero on padding.
 
-        Args:
-            visual: V_i (B, H_i*W_i, C_i).
-            text: L_i (B, N, C_t).
-            text_mask: Bool (B, N), True on real tokens.
-
-        Returns:
-            L_i' (B, N, C_t), zero on padding.
+        Arguments and shapes are those of :meth:`LGVLA.forward`.
         """
         projected = self.text_proj(text)
         attended = self.attention(projected, visual)  # Eq. (6)
@@ -152,8 +143,6 @@ class SMGAM(StageFusion):
         gate: Gate both refined features, Eqs. (4) and (8). Default: True.
         gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it;
             False is before the gate, as in the LAVT family's code. Default: True.
-        visual_channels, text_channels, text_used_later, visual_used_later: See
-            :class:`StageFusion`.
     """
 
     def __init__(
@@ -180,11 +169,7 @@ class SMGAM(StageFusion):
             self.vglva = VGLVA(*args, gate=gate)
 
     def forward(
-        self,
-        visual: Tensor,
-        hw_shape: tuple[int, int],
-        text: Tensor,
-        text_mask: Tensor,
+        self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
         """See :meth:`StageFusion.forward`."""
         to_decoder, to_next_stage = visual, visual

@@ -40,21 +40,11 @@ class RotationRouting(BaseModule):
     """Predicts, per sample, a weight and an angle for each kernel.
 
     Depthwise 3x3, LayerNorm over channels, ReLU, global average pool; then
-    ``sigmoid(W_a z + b)`` and ``max_angle * softsign(W_t z)``.
-
-    Args:
-        channels: Input channels.
-        num_kernels: Kernels to route. Default: 1.
-        max_angle: Bound of the angle in degrees. Default: 40.
-        dropout: Dropout before both linear layers. Default: 0.2.
+    ``sigmoid(W_a z + b)`` and ``max_angle * softsign(W_t z)``, degrees.
     """
 
     def __init__(
-        self,
-        channels: int,
-        num_kernels: int = 1,
-        max_angle: float = 40.0,
-        dropout: float = 0.2,
+        self, channels: int, num_kernels: int, max_angle: float, dropout: float
     ) -> None:
         super().__init__()
         self.max_angle = math.radians(max_angle)

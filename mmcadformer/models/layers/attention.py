@@ -84,7 +84,7 @@ class CrossModalAttention(BaseModule):
     def forward(
         self, query: Tensor, context: Tensor, context_mask: Tensor | None = None
     ) -> Tensor:
-        """Attend from the query to the context.
+        """Attend from the query to the context, giving (B, N_q, out_channels).
 
         One of the two may have a batch of one: one image, several expressions.
 
@@ -93,9 +93,6 @@ class CrossModalAttention(BaseModule):
             context: (B, N_c, context_channels).
             context_mask: Bool (B, N_c), True where the context is real. Padding
                 gets no weight.
-
-        Returns:
-            (B, N_q, out_channels).
         """
         q, k = self._query_and_key(query, context)
         v = self.value(context)
@@ -149,14 +146,9 @@ def attention_to_words(
 ) -> CrossModalAttention:
     """The LAVT family's attention of pixels (B, H*W, channels) to words (B, N, C_t).
 
-    The language side isn't normalised.
-
-    Args:
-        channels: Channels of the pixels, queries, keys, values and result.
-        text_channels: C_t, channels of the token features.
-        num_heads: Attention heads; the scale stays ``channels ** -0.5``. Default: 1.
-        norm: Instance norms over the pixels of the projected query and of the
-            result, and one 1x1 convolution after the weighted sum. Default: True.
+    With ``norm``, there are instance norms over the pixels of the projected query and
+    of the result, and one 1x1 convolution after the weighted sum. The language side
+    isn't normalised.
     """
     return CrossModalAttention(
         query_channels=channels,

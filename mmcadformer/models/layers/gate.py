@@ -8,23 +8,14 @@ from torch import Tensor, nn
 
 
 class Projection(nn.Sequential):
-    """``Proj`` of the paper: a 1x1 convolution (a linear layer on a sequence), GELU.
-
-    Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-    """
+    """``Proj`` of the paper: a 1x1 convolution (a linear layer on a sequence), GELU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(nn.Linear(in_channels, out_channels), nn.GELU())
 
 
 class LanguageGate(BaseModule):
-    """``Gate(x) = tanh(W_2 relu(W_1 x)) * x``; no biases, as in LAVT.
-
-    Args:
-        channels: Channels of the input and the output.
-    """
+    """``Gate(x) = tanh(W_2 relu(W_1 x)) * x``; no biases, as in LAVT."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -45,14 +45,9 @@ class FusedWindowMSA(WindowMSA):
     """:class:`WindowMSA` on ``scaled_dot_product_attention``."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attend within windows.
+        """Attend within windows (B * num_windows, N, C), those of a sample adjacent.
 
-        Args:
-            x: (B * num_windows, N, C), the windows of a sample adjacent.
-            mask: Additive (num_windows, N, N).
-
-        Returns:
-            (B * num_windows, N, C).
+        The mask (num_windows, N, N) is additive.
         """
         bias = self._position_bias(x.shape[1]).unsqueeze(0)  # (1, h, N, N)
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
@@ -163,11 +158,7 @@ class FusedShiftWindowMSA(ShiftWindowMSA):
 
 
 def fuse_window_attention(block: SwinBlock) -> None:
-    """Replace a Swin block's attention by the fused one, keeping its settings.
-
-    Args:
-        block: Changed in place; parameter names stay the same.
-    """
+    """Replace a Swin block's attention by the fused one, settings and names kept."""
     attn, w_msa = block.attn, block.attn.w_msa
     fused = FusedShiftWindowMSA(
         embed_dims=w_msa.embed_dims,

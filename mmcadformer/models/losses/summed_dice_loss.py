@@ -32,12 +32,7 @@ class SummedDiceLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
         self.eps = eps
-        self._loss_name = loss_name
-
-    @property
-    def loss_name(self) -> str:
-        """Name of the term in the log."""
-        return self._loss_name
+        self.loss_name = loss_name
 
     def forward(
         self,
@@ -52,9 +47,8 @@ class SummedDiceLoss(nn.Module):
         Args:
             pred: Logits (B, num_classes, H, W).
             target: Labels, int64 (B, H, W).
-            weight: Unused, MMSegmentation's interface.
             ignore_index: Label of pixels that don't count. Default: 255.
-            **kwargs: Unused, MMSegmentation's interface.
+            weight, **kwargs: Unused, MMSegmentation's interface.
         """
         valid = (target != ignore_index).unsqueeze(1)
         classes = torch.arange(pred.shape[1], device=pred.device).view(1, -1, 1, 1)

@@ -84,11 +84,7 @@ class CrossScaleAttention(BaseModule):
 
 
 class ConvFeedForward(BaseModule):
-    """BN, 1x1 conv c->2c, BN, grouped 3x3 conv, ReLU6, 1x1 conv 2c->c.
-
-    Args:
-        channels: c.
-    """
+    """BN, 1x1 conv c->2c, BN, grouped 3x3 conv, ReLU6, 1x1 conv 2c->c."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -108,11 +104,7 @@ class ConvFeedForward(BaseModule):
 
 
 class IntraScaleFeedForward(BaseModule):
-    """A :class:`ConvFeedForward` with a residual for each part of the channels.
-
-    Args:
-        parts: Channels of each part.
-    """
+    """A :class:`ConvFeedForward` with a residual for each part of the channels."""
 
     def __init__(self, parts: tuple[int, ...]) -> None:
         super().__init__()
@@ -122,10 +114,8 @@ class IntraScaleFeedForward(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Apply to a map (B, sum(parts), H, W), giving the same shape."""
         parts = x.split(self.parts, dim=1)
-        outs = [
-            part + ff(part) for part, ff in zip(parts, self.feed_forwards, strict=True)
-        ]
-        return torch.cat(outs, dim=1)
+        pairs = zip(parts, self.feed_forwards, strict=True)
+        return torch.cat([part + layer(part) for part, layer in pairs], dim=1)
 
 
 @MODELS.register_module()

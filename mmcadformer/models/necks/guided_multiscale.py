@@ -22,11 +22,6 @@ class TokenExchange(BaseModule):
 
     LayerNorm, GELU and a linear layer change its width; in the other scale it
     queries itself and the patches (pre-norm, residual); then the way back.
-
-    Args:
-        channels: Width of the token.
-        other_channels: Width of the other scale.
-        num_heads: Attention heads.
     """
 
     def __init__(self, channels: int, other_channels: int, num_heads: int) -> None:

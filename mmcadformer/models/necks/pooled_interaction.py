@@ -20,9 +20,6 @@ class ScaleAwareGate(BaseModule):
 
     ``BN(conv(local)) * up(hardsigmoid(BN(conv(mixed)))) + up(BN(conv(mixed)))`` with
     three separate 1x1 convolutions, bilinear upsampling without aligned corners.
-
-    Args:
-        channels: Channels of the level.
     """
 
     def __init__(self, channels: int) -> None:
@@ -115,15 +112,12 @@ class PooledInteractionNeck(BaseModule):
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Let the levels interact.
+        """Let the levels (B, C_i, H_i, W_i) interact, giving the same shapes.
 
         Args:
-            inputs: Levels (B, C_i, H_i, W_i).
+            inputs: Levels, fine to coarse.
             text: Language features (B, N, C_t), for necks that read them.
             text_mask: Bool (B, N), True on real tokens.
-
-        Returns:
-            The same shapes as ``inputs``.
         """
         coarsest = inputs[-1]
         grid = self.grid_size or (coarsest.shape[2], coarsest.shape[3])

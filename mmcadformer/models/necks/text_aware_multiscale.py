@@ -12,12 +12,7 @@ from .pooled_interaction import PooledInteractionNeck
 
 
 class TextAwareBlock(BaseModule):
-    """``x + attention(LN(x), L)``, then ``x + FFN(LN(x))``.
-
-    Args:
-        channels: Channels of the map.
-        text_channels: C_t.
-    """
+    """``x + attention(LN(x), L)``, then ``x + FFN(LN(x))``."""
 
     def __init__(self, channels: int, text_channels: int) -> None:
         super().__init__()

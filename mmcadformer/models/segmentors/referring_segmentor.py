@@ -98,20 +98,12 @@ class ReferringSegmentor(EncoderDecoder):
         Returns:
             Logits (B, 2, H/4, W/4).
         """
-        return self.decode_head(**self._encode(inputs, input_ids, text_mask))
+        return self.decode_head(**self.extract_feat(inputs, input_ids, text_mask))
 
-    def extract_feat(self, inputs: Tensor, expressions: list[str]) -> dict[str, Tensor]:
-        """Features of images, as :meth:`decode` takes them, and B expressions.
-
-        Returns:
-            ``inputs`` (levels for the head), ``text`` (B, N, C_t) and ``text_mask``
-            (B, N), the keyword arguments of the decode head.
-        """
-        return self._encode(inputs, **self.text_encoder.tokenize(expressions))
-
-    def _encode(
+    def extract_feat(
         self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor
     ) -> dict[str, Tensor]:
+        """Keyword arguments of the decode head, from those of :meth:`decode`."""
         text_mask = self.text_encoder.complete_mask(input_ids, text_mask)
         text = self.text_encoder(input_ids, text_mask)
         levels, text = self.backbone(inputs, text, text_mask)
@@ -125,27 +117,16 @@ class ReferringSegmentor(EncoderDecoder):
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Logits at the size of the input (B, 2, H, W).
 
-        Args:
-            inputs: Images as :meth:`decode` takes them.
-            batch_img_metas: With ``expression`` and ``img_shape``.
+        Takes images as :meth:`decode` does, and their meta information with
+        ``expression`` and ``img_shape``.
         """
-        features = self.extract_feat(inputs, self._expressions(batch_img_metas))
-        return self.decode_head.predict(
-            batch_img_metas=batch_img_metas, test_cfg=self.test_cfg, **features
-        )
+        logits = self._logits(inputs, batch_img_metas)
+        return self.decode_head.predict_by_feat(logits, batch_img_metas)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        """Loss terms of a batch by name.
-
-        Args:
-            inputs: Normalised images (B, 3, H, W).
-            data_samples: With ``expression`` and ``gt_sem_seg``.
-        """
-        metas = [sample.metainfo for sample in data_samples]
-        features = self.extract_feat(inputs, self._expressions(metas))
-        losses = self.decode_head.loss(
-            batch_data_samples=data_samples, train_cfg=self.train_cfg, **features
-        )
+        """Loss terms of a batch by name, see :meth:`forward`."""
+        logits = self._forward(inputs, data_samples)
+        losses = self.decode_head.loss_by_feat(logits, data_samples)  # Eq. (13)
         return add_prefix(losses, 'decode')
 
     def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Tensor:
@@ -154,17 +135,28 @@ class ReferringSegmentor(EncoderDecoder):
                 "mode='tensor' needs data_samples with expressions, or input_ids "
                 'and text_mask'
             )
-        metas = [sample.metainfo for sample in data_samples]
-        return self.decode_head(**self.extract_feat(inputs, self._expressions(metas)))
+        return self._logits(inputs, [sample.metainfo for sample in data_samples])
+
+    def _logits(self, inputs: Tensor, metas: list[dict]) -> Tensor:
+        missing = [
+            m.get('img_path', i) for i, m in enumerate(metas) if 'expression' not in m
+        ]
+        if missing:
+            raise ValueError(
+                f'no expression in the meta information of {missing}: the pipeline '
+                'needs ChooseExpression and PackReferringInputs'
+            )
+        tokens = self.text_encoder.tokenize([meta['expression'] for meta in metas])
+        return self.decode(inputs, **tokens)
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: OptSampleList = None
     ) -> SampleList:
-        """Add the predictions to the data samples.
+        """Add the predictions to the data samples, in place.
 
         Args:
             seg_logits: Logits at the input size (B, 2, H, W).
-            data_samples: Changed in place.
+            data_samples: None makes new ones.
 
         Returns:
             Data samples with ``seg_logits`` (2, H_0, W_0) and ``pred_sem_seg``
@@ -204,18 +196,6 @@ class ReferringSegmentor(EncoderDecoder):
             align_corners=self.align_corners,
             warning=False,
         )
-
-    @staticmethod
-    def _expressions(metas: list[dict]) -> list[str]:
-        missing = [
-            m.get('img_path', i) for i, m in enumerate(metas) if 'expression' not in m
-        ]
-        if missing:
-            raise ValueError(
-                f'no expression in the meta information of {missing}: the pipeline '
-                'needs ChooseExpression and PackReferringInputs'
-            )
-        return [meta['expression'] for meta in metas]
 
 
 def _is_target(logits: Tensor) -> Tensor:

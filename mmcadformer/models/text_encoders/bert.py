@@ -120,10 +120,7 @@ class BertTextEncoder(BaseModule):
         self._set_tokenizer(self._load_tokenizer())
 
     def tokenize(self, expressions: list[str]) -> dict[str, Tensor]:
-        """Turn sentences into token ids, padded to the longest of the batch.
-
-        Args:
-            expressions: B sentences.
+        """Turn B sentences into token ids, padded to the longest.
 
         Returns:
             ``input_ids`` int64 (B, N) and ``text_mask`` bool (B, N), True on real
@@ -153,9 +150,6 @@ class BertTextEncoder(BaseModule):
     def split_words(self, expression: str) -> list[tuple[str, list[int]]]:
         """Which tokens each word of an expression became.
 
-        Args:
-            expression: One sentence.
-
         Returns:
             Words as they stand in the sentence, and the special tokens, each with
             its positions among the tokens of :meth:`tokenize`; what the encoder cuts
@@ -177,28 +171,17 @@ class BertTextEncoder(BaseModule):
         return words
 
     def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """The mask that the model works with; here the one of the real tokens.
+        """The mask that the model works with: here the one of real tokens, (B, N).
 
         Encoders that tell parts of the expression apart add one mask per part.
-
-        Args:
-            input_ids: int64 (B, N).
-            text_mask: Bool (B, N), True on real tokens.
-
-        Returns:
-            Bool (B, N) here.
         """
         return text_mask
 
     def whole_text(self, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and mask of the whole expression, as neck and head read them.
+        """Features (B, N, C_t) and mask (B, N) of the whole expression.
 
-        Args:
-            text: Language features as the backbone returns them.
-            text_mask: From :meth:`complete_mask`.
-
-        Returns:
-            (B, N, C_t) and bool (B, N); here the arguments.
+        Neck and head read them. They come from what the backbone returns and
+        :meth:`complete_mask`; here they are the same.
         """
         return text, text_mask
 

@@ -47,15 +47,9 @@ class PhraseBertTextEncoder(BertTextEncoder):
         self.categories = tuple(categories)
 
     def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Masks of the expression and its two kinds of phrases.
+        """Bool masks (B, 3, N) of the whole expression, its object and its position.
 
-        Args:
-            input_ids: int64 (B, N).
-            text_mask: Bool (B, N), True on real tokens; (B, 3, N) is returned as it
-                is.
-
-        Returns:
-            Bool (B, 3, N): whole expression, object, position.
+        A ``text_mask`` (B, 3, N) is returned as it is.
 
         Raises:
             RuntimeError: While tracing a mask (B, N): phrases are looked up outside
