@@ -11,7 +11,6 @@ was interrupted goes on when the same command is given again. See docs/scenes.md
 """
 
 import argparse
-import sys
 
 from mmcadformer.scene import (
     ObjectFilter,
@@ -20,7 +19,7 @@ from mmcadformer.scene import (
     SceneSegmentor,
     Writing,
 )
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import Parser, add_cfg_options, user_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def add_network_options(group) -> None:
+def add_network_options(group: Parser) -> None:
     """Options of the model."""
     group.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
     group.add_argument(
@@ -68,7 +67,7 @@ def add_network_options(group) -> None:
     add_cfg_options(group)
 
 
-def add_tile_options(group) -> None:
+def add_tile_options(group: Parser) -> None:
     """Options of the tiling."""
     group.add_argument(
         '--tile-size',
@@ -93,7 +92,7 @@ def add_tile_options(group) -> None:
     )
 
 
-def add_reading_options(group) -> None:
+def add_reading_options(group: Parser) -> None:
     """Options of the scene's pixels."""
     group.add_argument(
         '--bands',
@@ -123,7 +122,7 @@ def add_reading_options(group) -> None:
     group.add_argument('--crs', help="coordinate system, like 'EPSG:32614'")
 
 
-def add_writing_options(group) -> None:
+def add_writing_options(group: Parser) -> None:
     """Options of what is written."""
     group.add_argument(
         '--threshold',
@@ -216,12 +215,8 @@ def report(result: SceneResult) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Segments and reports."""
     args = parse_args(argv)
-    try:
+    with user_errors(interrupted='interrupted; the same command goes on from here'):
         report(segment(args))
-    except (OSError, ValueError) as error:
-        sys.exit(f'infer_scene.py: {error}')
-    except KeyboardInterrupt:
-        sys.exit('infer_scene.py: interrupted; the same command goes on from here')
 
 
 if __name__ == '__main__':

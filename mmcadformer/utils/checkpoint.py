@@ -54,20 +54,6 @@ def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
     return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 
 
-def weights_digest(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
-    """SHA-256 of names, types, shapes and values, in the given order.
-
-    Returns:
-        The hash itself: more can be added before its digest is taken.
-    """
-    digest = hashlib.sha256()
-    for name, value in state.items():
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        data = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(data.numpy())
-    return digest
-
-
 def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
     """Reads everything in a file that is tensors and plain values.
 

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +48,15 @@ class ByColor:
     fill = GROUND
     pairs = 8
 
-    def __call__(self, tiles, expressions):
+    def __call__(
+        self, tiles: Sequence[np.ndarray], expressions: Sequence[str]
+    ) -> np.ndarray:
         """Probability of not being ground, and of being ground."""
         built = 1 / (1 + np.exp((_purple(np.stack(tiles)) - 165) / 5))
         answers = dict(zip(SENTENCES, (built, 1 - built), strict=True))
         return np.stack([answers[text] for text in expressions], axis=1)
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """One for all: it has no weights."""
         return 'by colour'
 
@@ -180,10 +183,13 @@ def _wrong_pixels(mask_file: Path, outlines: list[shapely.Polygon]) -> int:
 
 
 def _compare_polygons(file: Path, outlines: list[shapely.Polygon]) -> dict:
-    to_earth = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True).transform
+    to_earth = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True)
     place = TRANSFORM.to_shapely()
     truths = [
-        shapely.transform(affine_transform(item, place), to_earth, interleaved=False)
+        shapely.transform(
+            affine_transform(item, place),
+            lambda corners: np.stack(to_earth.transform(*corners.T), axis=-1),
+        )
         for item in outlines
     ]
     geod = pyproj.Geod(ellps='WGS84')

@@ -11,7 +11,6 @@ tiles of the same size on the ground. See docs/scenes.md.
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from mmseg.registry import DATASETS
@@ -25,7 +24,13 @@ from mmcadformer.scene.presence import (
     score_examples,
     summarise,
 )
-from mmcadformer.utils.command_line import add_cfg_options, add_data_options
+from mmcadformer.utils.command_line import (
+    add_cfg_options,
+    add_data_options,
+    user_errors,
+)
+from mmcadformer.utils.config import leaf_datasets
+from mmcadformer.utils.files import write_text
 from mmcadformer.utils.progress import progress_bar
 
 
@@ -73,10 +78,10 @@ def calibrate(args: argparse.Namespace) -> dict:
         raise ValueError(f'{args.config} has no val_dataloader')
     override_data(model.cfg, args.data_root, args.data_name)
     check_data_roots(model.cfg, ['val'])
-    dataset = DATASETS.build(
-        dict(model.cfg.val_dataloader.dataset, test_mode=True, pipeline=[])
-    )
-    records = [dataset.get_data_info(index) for index in range(len(dataset))]
+    records = []
+    for _, config in leaf_datasets(model.cfg.val_dataloader.dataset):
+        dataset = DATASETS.build(dict(config, test_mode=True, pipeline=[]))
+        records += [dataset.get_data_info(index) for index in range(len(dataset))]
     examples = make_examples(records, args.max_images, args.seed)
     network = ModelNetwork(model, args.batch_size, args.amp)
     scored = progress_bar(
@@ -96,17 +101,15 @@ def calibrate(args: argparse.Namespace) -> dict:
 def main(argv: list[str] | None = None) -> None:
     """Calibrates, writes the file and reports."""
     args = parse_args(argv)
-    try:
-        out = Path(args.out)
+    out = Path(args.out)
+    with user_errors():
         # Options that can't be used are found before hours of scoring.
         if out.is_dir():
             raise ValueError(f'--out {out} is a folder: name a file')
         out.parent.mkdir(parents=True, exist_ok=True)
         check_max_false_alarms(args.max_false_alarms)
         result = calibrate(args)
-        out.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
-    except (OSError, ValueError) as error:
-        sys.exit(f'calibrate_presence.py: {error}')
+        write_text(out, json.dumps(result, indent=2) + '\n')
     print(
         f'threshold {result["threshold"]:.4f}: '
         f'{result["recall"]:.1%} of the tiles with the object stay, '
