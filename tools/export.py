@@ -10,12 +10,11 @@ The result is compared with the model before it gets its name.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmcadformer.apis import init_model
 from mmcadformer.export import export_model
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import find_resize, input_shape
 from mmcadformer.utils.termination import exit_on_sigterm
 
@@ -70,7 +69,7 @@ def main() -> None:
     """Exports and says what was compared."""
     args = parse_args()
     out = args.out
-    try:
+    with user_errors(RuntimeError):
         model = init_model(args.config, args.checkpoint, 'cpu', args.cfg_options)
         shape = args.shape or input_shape(model.cfg)
         with exit_on_sigterm():
@@ -82,8 +81,6 @@ def main() -> None:
                 antialias=find_resize(model.cfg).get('backend') == 'pillow',
                 check_sizes=other_sizes(shape),
             )
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        sys.exit(f'export.py: {error}')
     for result in results:
         height, width = result.size
         plural = 's' if result.batch > 1 else ''

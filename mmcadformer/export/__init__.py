@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained model as one file that runs without this package."""
 
-from .companions import describe_model, portable_tokenizer
 from .exportable import ExportableSegmentor
-from .exporting import export_model
+from .exporting import export_model, portable_tokenizer
 from .parity import Parity, check_parity
 
 __all__ = [
     'ExportableSegmentor',
     'Parity',
     'check_parity',
-    'describe_model',
     'export_model',
     'portable_tokenizer',
 ]

@@ -8,14 +8,18 @@ sizes may stay open.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from copy import deepcopy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmseg.models.utils.embed import AdaptivePadding, PatchMerging
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..models import ReferringSegmentor
 from ..models.backbones import ReferringSwin
 from ..models.layers import AdaptiveRotatedConv2d, FusedShiftWindowMSA, FusedWindowMSA
 from ..models.layers.window_attention import shifted_window_mask
@@ -32,24 +36,25 @@ class ExportableSegmentor(nn.Module):
     Normalisation and the upsampling to the image's size are part of it.
 
     Args:
-        model: A :class:`~mmcadformer.models.ReferringSegmentor`; stays as it is.
+        model: Stays as it is.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: ReferringSegmentor) -> None:
         super().__init__()
         self.model = _replace_parts(deepcopy(model))
         preprocessor = model.data_preprocessor
-        self.swap_channels = not preprocessor._channel_conversion
-        if not preprocessor._enable_normalize:
-            mean, std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
-        else:
-            mean, std = preprocessor.mean, preprocessor.std
+        self.takes_bgr = not _swaps_channels(preprocessor)
+        mean = getattr(preprocessor, 'mean', torch.zeros(3, 1, 1))
+        std = getattr(preprocessor, 'std', torch.ones(3, 1, 1))
         self.register_buffer('mean', mean.detach().clone())
         self.register_buffer('std', std.detach().clone())
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Segment.
+        """Segments.
 
         Args:
             image: RGB, 0...255, float32 (B, 3, H, W).
@@ -60,7 +65,7 @@ class ExportableSegmentor(nn.Module):
         Returns:
             Probability of the target, float32 (B, H, W).
         """
-        if self.swap_channels:
+        if self.takes_bgr:
             image = image.flip(1)
         with PortableOperations():
             logits = self.model.decode(
@@ -75,6 +80,20 @@ class ExportableSegmentor(nn.Module):
         return logits.softmax(dim=1)[:, 1]
 
 
+def _swaps_channels(preprocessor: nn.Module) -> bool:
+    """Whether a model works on RGB, though its preprocessor is given BGR.
+
+    The preprocessor is tried out: OpenMMLab's and OneDL's name the attribute that says
+    so differently.
+    """
+    device = next(preprocessor.buffers(), torch.zeros(())).device
+    black = torch.zeros(3, 1, 1, device=device)
+    blue = torch.tensor([255.0, 0, 0], device=device)[:, None, None]
+    data = dict(inputs=[black, blue], data_samples=[SegDataSample(), SegDataSample()])
+    last_of_black, last_of_blue = preprocessor(data)['inputs'][:, 2, 0, 0]
+    return bool(last_of_black != last_of_blue)
+
+
 class PortableOperations(TorchFunctionMode):
     """Runs operations that don't export well as others, while active.
 
@@ -84,7 +103,13 @@ class PortableOperations(TorchFunctionMode):
     whose rounding errors become visible over the pixels of an image.
     """
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         """See :class:`torch.overrides.TorchFunctionMode`."""
         kwargs = kwargs or {}
         if func is torch.Tensor.unflatten:
@@ -101,7 +126,9 @@ def _reshape_one(x: Tensor, dim: int, sizes: tuple[int, ...]) -> Tensor:
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
 
 
-def _mean_in_parts(x: Tensor, dim: int | tuple[int, int], keepdim=False) -> Tensor:
+def _mean_in_parts(
+    x: Tensor, dim: int | tuple[int, int], keepdim: bool = False
+) -> Tensor:
     """The mean over positions, from sums of few numbers and the sum of those."""
     kept = x.dim() if keepdim else 0
     if dim == (1, 2):
@@ -121,7 +148,7 @@ def _choose_truth(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return (condition & x) | (~condition & y)
 
 
-class _PerTapRotatedConv2d:
+class _PerTapRotatedConv2d(AdaptiveRotatedConv2d):
     """The kernels of a batch as nine matrix products, one for each tap.
 
     As one grouped convolution the number of groups would be the batch size, which a
@@ -133,7 +160,7 @@ class _PerTapRotatedConv2d:
         kernels = self.kernels(*self.routing(x))  # (B, out, in, 3, 3)
         kernels = kernels.permute(3, 4, 0, 1, 2).contiguous()
         padded = F.pad(x, (1, 1, 1, 1))
-        out = 0
+        out = torch.zeros((), dtype=x.dtype, device=x.device)
         for row in range(3):
             for column in range(3):
                 shifted = padded[:, :, row : row + height, column : column + width]
@@ -141,14 +168,14 @@ class _PerTapRotatedConv2d:
         return out.unflatten(2, (height, width))
 
 
-class _UncachedWindowAttention:
+class _UncachedWindowAttention(FusedShiftWindowMSA):
     """The mask is part of the graph: a kept one would fit one size only."""
 
     def _mask(self, size: tuple[int, int], device: torch.device) -> Tensor:
         return shifted_window_mask(*size, self.window_size, self.shift_size, device)
 
 
-class _SamplesAtOnce:
+class _SamplesAtOnce(FusedWindowMSA):
     """A loop over samples would write the batch size down."""
 
     @staticmethod
@@ -156,7 +183,7 @@ class _SamplesAtOnce:
         return False
 
 
-class _UnconditionalPadding:
+class _UnconditionalPadding(AdaptivePadding):
     """Pads by a computed amount, where the host asks whether to pad at all."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,7 +194,7 @@ class _UnconditionalPadding:
         return F.pad(x, (0, right, 0, bottom))
 
 
-class _ResizedPositions:
+class _ResizedPositions(ReferringSwin):
     """Resizes the absolute position embedding even where its size is right."""
 
     def _position_embedding(self, hw_shape: tuple[int, int]) -> Tensor:
@@ -181,7 +208,7 @@ class _ResizedPositions:
         return embedding.flatten(2).transpose(1, 2)
 
 
-class _ReshapedPatchMerging:
+class _ReshapedPatchMerging(PatchMerging):
     """2x2 patches by reshaping, in the channel order of the host's ``nn.Unfold``."""
 
     def forward(
@@ -195,7 +222,7 @@ class _ReshapedPatchMerging:
         return self.reduction(self.norm(x.flatten(1, 2))), size
 
 
-class _MatrixPooling:
+class _MatrixPooling(PooledInteractionNeck):
     """Adaptive pooling as a product with two matrices.
 
     ONNX has adaptive pooling only to a divisor of the map's size.
@@ -221,8 +248,19 @@ class _MatrixPooling:
 class _PlainMultiheadAttention:
     """Attention of the decoder's layers; PyTorch's writes the batch size down."""
 
+    in_proj_weight: Tensor
+    in_proj_bias: Tensor
+    out_proj: nn.Module
+    num_heads: int
+    head_dim: int
+
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask=None, **_
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        **_: object,
     ) -> tuple[Tensor, None]:
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         projected = (
@@ -239,7 +277,7 @@ class _PlainMultiheadAttention:
         return self.out_proj(attended), None
 
 
-_REPLACEMENTS = {
+_REPLACEMENTS: dict[type[nn.Module], type] = {
     AdaptiveRotatedConv2d: _PerTapRotatedConv2d,
     FusedShiftWindowMSA: _UncachedWindowAttention,
     FusedWindowMSA: _SamplesAtOnce,
@@ -251,7 +289,7 @@ _REPLACEMENTS = {
 }
 
 
-def _replace_parts(model: nn.Module) -> nn.Module:
+def _replace_parts(model: ReferringSegmentor) -> ReferringSegmentor:
     """Changes the classes of a model's modules in place; weights stay."""
     for module in model.modules():
         for original, stand_in in _REPLACEMENTS.items():

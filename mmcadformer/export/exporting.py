@@ -7,21 +7,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 
 import torch
-from torch import Tensor, nn
+from tokenizers import Tokenizer
+from torch import Tensor
 
-from . import onnx_file, program_file
-from .companions import describe_model, portable_tokenizer
+from ..models import ReferringSegmentor
+from ..version import __version__
 from .exportable import ExportableSegmentor
 from .parity import EXPRESSIONS, TOLERANCE, Parity, Runner, check_parity
+from .writers import OnnxWriter, Plan, ProgramWriter, Writer
 
-FORMATS = {'.onnx': onnx_file, '.pt2': program_file}
+WRITERS: dict[str, Writer] = {'.onnx': OnnxWriter(), '.pt2': ProgramWriter()}
 
 
 def export_model(
-    model: nn.Module,
+    model: ReferringSegmentor,
     path: str | Path,
     shape: tuple[int, int] = (480, 480),
     dynamic_size: bool = False,
@@ -35,7 +36,7 @@ def export_model(
     has to know; both are inside the file as well. Files of these names are replaced.
 
     Args:
-        model: A :class:`~mmcadformer.models.ReferringSegmentor` with its weights.
+        model: With its weights.
         path: The file; its ending, .onnx or .pt2 (torch.export), is the format. Its
             folder is made if needed.
         shape: Height and width.
@@ -56,51 +57,90 @@ def export_model(
             the file gives other results than the model. No file is written then, and
             those of an earlier export stay.
     """
-    path, shape = Path(path), tuple(shape)
-    file_format = _format_of(path)
-    beside = [path.with_suffix('.json'), path.with_suffix('.tokenizer.json')]
-    _check_targets([*beside, path])
-    file_format.check_possible(model, dynamic_size)
-    tokenizer = portable_tokenizer(model)
-    example = _example(model, shape)
-    mask_shape = tuple(example[2].shape)
-    facts = describe_model(model, shape, dynamic_size, antialias, mask_shape)
-    companions = {
-        'metadata.json': json.dumps(facts, indent=2),
-        'tokenizer.json': tokenizer.to_str(),
-    }
-    with _folder_for_work(path) as folder:
-        file = Path(folder) / path.name
-        exportable = ExportableSegmentor(model).cpu()
-        file_format.write(exportable, example, file, dynamic_size, companions)
-        del exportable  # as large as the model
-        others = check_sizes if dynamic_size else ()
-        results = _check(model, file_format.open_file(file), shape, others, path)
-        written = [Path(folder) / target.name for target in beside]
-        written[0].write_text(companions['metadata.json'] + '\n')
-        tokenizer.save(str(written[1]))
-        # The model last: where it is, the others are, too.
-        for source, target in zip([*written, file], [*beside, path], strict=True):
-            source.replace(target)
-    return results
-
-
-def _format_of(path: Path) -> ModuleType:
-    if path.suffix not in FORMATS:
+    path = Path(path)
+    if path.suffix not in WRITERS:
         raise ValueError(
             f'{path} must end in .onnx (ONNX) or .pt2 (torch.export), which is the '
             'format'
         )
-    return FORMATS[path.suffix]
-
-
-def _check_targets(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
+    writer = WRITERS[path.suffix]
+    # The model last: where it is, the others are, too.
+    targets = [path.with_suffix('.json'), path.with_suffix('.tokenizer.json'), path]
+    for target in targets:
+        if target.is_dir():
             raise ValueError(
-                f'{path} is a folder, where a file is to be written: give another '
+                f'{target} is a folder, where a file is to be written: give another '
                 'file name'
             )
+    writer.check_possible(model, dynamic_size)
+    tokenizer = portable_tokenizer(model)
+    example = _example(model, shape)
+    size = dict(size=list(shape), dynamic_size=dynamic_size, antialias=antialias)
+    facts = json.dumps(_describe(model, size, example[2].shape), indent=2)
+    companions = {'metadata.json': facts, 'tokenizer.json': tokenizer.to_str()}
+    with _folder_for_work(path) as folder:
+        *_, file = sources = [Path(folder) / target.name for target in targets]
+        plan = Plan(example, dynamic_size, companions)
+        writer.write(ExportableSegmentor(model).cpu(), plan, file)
+        others = check_sizes if dynamic_size else ()
+        results = _check(model, writer.open(file), shape, others, path)
+        sources[0].write_text(f'{facts}\n', encoding='utf-8')
+        tokenizer.save(str(sources[1]))
+        for source, target in zip(sources, targets, strict=True):
+            source.replace(target)
+    return results
+
+
+def portable_tokenizer(model: ReferringSegmentor) -> Tokenizer:
+    """The model's tokenizer, which cuts and pads as the model's text encoder does.
+
+    Args:
+        model: Its text encoder counts.
+
+    Returns:
+        A copy; ``encode_batch(sentences)`` gives ``ids`` and ``attention_mask``.
+
+    Raises:
+        RuntimeError: If the checkpoint brought no tokenizer and the one that the
+            config names can't be loaded.
+        ValueError: If the encoder cuts [SEP] off long sentences, which a tokenizer
+            file can't say.
+    """
+    encoder = model.text_encoder
+    if not encoder.keep_end:
+        raise ValueError(
+            'text_encoder.keep_end=False cannot be exported: a tokenizer keeps the '
+            'end mark when it cuts a long sentence'
+        )
+    tokenizer = Tokenizer.from_str(encoder.tokenizer.to_str())
+    tokenizer.enable_truncation(encoder.max_tokens)
+    pad_id = encoder.bert.config.pad_token_id or 0
+    tokenizer.enable_padding(
+        pad_id=pad_id,
+        pad_token=tokenizer.id_to_token(pad_id) or '[PAD]',
+        length=encoder.max_tokens if encoder.pad_to_max else None,
+    )
+    return tokenizer
+
+
+def _describe(model: ReferringSegmentor, plan: dict, mask_shape: Sequence[int]) -> dict:
+    """Facts that a program without this package needs, for JSON."""
+    # Encoders that tell phrases apart take one mask for each kind of them.
+    kinds = ''.join(f'{size}, ' for size in mask_shape[1:-1])
+    return dict(
+        package=f'mmcadformer {__version__}',
+        inputs=dict(
+            image='float32 (batch, 3, height, width), RGB, 0...255',
+            input_ids='int64 (batch, tokens)',
+            text_mask=f'bool (batch, {kinds}tokens), true on real tokens',
+        ),
+        outputs=dict(probability='float32 (batch, height, width), of the target'),
+        **plan,
+        # How its result is enlarged, to equal the package's own.
+        align_corners=model.decode_head.align_corners,
+        threshold=0.5,
+        max_tokens=model.text_encoder.max_tokens,
+    )
 
 
 def _folder_for_work(path: Path) -> TemporaryDirectory:
@@ -114,7 +154,7 @@ def _folder_for_work(path: Path) -> TemporaryDirectory:
         ) from None
 
 
-def _example(model: nn.Module, shape: tuple[int, int]) -> tuple[Tensor, ...]:
+def _example(model: ReferringSegmentor, shape: tuple[int, int]) -> tuple[Tensor, ...]:
     """Inputs to trace with: two of them, since exporters treat one as a constant."""
     tokens = model.text_encoder.tokenize(list(EXPRESSIONS[1]))
     image = torch.zeros(2, 3, *shape)
@@ -122,7 +162,7 @@ def _example(model: nn.Module, shape: tuple[int, int]) -> tuple[Tensor, ...]:
 
 
 def _check(
-    model: nn.Module,
+    model: ReferringSegmentor,
     runner: Runner,
     shape: tuple[int, int],
     others: Sequence[tuple[int, int]],

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from mmseg.models.utils import resize
-from torch import Tensor, nn
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ..models import ReferringSegmentor
 
 TOLERANCE = 1e-3
 EXPRESSIONS = (
@@ -39,7 +42,7 @@ class Parity:
 
 @torch.no_grad()
 def check_parity(
-    model: nn.Module,
+    model: ReferringSegmentor,
     runner: Runner,
     sizes: Sequence[tuple[int, int]],
     expressions: Sequence[Sequence[str]] = EXPRESSIONS,
@@ -65,12 +68,10 @@ def check_parity(
             tokens = model.text_encoder.tokenize(list(batch))
             image = _random_image(len(batch), size, generator)
             expected = _probability(model, image.to(device), tokens).cpu()
-            found = runner(
-                image, *(tokens[k].cpu() for k in ('input_ids', 'text_mask'))
-            )
+            found = runner(image, tokens['input_ids'].cpu(), tokens['text_mask'].cpu())
             difference = (found - expected).abs().max().item()
             length = tokens['input_ids'].shape[1]
-            results.append(Parity(len(batch), tuple(size), length, difference))
+            results.append(Parity(len(batch), size, length, difference))
     return results
 
 
@@ -88,29 +89,21 @@ def _random_image(
     return (255 * (0.8 * areas + 0.2 * noise)).round()
 
 
-def _probability(model: nn.Module, images: Tensor, tokens: dict) -> Tensor:
+def _probability(
+    model: ReferringSegmentor, images: Tensor, tokens: dict[str, Tensor]
+) -> Tensor:
     """What the model itself says, one image after the other, which takes less room."""
-    return torch.cat(
-        [
-            _one_probability(
-                model,
-                images[i : i + 1],
-                {name: values[i : i + 1] for name, values in tokens.items()},
-            )
-            for i in range(len(images))
-        ]
-    )
-
-
-def _one_probability(model: nn.Module, image: Tensor, tokens: dict) -> Tensor:
-    """From its own preprocessing on, (1, H, W)."""
-    # The preprocessor takes BGR, the order in which files are loaded.
-    inputs = model.data_preprocessor(dict(inputs=list(image.flip(1))))['inputs']
-    logits = resize(
-        model.decode(inputs, **tokens),
-        size=image.shape[2:],
-        mode='bilinear',
-        align_corners=model.decode_head.align_corners,
-        warning=False,
-    )
-    return logits.softmax(dim=1)[:, 1]
+    found = []
+    for i, image in enumerate(images):
+        # From its own preprocessing on, which takes BGR, as files are loaded.
+        data = dict(inputs=[image.flip(0)], data_samples=[SegDataSample()])
+        inputs = model.data_preprocessor(data)['inputs']
+        logits = resize(
+            model.decode(inputs, **{name: v[i : i + 1] for name, v in tokens.items()}),
+            size=image.shape[1:],
+            mode='bilinear',
+            align_corners=model.decode_head.align_corners,
+            warning=False,
+        )
+        found.append(logits.softmax(dim=1)[:, 1])
+    return torch.cat(found)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmseg.models import SegDataPreProcessor
 from PIL import Image
 
 from mmcadformer.apis import ReferringInferencer, init_model
@@ -164,6 +165,38 @@ def test_rewritten_parts_compute_the_same(repo_root, method):
     with torch.jit.optimized_execution(False):  # which would take seconds
         results = check_parity(model, traced, sizes[:1])
     assert max(result.difference for result in results) < 1e-9
+
+
+@pytest.mark.parametrize('rgb', [True, False])
+@pytest.mark.parametrize('mean', [True, False])
+def test_the_preprocessors_colours_are_found_by_trying(repo_root, rgb, mean):
+    """Its attributes have other names in the OpenMMLab releases."""
+    model = small_model(repo_root, 'lavt')
+    options = dict(bgr_to_rgb=rgb, test_cfg=dict(size_divisor=32))
+    if mean:
+        options.update(mean=(10.0, 20.0, 30.0), std=(2.0, 3.0, 4.0))
+
+    class OpenMMLab(SegDataPreProcessor):
+        """Names the attribute as mmsegmentation 1.2.2 does."""
+
+        def __init__(self):
+            super().__init__(**options)
+            self.channel_conversion = self._channel_conversion
+            del self._channel_conversion
+
+        def forward(self, data, training=False):
+            (image,) = data['inputs']
+            image = image[[2, 1, 0]] if self.channel_conversion else image
+            if self._enable_normalize:
+                image = (image - self.mean) / self.std
+            return dict(inputs=image[None], data_samples=None)
+
+    for preprocessor in (SegDataPreProcessor(**options), OpenMMLab()):
+        model.data_preprocessor = preprocessor
+        exportable = ExportableSegmentor(model)
+        assert exportable.takes_bgr == (not rgb)
+        (result,) = check_parity(model, exportable, [(64, 64)], [('bridge',)])
+        assert result.difference < 1e-5
 
 
 def test_onnx_gives_the_packages_probabilities(model, exported):

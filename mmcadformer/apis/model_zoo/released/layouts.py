@@ -381,18 +381,15 @@ def _text_layers(target: dict[str, Tensor]) -> list[Row]:
         ('norm2', 'ln', (width,)),
         ('norm3', 'ln', (width,)),
     ]
-    template, layer = r'^(?!.*\.layers\.0\.).*\.', r'\.layers\.0\.'
-    return [
-        row
-        for level in (3, 2)
+    rows = []
+    for level in (3, 2):
         for ours, where in (
-            (None, template),
-            (f'decode_head.text_layers.{level}', layer),
-        )
-        for row in _under(
-            ours, [Row(name, *rest, (f'{where}{name}$',)) for name, *rest in layers]
-        )
-    ]
+            (None, r'^(?!.*\.layers\.0\.).*\.'),
+            (f'decode_head.text_layers.{level}', r'\.layers\.0\.'),
+        ):
+            for name, kind, shape in layers:
+                rows += _under(ours, [Row(name, kind, shape, (f'{where}{name}$',))])
+    return rows
 
 
 def _cadformer(target: dict[str, Tensor]) -> Layout:
