@@ -10,6 +10,7 @@ standard library only: it has to work where nothing else is installed.
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -106,10 +107,10 @@ def installed_versions(path: Iterable[str] | None = None) -> dict[str, str]:
         Distribution name -> version, for those that are installed.
     """
     wanted = {'torch', 'transformers'}.union(*(line.distributions for line in LINES))
-    search = {} if path is None else {'path': list(path)}
+    folders = list(sys.path if path is None else path)
     found = {}
     for name in sorted(wanted):
-        distribution = next(iter(metadata.distributions(name=name, **search)), None)
+        distribution = next(iter(metadata.distributions(name=name, path=folders)), None)
         if distribution is not None:
             found[name] = distribution.version
     return found
