@@ -185,11 +185,11 @@ def test_the_preprocessors_colours_are_found_by_trying(repo_root, rgb, mean):
             del self._channel_conversion
 
         def forward(self, data, training=False):
-            (image,) = data['inputs']
-            image = image[[2, 1, 0]] if self.channel_conversion else image
+            images = torch.stack(data['inputs'])
+            images = images[:, [2, 1, 0]] if self.channel_conversion else images
             if self._enable_normalize:
-                image = (image - self.mean) / self.std
-            return dict(inputs=image[None], data_samples=None)
+                images = (images - self.mean) / self.std
+            return dict(inputs=images, data_samples=data['data_samples'])
 
     for preprocessor in (SegDataPreProcessor(**options), OpenMMLab()):
         model.data_preprocessor = preprocessor
