@@ -35,12 +35,22 @@ class Outcome:
     corrected: frozenset[str]
 
     def items(self, state: str, item_ids: Sequence[str]) -> list[str]:
-        """Items that are accepted, to fix, rejected, disputed or undecided."""
-        decided, disputed = self.consensus.decisions, set(self.consensus.disputed)
-        if state == 'disputed':
-            return [item for item in item_ids if item in disputed]
-        if state == 'undecided':
-            return [i for i in item_ids if i not in decided and i not in disputed]
+        """Items in one state.
+
+        Args:
+            state: 'accept', 'fix', 'reject', 'disputed', 'undecided', 'corrected'
+                or 'all'.
+            item_ids: Items to choose from.
+        """
+        decided, disputed = self.consensus.decisions, self.consensus.disputed
+        chosen = {
+            'all': set(item_ids),
+            'corrected': self.corrected,
+            'disputed': set(disputed),
+            'undecided': set(item_ids) - decided.keys() - set(disputed),
+        }
+        if state in chosen:
+            return [item for item in item_ids if item in chosen[state]]
         return [item for item in item_ids if decided.get(item) == state]
 
     def votes(self, item_id: str) -> list[dict[str, str]]:

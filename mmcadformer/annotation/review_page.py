@@ -79,10 +79,11 @@ def write_review(
     if items_per_file < 1:
         raise ValueError(f'items_per_file must be positive, got {items_per_file}')
     rated = workspace.rate(outcome.masks, rules)
+    shown = set(outcome.items(show, list(rated)))
     chosen = [
         item
-        for item in _to_show(workspace, outcome, show)
-        if rated[item.item_id][1].score >= min_suspicion
+        for item in workspace.items
+        if item.item_id in shown and rated[item.item_id][1].score >= min_suspicion
     ]
     if not chosen:
         raise ValueError(
@@ -105,17 +106,6 @@ def write_review(
     entries.sort(key=lambda entry: (-entry['score'], entry['id']))
     title = title or f'Masks of {workspace.folder.resolve().name}'
     return _write_pages(Path(path), title, annotator, entries, images, items_per_file)
-
-
-def _to_show(workspace: Workspace, outcome: Outcome, show: str) -> list[BoxItem]:
-    ids = [item.item_id for item in workspace.items]
-    if show == 'all':
-        chosen = set(ids)
-    elif show == 'corrected':
-        chosen = set(outcome.corrected)
-    else:
-        chosen = set(outcome.items(show, ids))
-    return [item for item in workspace.items if item.item_id in chosen]
 
 
 def _entry(

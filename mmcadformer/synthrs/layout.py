@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 
-import cv2
 import numpy as np
-from numpy.typing import ArrayLike
 
+from .ground import Ground
 from .objects import CATEGORIES, KINDS, OBJECT_COLORS, SceneObject, random_object
-
-_GRID = 160  # side of the map of taken ground
 
 
 @dataclass(frozen=True)
@@ -89,45 +86,6 @@ DIFFICULTIES = {
 }
 
 
-class TakenGround:
-    """Remembers which parts of an image are taken.
-
-    Args:
-        image_size: Side of the image in pixels.
-        gap: Distance kept between things, relative to the side.
-    """
-
-    def __init__(self, image_size: int, gap: float = 0.025) -> None:
-        self.scale = _GRID / image_size
-        self.gap = max(1, round(gap * _GRID))
-        self.map = np.zeros((_GRID, _GRID), np.uint8)
-
-    def free(self, points: ArrayLike) -> bool:
-        """Whether a polygon ``(N, 2)`` in pixels lies on free ground."""
-        points = np.asarray(points) * self.scale
-        low = np.floor(points.min(axis=0)).astype(int) - 1
-        high = np.ceil(points.max(axis=0)).astype(int) + 2
-        if low.min() < 0 or high.max() > _GRID:
-            return False
-        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-        cv2.fillPoly(mask, [np.round(points - low).astype(np.int32)], 1)
-        return not (self.map[low[1] : high[1], low[0] : high[0]] & mask).any()
-
-    def take(self, points: ArrayLike) -> None:
-        """Marks a polygon and a margin around it as taken."""
-        corners = self._on_grid(points)
-        cv2.fillPoly(self.map, [corners], 1)
-        cv2.polylines(self.map, [corners], True, 1, 2 * self.gap)
-
-    def take_line(self, points: ArrayLike, width: float) -> None:
-        """Marks a polyline ``width`` pixels wide as taken."""
-        pen = max(1, int(width * self.scale))
-        cv2.polylines(self.map, [self._on_grid(points)], False, 1, pen)
-
-    def _on_grid(self, points: ArrayLike) -> np.ndarray:
-        return np.round(np.asarray(points) * self.scale).astype(np.int32)
-
-
 def _choose_categories(rng: np.random.Generator, difficulty: Difficulty) -> list[str]:
     """Categories of a scene's objects, in an order that carries no meaning."""
     order = [str(c) for c in rng.permutation(CATEGORIES)]
@@ -151,16 +109,12 @@ def _choose_colors(rng: np.random.Generator) -> dict[str, Iterator[str]]:
 
 
 def place_objects(
-    rng: np.random.Generator,
-    image_size: int,
-    difficulty: Difficulty,
-    ground: TakenGround,
+    rng: np.random.Generator, difficulty: Difficulty, ground: Ground
 ) -> list[SceneObject]:
     """Puts objects on free ground so that none touches another one.
 
     Args:
         rng: Source of randomness.
-        image_size: Side of the image in pixels.
         difficulty: Counts and sizes.
         ground: Ground that is taken; the objects' is added.
     """
@@ -169,27 +123,24 @@ def place_objects(
     colors = _choose_colors(rng)
     placed = []
     for category in _choose_categories(rng, difficulty):
-        size = rng.uniform(*difficulty.size) * KINDS[category].size
-        size *= image_size
+        size = rng.uniform(*difficulty.size) * KINDS[category].size * ground.size
         angle = common + 90.0 * rng.integers(4) if aligned else None
         color = next(colors[category]) if category in colors else None
         obj = random_object(rng, category, (0, 0), size, angle, color)
         for _ in range(4):
-            if _find_place(rng, image_size, obj, ground):
+            if _find_place(rng, obj, ground):
                 placed.append(obj)
                 break
             obj.size *= 0.88
     return placed
 
 
-def _find_place(
-    rng: np.random.Generator, image_size: int, obj: SceneObject, ground: TakenGround
-) -> bool:
+def _find_place(rng: np.random.Generator, obj: SceneObject, ground: Ground) -> bool:
     """Moves an object to free ground; False if none was found."""
     outline = obj.clearance() - np.asarray(obj.center)
     half = obj.size * 0.3
-    for place in rng.uniform(half, image_size - half, (20, 2)):
-        if ground.free(outline + place):
+    for place in rng.uniform(half, ground.size - half, (20, 2)):
+        if ground.is_free(outline + place):
             ground.take(outline + place)
             obj.center = (float(place[0]), float(place[1]))
             return True

@@ -63,10 +63,13 @@ class SceneObject:
                 f'of {", ".join(CATEGORIES)}'
             )
 
+    def outline(self) -> np.ndarray:
+        """Outline about the origin before rotation, shape ``(N, 2)``."""
+        return KINDS[self.category].outline(self)
+
     def polygon(self) -> np.ndarray:
         """Outline in pixels, shape ``(N, 2)``, what the mask covers."""
-        local = KINDS[self.category].outline(self)
-        return rotate(local, self.angle) + np.asarray(self.center)
+        return rotate(self.outline(), self.angle) + np.asarray(self.center)
 
     def clearance(self) -> np.ndarray:
         """Outline of the ground that the object needs, shape ``(N, 2)``."""
@@ -151,14 +154,27 @@ def draw_objects(
     return canvas
 
 
-def _tennis_outline(obj: SceneObject) -> np.ndarray:
-    return rectangle(obj.size, obj.size * 0.52)
+def _box(ratio: float) -> Callable[[SceneObject], np.ndarray]:
+    return lambda obj: rectangle(obj.size, obj.size * ratio)
+
+
+def _disk(obj: SceneObject) -> np.ndarray:
+    return arc(obj.size / 2, points=48)
+
+
+def _track_outline(obj: SceneObject) -> np.ndarray:
+    return stadium(obj.size, obj.size * 0.54)
+
+
+def _baseball_outline(obj: SceneObject) -> np.ndarray:
+    radius = obj.size / np.sqrt(2)
+    return _sector(radius, -radius / 2)
 
 
 def _draw_tennis(brush: Brush, obj: SceneObject, light: float) -> None:
     size, width = obj.size, obj.size * 0.52
     color = obj.toned(_PAINT[obj.color])
-    brush.fill(_tennis_outline(obj), color * 0.72)
+    brush.fill(obj.outline(), color * 0.72)
     length, width = size * 0.70, width * 0.64
     brush.fill(rectangle(length, width), color * 1.12)
     pen = max(size * 0.018, 0.5)
@@ -172,14 +188,10 @@ def _draw_tennis(brush: Brush, obj: SceneObject, light: float) -> None:
     brush.line([(0, -width * 0.62), (0, width * 0.62)], (36, 40, 40), pen)
 
 
-def _basketball_outline(obj: SceneObject) -> np.ndarray:
-    return rectangle(obj.size, obj.size * 0.58)
-
-
 def _draw_basketball(brush: Brush, obj: SceneObject, light: float) -> None:
     size, width = obj.size, obj.size * 0.58
     color = obj.toned(_PAINT[obj.color])
-    brush.fill(_basketball_outline(obj), color)
+    brush.fill(obj.outline(), color)
     key = color * 0.55 if obj.style.variant % 2 else color * 1.35 + 12
     pen = max(size * 0.02, 0.55)
     length, width = size * 0.92, width * 0.88
@@ -199,16 +211,11 @@ def _sector(radius: float, home: float) -> np.ndarray:
     return np.concatenate([[(home, 0.0)], arc(radius, -45, 45, x=home, points=20)])
 
 
-def _baseball_outline(obj: SceneObject) -> np.ndarray:
-    radius = obj.size / np.sqrt(2)
-    return _sector(radius, -radius / 2)
-
-
 def _draw_baseball(brush: Brush, obj: SceneObject, light: float) -> None:
     radius = obj.size / np.sqrt(2)
     home = -radius / 2
     dirt, lawn = obj.toned(_DIRT), obj.toned(_LAWN)
-    brush.fill(_baseball_outline(obj), dirt)
+    brush.fill(obj.outline(), dirt)
     brush.fill(_sector(radius * 0.93, home + radius * 0.02), lawn)
     for ring in (0.84, 0.66):
         brush.line(arc(radius * ring, -42, 42, x=home), lawn * 1.1, radius * 0.08)
@@ -227,14 +234,10 @@ def _draw_baseball(brush: Brush, obj: SceneObject, light: float) -> None:
         brush.fill(rectangle(pen * 2.5, pen * 2.5, x, y), _WHITE)
 
 
-def _track_outline(obj: SceneObject) -> np.ndarray:
-    return stadium(obj.size, obj.size * 0.54)
-
-
 def _draw_track(brush: Brush, obj: SceneObject, light: float) -> None:
     size, width = obj.size, obj.size * 0.54
     color, lawn = obj.toned(_PAINT[obj.color]), obj.toned(_LAWN)
-    brush.fill(_track_outline(obj), color)
+    brush.fill(obj.outline(), color)
     pen = max(size * 0.006, 0.25)
     for inset in (0.045, 0.09):
         ring = stadium(size * (1 - inset), width - size * inset)
@@ -250,10 +253,6 @@ def _draw_track(brush: Brush, obj: SceneObject, light: float) -> None:
     brush.line(arc(breadth * 0.16), _WHITE, pen, closed=True)
 
 
-def _round_outline(obj: SceneObject) -> np.ndarray:
-    return arc(obj.size / 2, points=48)
-
-
 def _draw_roundabout(brush: Brush, obj: SceneObject, light: float) -> None:
     radius = obj.size / 2
     road = obj.toned(_ASPHALT)
@@ -267,7 +266,7 @@ def _draw_roundabout(brush: Brush, obj: SceneObject, light: float) -> None:
             x = radius * (1.29 + 0.08 * step)
             piece = rectangle(radius * 0.08, radius * 0.56, x)
             brush.blend(rotate(piece, angle), road, 0.9 - 0.11 * step)
-    brush.fill(_round_outline(obj), road)
+    brush.fill(obj.outline(), road)
     brush.line(arc(radius * 0.95, points=40), road * 1.5, pen, closed=True)
     for start in range(0, 360, 30):
         brush.line(arc(radius * 0.76, start, start + 15, points=5), _WHITE, pen * 0.8)
@@ -292,7 +291,7 @@ def _pool_outline(obj: SceneObject) -> np.ndarray:
 
 
 def _draw_pool(brush: Brush, obj: SceneObject, light: float) -> None:
-    outline = _pool_outline(obj)
+    outline = obj.outline()
     water = obj.toned((54, 168, 212))
     length, width = np.ptp(outline, axis=0)
     grow = 1 + 0.22 * np.array([1, obj.size / width]) * 0.8
@@ -311,8 +310,8 @@ def _draw_tank(brush: Brush, obj: SceneObject, light: float) -> None:
     color = obj.toned(_PAINT[obj.color])
     offset = rotate([(radius * 0.36, 0)], light - obj.angle)
     for step in (0.5, 1.0):
-        brush.shade(_round_outline(obj) + offset * step, 0.72)
-    brush.fill(_round_outline(obj), color * 0.78)
+        brush.shade(obj.outline() + offset * step, 0.72)
+    brush.fill(obj.outline(), color * 0.78)
     brush.fill(arc(radius * 0.93, points=40), color)
     side = rotate(arc(radius * 0.9, -80, 80, points=20), light - obj.angle)
     brush.fill(side, color * 0.9)
@@ -331,7 +330,7 @@ class Kind(NamedTuple):
     """What the objects of a category have in common.
 
     Attributes:
-        outline: Outline about the origin before rotation, shape ``(N, 2)``.
+        outline: See :meth:`SceneObject.outline`.
         draw: Draws an object with a brush, under light from a direction.
         size: Size relative to that of other categories.
         colors: Colour words; none for one usual colour that expressions don't use.
@@ -340,22 +339,24 @@ class Kind(NamedTuple):
     outline: Callable[[SceneObject], np.ndarray]
     draw: Callable[[Brush, SceneObject, float], None]
     size: float
-    colors: tuple[str, ...] = ()
+    colors: str = ''
 
 
 KINDS = {
     'baseball field': Kind(_baseball_outline, _draw_baseball, 1.1),
     'basketball field': Kind(
-        _basketball_outline, _draw_basketball, 1.0, ('red', 'blue', 'green', 'orange')
+        _box(0.58), _draw_basketball, 1.0, 'red blue green orange'
     ),
-    'ground track field': Kind(_track_outline, _draw_track, 1.3, ('red', 'blue')),
-    'roundabout': Kind(_round_outline, _draw_roundabout, 0.85),
+    'ground track field': Kind(_track_outline, _draw_track, 1.3, 'red blue'),
+    'roundabout': Kind(_disk, _draw_roundabout, 0.85),
     'swimming pool': Kind(_pool_outline, _draw_pool, 0.8),
-    'storage tank': Kind(_round_outline, _draw_tank, 0.75, ('white', 'gray', 'brown')),
-    'tennis court': Kind(_tennis_outline, _draw_tennis, 1.0, ('red', 'blue', 'green')),
+    'storage tank': Kind(_disk, _draw_tank, 0.75, 'white gray brown'),
+    'tennis court': Kind(_box(0.52), _draw_tennis, 1.0, 'red blue green'),
 }
 CATEGORIES = tuple(KINDS)
 """Category names as RRSIS-HR spells them."""
 
-OBJECT_COLORS = {name: kind.colors for name, kind in KINDS.items() if kind.colors}
+OBJECT_COLORS = {
+    name: tuple(kind.colors.split()) for name, kind in KINDS.items() if kind.colors
+}
 """Colour words by category, of those whose objects differ in colour."""

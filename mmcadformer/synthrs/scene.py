@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import ground as paint
-from .brush import rectangle, rotate
 from .expressions import describe, realize
-from .layout import DIFFICULTIES, Difficulty, TakenGround, place_objects
+from .ground import Ground
+from .layout import DIFFICULTIES, Difficulty, place_objects
 from .objects import SceneObject, draw_objects
 from .semantics import ObjectFacts, Program, SceneSemantics
 
@@ -52,64 +51,15 @@ def make_scene(
         The scene; it may have no refs.
     """
     level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
-    image = paint.make_ground(rng, image_size, image_size)
-    taken = TakenGround(image_size)
-    light = float(rng.uniform(0, 360))
-    road = None
-    if rng.random() < 0.45:
-        width = image_size * rng.uniform(0.04, 0.07)
-        road = paint.draw_road(rng, image, width)
-        taken.take_line(road, width * 1.5)
-    objects = place_objects(rng, image_size, level, taken)
-    draw_objects(image, objects, light)
-    _draw_clutter(rng, image, taken, level, light)
-    if road is not None:
-        _draw_cars(rng, image, road, width)
-    image = paint.finish(rng, image)
+    ground = Ground(rng, image_size)
+    objects = place_objects(rng, level, ground)
+    draw_objects(ground.image, objects, ground.light)
+    ground.draw_clutter(*level.clutter)
+    image = ground.photograph()
     facts = [_facts(obj, image_size) for obj in objects]
-    refs = _describe_all(rng, facts, level, max_refs, max_sentences)
-    return Scene(image, objects, refs)
-
-
-def _draw_clutter(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    taken: TakenGround,
-    level: Difficulty,
-    light: float,
-) -> None:
-    size = image.shape[0]
-    angle = float(rng.uniform(0, 360))
-    grove = rng.uniform(0.1 * size, 0.9 * size, 2)
-    for _ in range(rng.integers(level.clutter[0], level.clutter[1] + 1)):
-        center = rng.uniform(0.02 * size, 0.98 * size, 2)
-        house = rng.random() < 0.35
-        if not house and rng.random() < 0.5:
-            center = grove + rng.normal(0, 0.07 * size, 2)
-        if house:
-            length = size * rng.uniform(0.05, 0.1)
-            turn = angle + 90 * rng.integers(2)
-            outline = rotate(rectangle(length * 1.3, length * 1.3), turn)
-            if taken.free(outline + center):
-                paint.draw_house(rng, image, center, length, turn, light)
-                taken.take(outline + center)
-        else:
-            radius = size * rng.uniform(0.012, 0.028)
-            outline = rectangle(radius * 3, radius * 3)
-            if taken.free(outline + center):
-                paint.draw_tree(rng, image, center, radius, light)
-
-
-def _draw_cars(
-    rng: np.random.Generator, image: np.ndarray, road: np.ndarray, width: float
-) -> None:
-    for _ in range(rng.integers(0, 5)):
-        index = rng.integers(0, len(road) - 1)
-        step = road[index + 1] - road[index]
-        side = np.array([-step[1], step[0]]) / np.hypot(*step)
-        center = road[index] + side * width * 0.22 * rng.choice([-1, 1])
-        angle = np.degrees(np.arctan2(step[1], step[0]))
-        paint.draw_car(rng, image, center, width * 0.6, angle)
+    return Scene(
+        image, objects, _describe_all(rng, facts, level, max_refs, max_sentences)
+    )
 
 
 def _facts(obj: SceneObject, image_size: int) -> ObjectFacts:

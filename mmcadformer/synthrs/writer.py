@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import count
@@ -17,13 +18,14 @@ import numpy as np
 
 from ..datasets.formats.refcoco import write_annotations
 from ..datasets.masks import compressed_segments, text_rle
-from ..utils.files import write_text
+from ..utils.files import read_json, write_json, write_text
 from ..utils.parallel import map_tracked
 from .layout import DIFFICULTIES, Difficulty
 from .objects import CATEGORIES, SceneObject
 from .scene import make_scene
 
 SPLITS = ('train', 'val', 'test')
+RECORD, INCOMPLETE = 'synthrs.json', 'incomplete.json'
 FORMAT_VERSION = 2  # raise it when the same arguments give other files
 
 # Objects of a scene; the index and the sentences of those that are referred to.
@@ -31,18 +33,18 @@ _Annotated = tuple[list[dict[str, Any]], list[tuple[int, list[dict[str, Any]]]]]
 
 
 def generate_synthrs(
-    out_dir,
-    num_scenes=None,
-    image_size=128,
-    seed=0,
-    difficulty='easy',
-    num_workers=0,
-    progress=True,
-    max_refs=4,
-    max_sentences=3,
-    overwrite=False,
-):
-    """Generate SynthRS, the procedural referring segmentation dataset.
+    out_dir: str | Path,
+    num_scenes: Mapping[str, int] | None = None,
+    image_size: int = 128,
+    seed: int = 0,
+    difficulty: str | Difficulty = 'easy',
+    num_workers: int = 0,
+    progress: bool = True,
+    max_refs: int = 4,
+    max_sentences: int = 3,
+    overwrite: bool = False,
+) -> Path:
+    """Generates SynthRS, the procedural referring segmentation dataset.
 
     The same arguments give the same files, whatever ``num_workers`` is; where
     they are there already, nothing is done. Files written below ``out_dir``:
@@ -55,73 +57,69 @@ def generate_synthrs(
       :mod:`.semantics`) of every sentence
 
     Args:
-        out_dir (str | Path): Root folder of the dataset.
-        num_scenes (dict[str, int], optional): Scenes by split; by default
-            1200 for 'train', 100 for 'val' and 150 for 'test'.
-        image_size (int): Side of the square images in pixels, at least 64.
-        seed (int): Seed; splits and scenes have seeds of their own made
-            from it.
-        difficulty (str | Difficulty): 'starter', 'easy', 'normal', 'hard' or
-            settings of your own.
-        num_workers (int): Processes; 0 generates in this one.
-        progress (bool): Whether to show a progress bar.
-        max_refs (int): Most objects of a scene that get expressions.
-        max_sentences (int): Most expressions of an object.
-        overwrite (bool): Whether to replace a dataset that was generated
-            with other arguments.
+        out_dir: Root folder of the dataset.
+        num_scenes: Scenes by split; by default 1200 for 'train', 100 for 'val'
+            and 150 for 'test'.
+        image_size: Side of the square images in pixels, at least 64.
+        seed: Seed; splits and scenes have seeds of their own made from it.
+        difficulty: 'starter', 'easy', 'normal', 'hard' or settings of your own.
+        num_workers: Processes; 0 generates in this one.
+        progress: Whether to show a progress bar.
+        max_refs: Most objects of a scene that get expressions.
+        max_sentences: Most expressions of an object.
+        overwrite: Whether to replace a dataset that was generated with other
+            arguments.
 
     Returns:
-        Path: Folder of the annotations, ``<out_dir>/synthrs``.
+        Folder of the annotations, ``<out_dir>/synthrs``.
 
     Raises:
         ValueError: If an argument is out of range.
         FileExistsError: If the folders hold something else and ``overwrite``
             doesn't allow to replace it.
     """
-    if num_scenes is None:
-        num_scenes = dict(train=1200, val=100, test=150)
-    arguments = dict(
-        version=FORMAT_VERSION,
-        num_scenes=_all_splits(num_scenes),
-        image_size=image_size,
-        seed=seed,
-        difficulty=_plain(difficulty),
-        max_refs=max_refs,
-        max_sentences=max_sentences,
-    )
-    _check_arguments(arguments)
-    root = Path(out_dir)
-    if not _prepare(root, arguments, overwrite):
-        return root / 'synthrs'
-    jobs = [
-        (split, number)
-        for split in SPLITS
-        for number in range(arguments['num_scenes'][split])
-    ]
-    make = partial(_make_and_save, str(_image_folder(root)), arguments, difficulty)
-    scenes = list(map_tracked(make, jobs, num_workers, progress, file=sys.stdout))
-    _write_annotations(root / 'synthrs', arguments, scenes)
-    return root / 'synthrs'
-
-
-def _all_splits(num_scenes):
-    """Scenes by split in a fixed order, none left out."""
-    unknown = set(num_scenes) - set(SPLITS)
+    counts = dict(train=1200, val=100, test=150) if num_scenes is None else num_scenes
+    unknown = set(counts) - set(SPLITS)
     if unknown:
         raise ValueError(
             f'num_scenes has unknown splits {sorted(unknown)}; use {", ".join(SPLITS)}'
         )
-    for split, number in num_scenes.items():
-        if not isinstance(number, int) or number < 0:
-            raise ValueError(
-                f'num_scenes[{split!r}] is {number!r}; it must be '
-                'an integer of at least 0'
-            )
-    return {split: num_scenes.get(split, 0) for split in SPLITS}
+    counts = {split: counts.get(split, 0) for split in SPLITS}
+    for split, number in counts.items():
+        _check_integer(f'num_scenes[{split!r}]', number, 0)
+    _check_integer('image_size', image_size, 64)
+    _check_integer('seed', seed, 0)
+    _check_integer('max_refs', max_refs, 1)
+    _check_integer('max_sentences', max_sentences, 1)
+    arguments = dict(
+        version=FORMAT_VERSION,
+        num_scenes=counts,
+        image_size=image_size,
+        seed=seed,
+        difficulty=_as_json(difficulty),
+        max_refs=max_refs,
+        max_sentences=max_sentences,
+    )
+    folder = Path(out_dir) / 'synthrs'
+    images = Path(out_dir) / 'images' / 'synthrs' / 'JPEGImages'
+    if _is_complete(folder, images, arguments, overwrite):
+        return folder
+    _make_empty(folder, images, arguments)
+    jobs = [(split, i) for split in SPLITS for i in range(counts[split])]
+    make = partial(_make_and_save, str(images), arguments, difficulty)
+    scenes = list(map_tracked(make, jobs, num_workers, progress, file=sys.stdout))
+    _write_annotations(folder, arguments, scenes)
+    return folder
 
 
-def _plain(difficulty):
-    """A difficulty as the record of the arguments keeps it."""
+def _check_integer(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(
+            f'{name} is {value!r}; it must be an integer of at least {least}'
+        )
+
+
+def _as_json(difficulty: str | Difficulty) -> Any:
     if isinstance(difficulty, Difficulty):
         return json.loads(json.dumps(asdict(difficulty)))
     if not isinstance(difficulty, str) or difficulty not in DIFFICULTIES:
@@ -132,61 +130,41 @@ def _plain(difficulty):
     return difficulty
 
 
-def _check_arguments(arguments):
-    for name, least in (
-        ('image_size', 64),
-        ('seed', 0),
-        ('max_refs', 1),
-        ('max_sentences', 1),
-    ):
-        value = arguments[name]
-        if not isinstance(value, int) or value < least:
-            raise ValueError(
-                f'{name} is {value!r}; it must be an integer of at least {least}'
-            )
-
-
-def _image_folder(root):
-    return root / 'images' / 'synthrs' / 'JPEGImages'
-
-
-def _complete(root, arguments):
-    """Whether no file of a finished dataset has been lost since."""
-    count = sum(1 for _ in _image_folder(root).glob('*.jpg'))
+def _is_complete(
+    folder: Path, images: Path, arguments: dict[str, Any], overwrite: bool
+) -> bool:
+    """Whether a dataset of these arguments is there; raises for another one."""
+    record = folder / RECORD
+    if not record.is_file():
+        return False
+    there = read_json(record)['arguments']
+    if there != arguments and not overwrite:
+        raise FileExistsError(
+            f'{record} was generated with other arguments ({there}); '
+            'choose another folder or overwrite it (overwrite=True, --overwrite)'
+        )
+    number = sum(1 for _ in images.glob('*.jpg'))
     return (
-        count == sum(arguments['num_scenes'].values())
-        and (root / 'synthrs' / 'instances.json').is_file()
-        and (root / 'synthrs' / 'refs(unc).p').is_file()
+        there == arguments
+        and number == sum(arguments['num_scenes'].values())
+        and (folder / 'instances.json').is_file()
+        and (folder / 'refs(unc).p').is_file()
     )
 
 
-def _prepare(root, arguments, overwrite):
-    """Make empty folders; False if the dataset is there already."""
-    folders = root / 'synthrs', root / 'images' / 'synthrs'
-    record = folders[0] / 'synthrs.json'
-    marker = folders[0] / 'incomplete.json'
-    if record.is_file():
-        there = json.loads(record.read_text())['arguments']
-        if there == arguments and _complete(root, arguments):
-            return False
-        if there != arguments and not overwrite:
+def _make_empty(folder: Path, images: Path, arguments: dict[str, Any]) -> None:
+    """Makes empty folders, in place of those that an earlier run made."""
+    own = (folder / RECORD).is_file() or (folder / INCOMPLETE).is_file()
+    for path in (folder, images.parent):
+        if not own and path.exists() and any(path.iterdir()):
             raise FileExistsError(
-                f'{record} was generated with other arguments ({there}); '
-                'choose another folder or overwrite it (overwrite=True, --overwrite)'
+                f'{path} is not empty and was not made by the SynthRS '
+                'generator; choose another folder'
             )
-    elif not marker.is_file():
-        for folder in folders:
-            if folder.exists() and any(folder.iterdir()):
-                raise FileExistsError(
-                    f'{folder} is not empty and was not made by the SynthRS '
-                    'generator; choose another folder'
-                )
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-    folders[0].mkdir(parents=True)
-    _image_folder(root).mkdir(parents=True)
-    marker.write_text(json.dumps(arguments))
-    return True
+    for path in (folder, images.parent):
+        shutil.rmtree(path, ignore_errors=True)
+    images.mkdir(parents=True)
+    write_json(folder / INCOMPLETE, arguments)
 
 
 def _make_and_save(
@@ -195,7 +173,7 @@ def _make_and_save(
     difficulty: str | Difficulty,
     job: tuple[str, int],
 ) -> _Annotated:
-    """Make one scene, save its image."""
+    """Makes one scene, saves its image."""
     split, number = job
     rng = np.random.default_rng([arguments['seed'], SPLITS.index(split), number])
     scene = make_scene(
@@ -284,5 +262,5 @@ def _write_annotations(
     )
     write_annotations(records, names, folder, categories=CATEGORIES, info=info)
     content = dict(arguments=arguments, sentences=sentences)
-    write_text(folder / 'synthrs.json', json.dumps(content, separators=(',', ':')))
-    (folder / 'incomplete.json').unlink()
+    write_text(folder / RECORD, json.dumps(content, separators=(',', ':')))
+    (folder / INCOMPLETE).unlink()
