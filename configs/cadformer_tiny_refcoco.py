@@ -41,8 +41,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **_dataset))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline, **_dataset))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
-max_epochs = 180
-train_cfg = dict(max_epochs=max_epochs, val_interval=15)
+train_cfg = dict(max_epochs=180, val_interval=15)
 default_hooks = dict(checkpoint=dict(interval=15), logger=dict(interval=10))
 # Validation sees, and checkpoints hold, the mean of the weights of about 200 steps: with
 # few images one step more or less changes a lot.
@@ -53,11 +52,5 @@ custom_hooks = [
 ]
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(
-        type='PolyLR',
-        power=0.9,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type='PolyLR', power=0.9, by_epoch=True, convert_to_iter_based=True),
 ]

@@ -8,7 +8,6 @@ Runs the very commands that a user would, one after the other, and prints them.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
@@ -20,6 +19,8 @@ import torch
 
 from mmcadformer.apis import init_model
 from mmcadformer.synthrs import generate_synthrs
+from mmcadformer.utils.command_line import user_errors
+from mmcadformer.utils.files import read_json
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIG = 'configs/cadformer_tiny_synthrs.py'
@@ -63,19 +64,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(*command: str) -> None:
-    """Prints a command and runs it from the repository's root.
+def run(tool: str, work_dir: Path, *arguments: str) -> None:
+    """Prints a command of ``tools/`` and runs it from the repository's root.
 
     Raises:
-        SystemExit: If it fails, with its exit code.
+        SystemExit: If it fails; says where its log is.
     """
+    command = [tool, CONFIG, *arguments, '--work-dir', str(work_dir)]
     print(f'\n$ python {shlex.join(command)}', flush=True)
     environment = {**KEEP_MEMORY, **os.environ}
     code = subprocess.run(
         [sys.executable, *command], cwd=REPO, env=environment
     ).returncode
     if code:
-        sys.exit(f'quickstart.py: the command above failed with exit code {code}')
+        sys.exit(
+            f'quickstart.py: {tool} failed with exit code {code}, see above; its log '
+            f'is in {work_dir}'
+        )
 
 
 def draw_scenes(data_root: Path, scenes: dict[str, int]) -> None:
@@ -104,7 +109,7 @@ def test(name: str, checkpoint: Path, args: list[str], work_dir: Path) -> dict:
     """Tests a checkpoint with ``tools/test.py``.
 
     Args:
-        name: Of the row in the table, and of the result file.
+        name: Of the result file.
         checkpoint: Weights.
         args: Further arguments of the tool.
         work_dir: Folder for logs and results.
@@ -113,17 +118,9 @@ def test(name: str, checkpoint: Path, args: list[str], work_dir: Path) -> dict:
         Metrics by name.
     """
     out = work_dir / f'{name}.jsonl'
-    run(
-        'tools/test.py',
-        CONFIG,
-        str(checkpoint),
-        '--work-dir',
-        str(work_dir / 'test'),
-        '--out',
-        str(out),
-        *args,
-    )
-    return json.loads(out.with_suffix('.metrics.json').read_text())['metrics']
+    arguments = [str(checkpoint), '--out', str(out), *args]
+    run('tools/test.py', work_dir / 'test', *arguments)
+    return read_json(out.with_suffix('.metrics.json'))['metrics']
 
 
 def best_checkpoint(folder: Path) -> Path:
@@ -162,61 +159,58 @@ Go on (first: source .venv/bin/activate)
         --data-root YOUR_FOLDER --data-name YOUR_NAME""")
 
 
+def compare(trained: Path, data: list[str], work_dir: Path) -> dict[str, dict]:
+    """Tests random weights, trained ones, and trained ones with wrong sentences.
+
+    Args:
+        trained: Checkpoint.
+        data: Arguments that point the tool to the data.
+        work_dir: Folder for logs, results and pictures.
+
+    Returns:
+        Row of the table -> metrics by name.
+    """
+    untrained = work_dir / 'untrained.pth'
+    save_untrained(untrained)
+    show = ['--show-dir', str(work_dir / 'pictures'), '--show-interval', '25']
+    shuffle = ['--cfg-options', 'test_dataloader.dataset.shuffle_expressions=True']
+    return {
+        'untrained': test('untrained', untrained, data, work_dir),
+        'trained': test('trained', trained, [*show, *data], work_dir),
+        'trained, expressions shuffled': test(
+            'shuffled', trained, [*data, *shuffle], work_dir
+        ),
+    }
+
+
 def main() -> None:
     """Runs the quickstart."""
     args = parse_args()
     begin = time.time()
     work_dir = (REPO / args.work_dir).resolve()
-    work_dir.mkdir(parents=True, exist_ok=True)
-    data_root, pictures = work_dir / 'data', work_dir / 'pictures'
-    draw_scenes(data_root, dict(SCENES, train=args.train_scenes, test=args.test_scenes))
-    data = ['--data-root', str(data_root)]
-    epochs = []
-    if args.epochs:
-        epochs = [
-            '--cfg-options',
-            f'train_cfg.max_epochs={args.epochs}',
-            f'param_scheduler.1.end={args.epochs}',
-        ]
-    train_dir = work_dir / 'train'
-    run(
-        'tools/train.py',
-        CONFIG,
-        '--work-dir',
-        str(train_dir),
-        '--seed',
-        str(args.seed),
-        *data,
-        *epochs,
-    )
-    untrained = work_dir / 'untrained.pth'
-    save_untrained(untrained)
-    trained = best_checkpoint(train_dir)
-    rows = {
-        'untrained': test('untrained', untrained, data, work_dir),
-        'trained': test(
-            'trained',
-            trained,
-            ['--show-dir', str(pictures), '--show-interval', '25', *data],
-            work_dir,
-        ),
-        'trained, expressions shuffled': test(
-            'shuffled',
-            trained,
-            [
-                *data,
-                '--cfg-options',
-                'test_dataloader.dataset.shuffle_expressions=True',
-            ],
-            work_dir,
-        ),
-    }
+    with user_errors():
+        work_dir.mkdir(parents=True, exist_ok=True)
+        scenes = dict(SCENES, train=args.train_scenes, test=args.test_scenes)
+        draw_scenes(work_dir / 'data', scenes)
+        data = ['--data-root', str(work_dir / 'data')]
+        epochs = []
+        if args.epochs:
+            epochs = ['--cfg-options', f'train_cfg.max_epochs={args.epochs}']
+        run(
+            'tools/train.py',
+            work_dir / 'train',
+            *('--seed', str(args.seed)),
+            *data,
+            *epochs,
+        )
+        trained = best_checkpoint(work_dir / 'train')
+        rows = compare(trained, data, work_dir)
     print_table(rows)
     print(
         '\n"Shuffled" gives every object the sentence of another object in its scene: '
         '\na model that reads the sentence must fail there.'
     )
-    print_next_steps(work_dir, trained, pictures)
+    print_next_steps(work_dir, trained, work_dir / 'pictures')
     print(f'\nDone in {(time.time() - begin) / 60:.1f} minutes.')
 
 

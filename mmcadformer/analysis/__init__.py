@@ -4,7 +4,7 @@
 from .building import build_without_weights, random_inputs, without_weights
 from .cost import analyse, parameter_summary, sum_parts
 from .flops import CONVENTION, count_flops
-from .latency import Latency, compare_latency
+from .latency import Latency, compare_latency, measure, timed
 from .module_tree import Node, build_tree, explain
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     'compare_latency',
     'count_flops',
     'explain',
+    'measure',
     'parameter_summary',
     'random_inputs',
     'sum_parts',
+    'timed',
     'without_weights',
 ]

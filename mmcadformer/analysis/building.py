@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -59,7 +60,7 @@ def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.M
 
 def random_inputs(
     shape: tuple[int, int], tokens: int, batch_size: int = 1, device: str = 'cpu'
-) -> dict[str, torch.Tensor | str]:
+) -> dict[str, Any]:
     """Keyword arguments of a referring segmentor that takes tensors.
 
     Args:

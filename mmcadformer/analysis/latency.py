@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency of two models, measured by turns so that their ratio can be trusted."""
+"""Time and memory; two models by turns, so that their ratio can be trusted."""
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 
 
@@ -53,10 +57,7 @@ def compare_latency(
     for _ in range(warmup):
         step()
         reference()
-    times = [
-        (_milliseconds(step, device), _milliseconds(reference, device))
-        for _ in range(rounds)
-    ]
+    times = [(timed(step, device), timed(reference, device)) for _ in range(rounds)]
     return Latency(
         milliseconds=statistics.median(own for own, _ in times),
         reference=statistics.median(other for _, other in times),
@@ -64,7 +65,8 @@ def compare_latency(
     )
 
 
-def _milliseconds(step: Callable[[], object], device: torch.device) -> float:
+def timed(step: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds of one call, for which the clock waits on the device."""
     _synchronize(device)
     start = time.perf_counter()
     step()
@@ -72,6 +74,60 @@ def _milliseconds(step: Callable[[], object], device: torch.device) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
+def measure(
+    step: Callable[[], object], warmup: int, iters: int, device: torch.device
+) -> dict[str, float]:
+    """Times a function, and watches its memory.
+
+    Args:
+        step: Does the work of one batch.
+        warmup: Calls before the clock is looked at: kernels are chosen, compiled
+            and cached, memory is reserved.
+        iters: Calls that are timed one by one.
+        device: The clock waits for it before and after each call.
+
+    Returns:
+        Milliseconds ``mean``, ``median``, ``p90``, and ``memory`` in MiB: the most
+        that PyTorch had allocated on the GPU, or the peak of the whole process on
+        the CPU.
+    """
+    for _ in range(warmup):
+        step()
+    _synchronize(device)
+    _reset_peak(device)
+    times = [timed(step, device) for _ in range(iters)]
+    return dict(
+        mean=statistics.fmean(times),
+        median=statistics.median(times),
+        p90=float(np.percentile(times, 90)),
+        memory=_peak_memory(device),
+    )
+
+
 def _synchronize(device: torch.device) -> None:
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    # Elsewhere than on Linux, or where it isn't allowed, the peak is that since the
+    # process began.
+    with suppress(OSError):
+        Path('/proc/self/clear_refs').write_text('5')
+
+
+def _peak_memory(device: torch.device) -> float:
+    """MiB."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path('/proc/self/status')
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith('VmHWM'):
+            return int(line.split()[1]) / 1024
+    import resource  # Unix has it
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if platform.system() == 'Darwin' else 1024)

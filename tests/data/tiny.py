@@ -67,18 +67,6 @@ test_dataloader = dict(
     persistent_workers=False,
     dataset=dict(pipeline=test_pipeline),
 )
-max_epochs = 2
-train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(
-        type='PolyLR',
-        power=0.9,
-        eta_min=0.0,
-        begin=0,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    )
-]
+train_cfg = dict(max_epochs=2)
 randomness = dict(seed=3)
 default_hooks = dict(logger=dict(interval=1))

@@ -74,6 +74,31 @@ def test_each_trained_parameter_is_in_the_optimizer_once(grouped):
     assert {group['lr'] for group in optimizer.param_groups} == {5e-5}
 
 
+def test_the_schedule_ends_with_the_last_epoch(tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    cfg.merge_from_dict({'train_cfg.max_epochs': 1})
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = 'schedule'
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.save_best = None
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    (scheduler,) = runner.param_schedulers
+    assert scheduler.end == runner.iter == 4
+
+
+def test_no_config_ends_its_schedule_elsewhere(repo_root):
+    files = [
+        *(repo_root / 'configs').glob('*.py'),
+        *(repo_root / 'projects').rglob('configs/**/*.py'),
+    ]
+    for file in files:
+        schedulers = Config.fromfile(file).param_scheduler
+        assert any(scheduler.by_epoch for scheduler in schedulers), file
+        for scheduler in schedulers:
+            assert not scheduler.by_epoch or 'end' not in scheduler, file
+
+
 def test_bfloat16_trains_float32_weights_on_a_cpu(tiny_config, tmp_path):
     if torch.cuda.is_available():
         pytest.skip('MMEngine trains on the GPU that is here')

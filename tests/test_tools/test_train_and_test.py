@@ -83,7 +83,6 @@ def test_killed_run_resumes_to_the_same_weights(
         'train_dataloader.num_workers': 2,
         'train_dataloader.persistent_workers': True,
         'train_cfg.max_epochs': 3,
-        'param_scheduler.0.end': 3,
         'default_hooks.checkpoint.save_best': None,
         'val_dataloader': None,
         'val_cfg': None,

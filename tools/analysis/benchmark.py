@@ -14,35 +14,42 @@ that a machine which is getting slower shows.
 
 import argparse
 import gc
-import json
-import platform
-import resource
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
-import numpy as np
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from prettytable import PrettyTable
+from tabulate import tabulate
 from torch import nn
+from torch.utils.data import DataLoader
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.analysis import build_without_weights
+from mmcadformer.analysis import build_without_weights, measure, random_inputs
 from mmcadformer.apis import init_model
 from mmcadformer.engine import BFloat16OptimWrapper, check_data_roots
-from mmcadformer.utils import device_name
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
+from mmcadformer.utils.files import write_json
+from mmcadformer.utils.machine import device_name
+
+# Key of a result -> title and form in the table.
+COLUMNS = {
+    'setting': ('setting', '{}'),
+    'mean': ('mean, ms', '{:.2f}'),
+    'median': ('median, ms', '{:.2f}'),
+    'p90': ('90 %, ms', '{:.2f}'),
+    'images_per_s': ('images/s', '{:.2f}'),
+    'ratio': ('speed, ratio', '{:.3f}'),
+    'memory': ('peak memory, MiB', '{:.0f}'),
+}
 
 
 @dataclass(frozen=True)
@@ -58,42 +65,7 @@ class Setting:
     cfg_options: tuple = ()
 
 
-def measure(
-    step: Callable[[], object], warmup: int, iters: int, device: torch.device
-) -> dict[str, float]:
-    """Times a function.
-
-    Args:
-        step: Does the work of one batch.
-        warmup: Calls before the clock is looked at: kernels are chosen, compiled
-            and cached, memory is reserved.
-        iters: Calls that are timed one by one.
-        device: The clock waits for it before and after each call.
-
-    Returns:
-        Milliseconds ``mean``, ``median``, ``p90``, and ``memory`` in MiB: the most
-        that PyTorch had allocated on the GPU, or the peak of the whole process on
-        the CPU.
-    """
-    for _ in range(warmup):
-        step()
-    _synchronize(device)
-    _reset_peak(device)
-    times = []
-    for _ in range(iters):
-        start = time.perf_counter()
-        step()
-        _synchronize(device)
-        times.append(1000 * (time.perf_counter() - start))
-    return dict(
-        mean=statistics.fmean(times),
-        median=statistics.median(times),
-        p90=float(np.percentile(times, 90)),
-        memory=_peak_memory(device),
-    )
-
-
-def build_model(cfg: Config, setting: Setting, args: argparse.Namespace) -> nn.Module:
+def build_model(cfg: Config, setting: Setting, args: argparse.Namespace) -> BaseModel:
     """Builds a model with random weights, or those of the checkpoint."""
     cfg = Config(cfg.to_dict())
     cfg.merge_from_dict(dict(setting.cfg_options))
@@ -116,24 +88,21 @@ def inference_step(
 ) -> Callable[[], object]:
     """One forward pass of the network on tensors that are on the device."""
     model.eval()
-    images = torch.randn(setting.batch_size, 3, *args.shape, device=args.device)
+    inputs = random_inputs(args.shape, setting.tokens, setting.batch_size, args.device)
     if setting.channels_last:
-        images = images.to(memory_format=torch.channels_last)
-    size = (setting.batch_size, setting.tokens)
-    input_ids = torch.zeros(size, dtype=torch.long, device=args.device)
-    text_mask = torch.ones(size, dtype=torch.bool, device=args.device)
+        inputs['inputs'] = inputs['inputs'].to(memory_format=torch.channels_last)
     run = torch.compile(model) if setting.compile else model
 
     @torch.no_grad()
-    def step():
+    def step() -> object:
         with _autocast(setting.amp, args.device):
-            return run(images, mode='tensor', input_ids=input_ids, text_mask=text_mask)
+            return run(**inputs)
 
     return step
 
 
 def training_step(
-    model: nn.Module, setting: Setting, args: argparse.Namespace
+    model: BaseModel, setting: Setting, args: argparse.Namespace
 ) -> Callable[[], object]:
     """One step as MMEngine runs it: from uint8 images on the host to new weights."""
     model.train()
@@ -183,21 +152,16 @@ def measure_data(cfg: Config, args: argparse.Namespace) -> list[dict]:
             loader_cfg.batch_size = args.batch_size
         loader = Runner.build_dataloader(loader_cfg, seed=0)
         batches = endless(loader)
-        result = measure(
-            lambda batches=batches: next(batches),
-            args.warmup,
-            args.iters,
-            torch.device('cpu'),
-        )
+        step = partial(next, batches)
+        result = measure(step, args.warmup, args.iters, torch.device('cpu'))
         throughput = 1000 * loader.batch_size / result['mean']
-        rows.append(
-            dict(setting=f'{workers} workers', images_per_s=throughput, **result)
-        )
-        del batches, loader
+        name = f'{workers} workers'
+        rows.append(dict(setting=name, images_per_s=throughput, **result))
+        del batches, loader, step
     return rows
 
 
-def endless(loader):
+def endless(loader: DataLoader) -> Iterator[dict]:
     """Batches without end."""
     while True:
         yield from loader
@@ -263,8 +227,6 @@ def parse_args() -> argparse.Namespace:
         parser.error('--shape takes height and width')
     if args.iters < 1 or args.warmup < 0:
         parser.error('--iters must be 1 or more, --warmup 0 or more')
-    if not Path(args.config).is_file():
-        parser.error(f'config {args.config} does not exist')
     return args
 
 
@@ -309,35 +271,26 @@ def add_ratios(rows: list[dict], batch_sizes: list[int]) -> None:
 
 def main() -> None:
     """Measures and prints."""
-    args = parse_args()
-    try:
+    with user_errors():
+        args = parse_args()
         rows = run(args)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'benchmark.py: {error}')
-    machine = describe_machine(args)
-    columns = {
-        'setting': ('setting', '{}'),
-        'mean': ('mean, ms', '{:.2f}'),
-        'median': ('median, ms', '{:.2f}'),
-        'p90': ('90 %, ms', '{:.2f}'),
-        'images_per_s': ('images/s', '{:.2f}'),
-        'ratio': ('speed, ratio', '{:.3f}'),
-        'memory': ('peak memory, MiB', '{:.0f}'),
-    }
-    columns = {key: value for key, value in columns.items() if key in rows[0]}
-    table = PrettyTable([title for title, _ in columns.values()])
-    for row in rows:
-        table.add_row([form.format(row[key]) for key, (_, form) in columns.items()])
-    print(machine)
-    print(table)
-    if 'ratio' in rows[0] and abs(rows[0]['ratio'] - 1) > 0.05:
-        print('The machine changed its speed during the run: measure again.')
-    if args.out is not None:
-        facts = dict(machine=machine, arguments=vars(args), rows=rows)
-        Path(args.out).write_text(json.dumps(facts, indent=2) + '\n')
+        machine = describe_run(args)
+        print(machine)
+        columns = {key: form for key, form in COLUMNS.items() if key in rows[0]}
+        table = [
+            [form.format(row[key]) for key, (_, form) in columns.items()]
+            for row in rows
+        ]
+        titles = [title for title, _ in columns.values()]
+        print(tabulate(table, titles, tablefmt='pretty'))
+        if 'ratio' in rows[0] and abs(rows[0]['ratio'] - 1) > 0.05:
+            print('The machine changed its speed during the run: measure again.')
+        if args.out is not None:
+            facts = dict(machine=machine, arguments=vars(args), rows=rows)
+            write_json(args.out, facts)
 
 
-def describe_machine(args: argparse.Namespace) -> str:
+def describe_run(args: argparse.Namespace) -> str:
     """Names what the numbers hold for."""
     name = device_name('cpu' if args.mode == 'data' else args.device)
     height, width = args.shape
@@ -345,40 +298,10 @@ def describe_machine(args: argparse.Namespace) -> str:
     return f'{args.mode}: {args.config}{what}; {name}; PyTorch {torch.__version__}'
 
 
-def _autocast(enabled: bool, device: str):
+def _autocast(enabled: bool, device: str) -> AbstractContextManager:
     if not enabled:
         return nullcontext()
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
-
-
-def _reset_peak(device: torch.device) -> None:
-    if device.type == 'cuda':
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        Path('/proc/self/clear_refs').write_text('5')
-    except OSError:  # not Linux, or not allowed: the peak since the start
-        pass
-
-
-def _peak_memory(device: torch.device) -> float:
-    """MiB."""
-    if device.type == 'cuda':
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    status = Path('/proc/self/status')
-    if status.exists():
-        line = next(
-            (row for row in status.read_text().splitlines() if 'VmHWM' in row), None
-        )
-        if line is not None:
-            return int(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if platform.system() == 'Darwin' else 1024)
 
 
 if __name__ == '__main__':

@@ -10,18 +10,17 @@ optim_wrapper = dict(
         custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)},
     ),
 )
-max_epochs = 40
+# Without an end of its own, a schedule ends with train_cfg.max_epochs.
 param_scheduler = [
     dict(
         type='PolyLR',
         power=0.9,
         eta_min=0.0,
         begin=0,
-        end=max_epochs,
         by_epoch=True,
         convert_to_iter_based=True,
     )
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=40, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
