@@ -11,6 +11,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
@@ -48,6 +49,7 @@ def test_two_processes_train_together(two_processes):
 
 def test_two_processes_draw_the_validation_samples_of_both(two_processes, tiny_config):
     folder, _ = two_processes
+    init_default_scope('mmseg')
     dataset = DATASETS.build(Config.fromfile(tiny_config).val_dataloader.dataset)
     step = len(dataset) // 4
     wanted = [index * step for index in range(4)]
