@@ -1,36 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page does when a visitor does something."""
+"""What the page does when a visitor does something.
+
+Results are lists: what changes, in the order of the layout's components. What has no
+content is hidden by the style sheet: Gradio forgets to show a component again that was
+told to hide before it was ever shown.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import gradio as gr
 import numpy as np
+import torch
 
-from .cards import message_html
-from .errors import explain_error
+from .cards import draw_pictures, message_html, numbers_html, shown_size, title_html
 from .examples import Example
-from .files import empty_folder, write_files
-from .limits import Limits
-from .models import NamedModel, find
-from .pictures import shown_size
-from .sentences import check_sentences
-from .updates import (
-    Start,
-    show_card,
-    show_cards,
-    show_explanation,
-    show_no_card,
-    show_no_explanation,
-    show_start,
-)
-from .uploads import Picture, read_picture
+from .files import Files, empty_folder, write_files
+from .models import Finding, NamedModel, find
+from .uploads import Limits, Picture, check_sentences, read_picture
 
 INVITATION = 'Press Find: what the model finds will appear here.'
 _THUMBNAIL = 160
+_CARD_PARTS = 7  # title, numbers, overlay, confidence, mask, GeoJSON, GeoTIFF
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a picture brings onto the page.
+
+    Attributes:
+        source: Its file, or None.
+        preview: RGB uint8, or None.
+        message: HTML.
+        sentence: To begin with, in place of those that are there; None leaves them.
+        suggestions: Sentences to choose from.
+    """
+
+    source: str | None = None
+    preview: np.ndarray | None = None
+    message: str = ''
+    sentence: str | None = None
+    suggestions: tuple[str, ...] = ()
+
+    def updates(self) -> list:
+        """Source, preview, message, both sentences and suggestions."""
+        keep = self.sentence is None
+        return [
+            self.source,
+            self.preview,
+            self.message,
+            gr.skip() if keep else self.sentence,
+            gr.skip() if keep else '',
+            gr.update(choices=list(self.suggestions), value=None),
+        ]
 
 
 class Actions:
@@ -79,48 +107,30 @@ class Actions:
     def take_upload(self, path: str | None) -> list:
         """Shows an uploaded picture, or none after it was taken away."""
         if path is None:
-            return [*show_start(Start()), *show_no_card('', 'note', self.room)]
-        try:
-            picture = self._read(path)
-            message = message_html(picture.describe(), 'note')
-            start = Start(path, shown_size(picture.rgb), message)
-            invitation = INVITATION
-        except Exception as error:
-            start = Start(message=message_html(explain_error(error), 'error'))
-            invitation = ''
-        return [*show_start(start), *show_no_card(invitation, 'note', self.room)]
+            return self._show(Start, '')
+        return self._show(lambda: self._of_file(path), INVITATION)
 
     def take_example(self, event: gr.SelectData) -> list:
         """Shows an example in place of an uploaded picture."""
-        try:
-            start = self._of_example(event.index)
-            invitation = INVITATION
-        except Exception as error:
-            start = Start(message=message_html(explain_error(error), 'error'))
-            invitation = ''
-        return [
-            None,
-            *show_start(start),
-            *show_no_card(invitation, 'note', self.room),
-        ]
+        return [None, *self._show(lambda: self._of_example(event.index), INVITATION)]
 
     def find(
         self, source: str | None, first: str, second: str, names: Sequence[str]
     ) -> list:
         """Segments what the sentences name, with each of the chosen models."""
+        cards: list[list] = []
         try:
             picture, sentences, models = self._check(source, first, second, names)
             # The files of the job before have been copied for their visitor by now.
             folder = empty_folder(self._folder)
-            cards = []
             for model in models:
                 for finding in find(model, picture, sentences):
                     part = empty_folder(folder / str(len(cards)))
                     files = write_files(finding.result, picture, part)
-                    cards.append(show_card(finding, files, show_model=len(models) > 1))
-            return show_cards(cards, self.room)
+                    cards.append(_card(finding, files, show_model=len(models) > 1))
         except Exception as error:
-            return show_no_card(explain_error(error), 'error', self.room)
+            return self._results([], _error_html(error))
+        return self._results(cards)
 
     def explain(
         self, source: str | None, first: str, second: str, names: Sequence[str]
@@ -130,9 +140,9 @@ class Actions:
             picture, sentences, models = self._check(source, first, second, names)
             inferencer = models[0].inferencer
             explanation = inferencer.explain(shown_size(picture.rgb), sentences[0])
-            return show_explanation(explanation.picture())
+            return ['', explanation.picture()]
         except Exception as error:
-            return show_no_explanation(explain_error(error))
+            return [_error_html(error), None]
 
     def _check(
         self, source: str | None, first: str, second: str, names: Sequence[str]
@@ -148,6 +158,16 @@ class Actions:
     def _read(self, path: str | Path) -> Picture:
         return read_picture(Path(path), self.limits)
 
+    def _of_file(self, path: str, sentences: tuple[str, ...] | None = None) -> Start:
+        picture = self._read(path)
+        return Start(
+            path,
+            shown_size(picture.rgb),
+            message_html(picture.describe(), 'note'),
+            None if sentences is None else next(iter(sentences), ''),
+            sentences or (),
+        )
+
     def _of_example(self, number: object) -> Start:
         if not isinstance(number, int) or number not in range(len(self.examples)):
             raise ValueError(f'There is no example {number}')
@@ -156,15 +176,51 @@ class Actions:
             raise FileNotFoundError(
                 f'The example {example.path.name} is no longer on the server'
             )
-        picture = self._read(example.path)
-        sentences = example.sentences
-        return Start(
-            str(example.path),
-            shown_size(picture.rgb),
-            message_html(picture.describe(), 'note'),
-            sentences[0] if sentences else '',
-            sentences,
+        return self._of_file(str(example.path), example.sentences)
+
+    def _show(self, take: Callable[[], Start], invitation: str) -> list:
+        """A picture in place of the one before and of its results."""
+        try:
+            start = take()
+        except Exception as error:
+            start, invitation = Start(message=_error_html(error)), ''
+        message = message_html(invitation, 'note') if invitation else ''
+        return [*start.updates(), *self._results([], message)]
+
+    def _results(self, cards: list[list], message: str = '') -> list:
+        """Message, results, and no explanation."""
+        hidden = [None] * (_CARD_PARTS * (self.room - len(cards)))
+        return [message, *sum(cards, []), *hidden, '', None]
+
+
+def _card(finding: Finding, files: Files, show_model: bool) -> list:
+    """One result."""
+    overlay, heat = draw_pictures(finding.result)
+    label = '↓ GeoJSON' if files.geotiff else '↓ GeoJSON (pixels)'
+    return [
+        title_html(finding, show_model),
+        numbers_html(finding, files),
+        overlay,
+        heat,
+        str(files.mask),
+        gr.update(value=str(files.geojson), label=label),
+        files.geotiff and str(files.geotiff),
+    ]
+
+
+def _error_html(error: Exception) -> str:
+    """What to tell the visitor; what nobody expects goes to the server's log."""
+    if isinstance(error, (FileNotFoundError, ValueError)):
+        text = str(error)
+    elif isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        text = 'There is not enough memory for this picture: take a smaller one'
+    else:
+        _LOG.error('the page failed', exc_info=error)
+        text = (
+            f'Something went wrong on the server ({type(error).__name__}); its log '
+            'says more'
         )
+    return message_html(text, 'error')
 
 
 def _thumbnail(rgb: np.ndarray) -> np.ndarray:

@@ -1,21 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page: what is where, and what happens when."""
+"""The page: what is where, what happens when, and serving it."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .actions import INVITATION, Actions
+from .actions import INVITATION, Actions, Start
 from .cards import message_html
 from .examples import Example
-from .limits import Limits
 from .models import NamedModel
-from .updates import Start
+from .uploads import Limits
 
-ASSETS = Path(__file__).parent / 'assets'
+_ASSETS = Path(__file__).parent / 'assets'
+# The browser refuses whatever would leave this server.
+_POLICY = (
+    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
 _EXAMPLE_COLUMNS = 6
 _INTRO = """# Find what a sentence names
 Choose a picture taken from above, name **one** object in it, and see which pixels the
@@ -31,7 +42,7 @@ def build_page(
     limits: Limits,
     folder: Path,
 ) -> gr.Blocks:
-    """Builds the page; ``launch`` it with :func:`look`.
+    """Builds the page, for :func:`serve_page`.
 
     Args:
         models: At least one.
@@ -59,18 +70,6 @@ def build_page(
     # One job at a time, and no way around the queue.
     page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)
     return page
-
-
-def look() -> dict:
-    """Arguments of ``launch`` for the page's look; no font is fetched."""
-    fonts = ('system-ui', 'Segoe UI', 'Roboto', 'DejaVu Sans', 'sans-serif')
-    theme = gr.themes.Default(
-        primary_hue='orange',
-        neutral_hue='slate',
-        font=fonts,
-        font_mono=('ui-monospace', 'DejaVu Sans Mono', 'monospace'),
-    )
-    return dict(theme=theme, css_paths=ASSETS / 'page.css', footer_links=[])
 
 
 class _Source:
@@ -176,7 +175,9 @@ class _Card:
     """One result."""
 
     def __init__(self, number: int) -> None:
-        picture = dict(format='png', interactive=False, buttons=['fullscreen'])
+        picture: dict[str, Any] = dict(
+            format='png', interactive=False, buttons=['fullscreen']
+        )
         with gr.Column(min_width=320, elem_id=f'card-{number}', elem_classes='card'):
             self.title = gr.HTML()
             self.numbers = gr.HTML()
@@ -217,7 +218,9 @@ def _connect(
 ) -> None:
     """Says what happens when."""
     # Everything that decodes pictures shares one slot, so that memory is bounded.
-    job = dict(concurrency_id='job', concurrency_limit=1, api_visibility='private')
+    job: dict[str, Any] = dict(
+        concurrency_id='job', concurrency_limit=1, api_visibility='private'
+    )
     changed = [
         source.path,
         source.preview,
@@ -229,7 +232,7 @@ def _connect(
     ]
     # Jobs of a visitor run in the order of the clicks, so none of these may be dropped
     # while another waits: the page would show one picture and ask about another.
-    choose = dict(trigger_mode='multiple', **job)
+    choose: dict[str, Any] = dict(trigger_mode='multiple', **job)
     for event in (source.upload.upload, source.upload.clear):
         event(actions.take_upload, source.upload, changed, **choose)
     source.gallery.select(
@@ -258,3 +261,89 @@ def _connect(
         trigger_mode='always_last',
         **job,
     )
+
+
+class _ContentPolicy:
+    """Adds the policy to every answer of an app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers; see Starlette's applications."""
+
+        async def send_with_policy(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                header = (b'content-security-policy', _POLICY.encode())
+                message['headers'] = [*message.get('headers', []), header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)
+
+
+def serve_page(
+    page: gr.Blocks, limits: Limits, host: str, port: int, cache: Path
+) -> None:
+    """Serves a page until the process is interrupted.
+
+    Args:
+        page: From :func:`build_page`.
+        limits: What visitors may send.
+        host, port: Where to serve.
+        cache: Gradio's folder of uploads and results.
+    """
+
+    def sweep() -> None:
+        """Deletes, once a minute, what Gradio forgets."""
+        while True:
+            time.sleep(60)
+            delete_broken_uploads(cache, 60 * limits.keep_minutes)
+
+    # Gradio about its own use of Starlette, once per job.
+    warnings.filterwarnings('ignore', message="'HTTP_422_")
+    try:
+        threading.Thread(target=sweep, daemon=True).start()
+        page.launch(
+            # As in addresses, which Gradio makes of it.
+            server_name=f'[{host}]' if ':' in host else host,
+            server_port=port,
+            share=False,
+            ssr_mode=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            quiet=True,
+            show_error=True,
+            prevent_thread_lock=True,
+            max_file_size=limits.max_bytes,
+            app_kwargs=dict(middleware=[Middleware(_ContentPolicy)]),
+            **_look(),
+        )
+        print(f'The page is at {page.local_url} (Ctrl+C ends it)', flush=True)
+        page.block_thread()
+    finally:
+        page.close(verbose=False)
+
+
+def _look() -> dict:
+    """Arguments of ``launch`` for the page's look; no font is fetched."""
+    fonts = ('system-ui', 'Segoe UI', 'Roboto', 'DejaVu Sans', 'sans-serif')
+    theme = gr.themes.Default(
+        primary_hue='orange',
+        neutral_hue='slate',
+        font=fonts,
+        font_mono=('ui-monospace', 'DejaVu Sans Mono', 'monospace'),
+    )
+    return dict(theme=theme, css_paths=_ASSETS / 'page.css', footer_links=[])
+
+
+def delete_broken_uploads(cache: Path, age: float) -> None:
+    """Deletes unfinished uploads: files right in the cache; others are in folders.
+
+    Args:
+        cache: Gradio's folder.
+        age: Of the files that go, in seconds.
+    """
+    for path in cache.glob('*'):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and time.time() - path.stat().st_mtime > age:
+                path.unlink()

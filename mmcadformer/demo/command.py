@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .limits import Limits
+from ..utils.command_line import user_errors
+from .uploads import Limits
 
 _DESCRIPTION = """Opens a web page to try a model in, on this machine.
 
@@ -97,11 +98,12 @@ def choose_models(
         ValueError: If only one of the two is given, or none and there is no result
             of the quickstart.
     """
+    others = [(other, weights) for other, weights in compare]
     if config is None:
-        return [find_quickstart(), *map(tuple, compare)]
+        return [find_quickstart(), *others]
     if checkpoint is None:
         raise ValueError(f'give a checkpoint with the config {config}')
-    return [(config, checkpoint), *map(tuple, compare)]
+    return [(config, checkpoint), *others]
 
 
 def find_quickstart(roots: Sequence[Path] | None = None) -> tuple[str, str]:
@@ -164,20 +166,14 @@ def choose_port(host: str, port: int | None) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     """Starts the page and waits until it is ended."""
     args = parse_args(argv)
-    _check_gradio()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix='mmcadformer-demo-') as folder:
-        try:
-            _serve(args, Path(folder))
-        except (FileNotFoundError, ValueError) as error:
-            sys.exit(f'demo.py: {error}')
-        except KeyboardInterrupt:
-            print()
-
-
-def _check_gradio() -> None:
-    if importlib.util.find_spec('gradio') is None:
-        sys.exit("demo.py: the page needs Gradio: pip install -e '.[demo]'")
+    with (
+        user_errors(name='demo.py', interrupted='ended'),
+        tempfile.TemporaryDirectory(prefix='mmcadformer-demo-') as folder,
+    ):
+        if importlib.util.find_spec('gradio') is None:
+            raise ImportError("the page needs Gradio: pip install -e '.[demo]'")
+        _serve(args, Path(folder))
 
 
 def _serve(args: argparse.Namespace, folder: Path) -> None:
@@ -192,17 +188,16 @@ def _serve(args: argparse.Namespace, folder: Path) -> None:
     port = choose_port(args.host, args.port)
     _settle_environment(folder)
     # Not before: these take seconds, and Gradio reads the environment.
-    from .app import build_page
+    from .app import build_page, serve_page
     from .examples import find_examples
     from .models import load_models
-    from .server import run
 
     drawn = folder / 'examples'
     drawn.mkdir()
     examples = find_examples(args.examples, drawn)
     models = load_models(pairs, args.device, args.names)
     page = build_page(models, examples, limits, folder / 'results')
-    run(page, limits, args.host, port, folder / 'gradio')
+    serve_page(page, limits, args.host, port, folder / 'gradio')
 
 
 def _settle_environment(folder: Path) -> None:

@@ -63,33 +63,25 @@ def load_models(
         FileNotFoundError: If a config or checkpoint doesn't exist.
         ValueError: If they don't fit, the device isn't there, or names don't fit.
     """
-    names = _check_names(names, len(pairs)) or _unlike_names(
-        [(Path(config), Path(weights)) for config, weights in pairs]
-    )
+    names = _unlike_names(pairs) if names is None else names
+    if len(names) != len(pairs) or len(set(names)) != len(pairs):
+        raise ValueError(
+            f'names {list(names)}: give {len(pairs)}, one per model and all different'
+        )
     return [
         NamedModel(name, ReferringInferencer(*pair, device=device))
         for name, pair in zip(names, pairs, strict=True)
     ]
 
 
-def _check_names(names: Sequence[str] | None, count: int) -> Sequence[str] | None:
-    if names is not None and (len(names) != count or len(set(names)) != count):
-        raise ValueError(
-            f'names {list(names)}: give {count}, one per model and all different'
-        )
-    return names
-
-
-def _unlike_names(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    candidates = (
-        [config.stem for config, _ in pairs],
-        [f'{config.stem} {weights.stem}' for config, weights in pairs],
-        [
-            f'{config.stem} {weights.parent.name}/{weights.stem}'
-            for config, weights in pairs
-        ],
-    )
-    for names in candidates:
+def _unlike_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of the configs with as much of the checkpoints' as tells them apart."""
+    paths = [(Path(config).stem, Path(weights)) for config, weights in pairs]
+    for names in (
+        [config for config, _ in paths],
+        [f'{config} {weights.stem}' for config, weights in paths],
+        [f'{config} {weights.parent.name}/{weights.stem}' for config, weights in paths],
+    ):
         if len(set(names)) == len(names):
             return names
     return [f'{number}: {name}' for number, name in enumerate(names, start=1)]

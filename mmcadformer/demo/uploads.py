@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a visitor's file to the pixels that the network sees."""
+"""What visitors may send: pictures and sentences, within limits."""
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +14,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..datasets.image_files import read_rgb
-from .geo import INSTALL_GEO, has_geo, read_raster
-from .limits import Limits
+from ..utils.text import visible_text
 
-if TYPE_CHECKING:
-    from ..scene import Georeference
+if TYPE_CHECKING:  # they need the geo extra
+    from ..scene import Georeference, SceneReader
+
+# What a picture of the largest size takes with three bands of 32 bits.
+_BYTES_PER_PIXEL, _LEAST_BLOCK = 12, 2**24
 
 # Only these are decoded: some of Pillow's formats start other programs, and some of
 # GDAL's open other files or addresses.
@@ -26,6 +30,83 @@ _JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
 _PNG, _PNG_DEPTH = b'\x89PNG\r\n\x1a\n', 24
 # Pillow's modes of more than 8 bits per band.
 _DEEP = ('I', 'F', 'I;16', 'I;16B', 'I;16L')
+
+INSTALL_GEO = "install the geo extra: pip install -e '.[geo]'"
+# Pixels without data get the colour that networks take for zero.
+_FILL = (124, 116, 104)
+_NAMELESS = ('unknown', 'unnamed')
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of what visitors may send.
+
+    Args:
+        max_pixels: Of a picture.
+        max_upload_mb: Size of a file, 1 MB is 2**20 bytes.
+        max_characters: Of a sentence.
+        queue: Jobs that may wait; one runs at a time.
+        keep_minutes: Age at which uploads and results are deleted.
+
+    Raises:
+        ValueError: If a limit is not positive.
+    """
+
+    max_pixels: int = 16_000_000
+    max_upload_mb: float = 100
+    max_characters: int = 300
+    queue: int = 16
+    keep_minutes: float = 120
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                option = '--' + name.replace('_', '-')
+                raise ValueError(f'{option} must be more than 0, not {value}')
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest file in bytes."""
+        return int(self.max_upload_mb * 2**20)
+
+    def check_pixels(self, name: str, height: int, width: int) -> None:
+        """Raises ValueError for a picture that is too large."""
+        if height * width > self.max_pixels:
+            raise self.too_many_pixels(name, f': {width} × {height} px')
+
+    def too_many_pixels(self, name: str, size: str = '') -> ValueError:
+        """The error that says so, and what else can be done."""
+        return ValueError(
+            f'{name} is too large for this page{size}, the limit is '
+            f'{self.max_pixels / 1e6:g} million pixels. Cut out a part, or run '
+            'tools/infer_scene.py, which takes scenes of any size'
+        )
+
+    def check_block(self, name: str, size: int) -> None:
+        """Raises ValueError for a raster that is only decoded in too large parts.
+
+        Args:
+            name: Of the file.
+            size: Bytes of a part with all bands, decoded.
+        """
+        limit = max(_LEAST_BLOCK, _BYTES_PER_PIXEL * self.max_pixels)
+        if size > limit:
+            raise ValueError(
+                f'{name} has blocks of {size / 2**20:.0f} MB when decoded, the limit '
+                f'is {limit / 2**20:.0f} MB. Store it in tiles, or with fewer bands '
+                '(gdal_translate -co TILED=YES -b 1 -b 2 -b 3)'
+            )
+
+    def check_bytes(self, name: str, size: int) -> None:
+        """Raises ValueError for a file that is empty or too large."""
+        if not size:
+            raise ValueError(f'{name} is empty')
+        if size > self.max_bytes:
+            raise ValueError(
+                f'{name} is too large for this page: {size / 2**20:.1f} MB, the limit '
+                f'is {self.max_upload_mb:g} MB. Run tools/infer_scene.py, which takes '
+                'scenes of any size'
+            )
 
 
 @dataclass(frozen=True)
@@ -68,7 +149,7 @@ def read_picture(path: Path, limits: Limits) -> Picture:
 
     Raises:
         FileNotFoundError: It is gone.
-        ValueError: It is no picture, damaged, too large, or needs the geo extra.
+        ValueError: It is not a picture, damaged, too large, or needs the geo extra.
     """
     path = Path(path)
     if not path.is_file():
@@ -89,9 +170,9 @@ def _read(path: Path, limits: Limits) -> Picture:
     raster = head.startswith((*_TIFF, *_JPEG_2000))
     mode = _read_header(path, limits, must_know=not raster)
     deep = mode in _DEEP or (head.startswith(_PNG) and head[_PNG_DEPTH] > 8)
-    if has_geo():
+    if all(map(importlib.util.find_spec, ('rasterio', 'shapely', 'pyogrio', 'pyproj'))):
         if raster or deep:
-            return read_raster(path, limits)
+            return _read_raster(path, limits)
     elif mode is None:
         raise ValueError(f'{path.name} is damaged or of a rare kind; {INSTALL_GEO}')
     elif deep:
@@ -102,10 +183,8 @@ def _read(path: Path, limits: Limits) -> Picture:
         rgb, _ = read_rgb(path)
     except ValueError as error:
         raise ValueError(f'{path.name} cannot be read: {error}') from None
-    notes = ()
-    if raster:
-        notes = (f'coordinates, if there are any, were not read ({INSTALL_GEO})',)
-    return Picture(rgb, path.name, notes=notes)
+    note = f'coordinates, if there are any, were not read ({INSTALL_GEO})'
+    return Picture(rgb, path.name, notes=(note,) if raster else ())
 
 
 def _read_header(path: Path, limits: Limits, must_know: bool) -> str | None:
@@ -117,17 +196,75 @@ def _read_header(path: Path, limits: Limits, must_know: bool) -> str | None:
                 limits.check_pixels(path.name, image.height, image.width)
                 return image.mode
     except Image.DecompressionBombError:
-        raise ValueError(
-            f'{path.name} is too large for this page, the limit is '
-            f'{limits.max_pixels / 1e6:g} million pixels. Cut out a part, or run '
-            'tools/infer_scene.py, which takes scenes of any size'
-        ) from None
+        raise limits.too_many_pixels(path.name) from None
     except UnidentifiedImageError:
         if must_know:
             raise ValueError(
-                f'{path.name} is no picture that can be read. Use PNG, JPEG, WebP, '
+                f'{path.name} is not a picture that can be read. Use PNG, JPEG, WebP, '
                 'BMP, TIFF or JPEG 2000'
             ) from None
         return None
     except (OSError, SyntaxError) as error:
         raise ValueError(f'{path.name} is damaged ({error})') from None
+
+
+def _read_raster(path: Path, limits: Limits) -> Picture:
+    """Reads a GeoTIFF, a JPEG 2000 or a PNG of 16 bits, as a scene is read."""
+    import rasterio
+
+    from ..scene import SceneReader, block_bytes, open_raster
+
+    # Before a pixel is decoded; what can't be opened is explained by the reader.
+    with suppress(rasterio.errors.RasterioError), open_raster(path) as file:
+        limits.check_pixels(path.name, file.height, file.width)
+        limits.check_block(path.name, block_bytes(file) if file.count else 0)
+    with SceneReader(path) as reader:
+        rgb, valid = reader.read(0, 0, reader.height, reader.width, _FILL)
+        place, notes = _find_place(reader)
+    return Picture(rgb, path.name, None if valid.all() else valid, place, notes)
+
+
+def _find_place(reader: SceneReader) -> tuple[Georeference | None, tuple[str, ...]]:
+    """Where a scene lies, or None, and what to say about it."""
+    from ..scene import Georeference
+
+    try:
+        place = Georeference(reader.crs, reader.transform, reader.height, reader.width)
+    except ValueError as error:
+        return None, (str(error),)
+    if place.crs is None or not place.on_earth:
+        return None, ()
+    name = place.crs.name
+    if name in _NAMELESS and place.crs.coordinate_operation is not None:
+        name = place.crs.coordinate_operation.method_name
+    return place, (f'georeferenced: {name}',)
+
+
+def check_sentences(first: str | None, second: str | None, limits: Limits) -> list[str]:
+    """The sentences to look for.
+
+    Args:
+        first: Must say something.
+        second: May be empty.
+        limits: The longest sentence.
+
+    Returns:
+        One or two sentences without spaces around them.
+
+    Raises:
+        ValueError: If the first is empty, or one is too long.
+    """
+    sentences = [visible_text(text) for text in (first, second)]
+    if not sentences[0]:
+        raise ValueError(
+            'Type a sentence that names one object in the picture, such as '
+            '“the large storage tank on the left”'
+        )
+    for sentence in sentences:
+        if len(sentence) > limits.max_characters:
+            raise ValueError(
+                f'The sentence “{sentence[:30]}…” is too long: {len(sentence)} '
+                f'characters, the limit is {limits.max_characters}'
+            )
+    # The same sentence twice would be one result.
+    return list(dict.fromkeys(filter(None, sentences)))

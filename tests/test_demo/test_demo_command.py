@@ -22,9 +22,8 @@ from mmcadformer.demo.command import (
     main,
 )
 from mmcadformer.demo.examples import find_examples
-from mmcadformer.demo.limits import Limits
 from mmcadformer.demo.models import load_models
-from mmcadformer.demo.uploads import read_picture
+from mmcadformer.demo.uploads import Limits, read_picture
 
 HOST = '127.0.0.1'
 
@@ -166,7 +165,7 @@ def test_the_package_works_without_gradio(tmp_path):
 
 def test_broken_off_uploads_are_deleted(tmp_path):
     pytest.importorskip('gradio', reason='needs the demo extra')
-    from mmcadformer.demo.server import delete_broken_uploads
+    from mmcadformer.demo.app import delete_broken_uploads
 
     old, new, whole = tmp_path / 'tmpa', tmp_path / 'tmpb', tmp_path / 'abc' / 'x.png'
     whole.parent.mkdir()

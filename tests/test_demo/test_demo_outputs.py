@@ -9,13 +9,16 @@ import pytest
 from scipy import ndimage
 
 from mmcadformer.apis import ReferringResult
-from mmcadformer.demo.cards import numbers_html, title_html
+from mmcadformer.demo.cards import (
+    MAX_SHOWN,
+    draw_pictures,
+    numbers_html,
+    title_html,
+)
 from mmcadformer.demo.examples import Example
 from mmcadformer.demo.files import Files, write_files
-from mmcadformer.demo.limits import Limits
 from mmcadformer.demo.models import Finding, find, read_part
-from mmcadformer.demo.pictures import MAX_SHOWN, draw_pictures
-from mmcadformer.demo.uploads import Picture, read_picture
+from mmcadformer.demo.uploads import Limits, Picture, read_picture
 from mmcadformer.visualization.attention import heat_overlay
 
 SENTENCE = 'the left pool / "A"'

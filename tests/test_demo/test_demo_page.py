@@ -283,7 +283,7 @@ def test_errors_are_said_on_the_page(server, page, demo_rgb, tmp_path):
     page.locator('#card-0 h3', has_text=nasty).wait_for()
 
     (tmp_path / 'text.txt').write_text('no picture')
-    upload(page, tmp_path / 'text.txt', 'text.txt is no picture that can be read')
+    upload(page, tmp_path / 'text.txt', 'text.txt is not a picture that can be read')
     assert not page.locator('#preview img').count()
     ask(page, FIRST)
     message(page, 'There is no picture')

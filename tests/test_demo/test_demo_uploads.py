@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcadformer.demo.limits import Limits
-from mmcadformer.demo.sentences import check_sentences
-from mmcadformer.demo.uploads import read_picture
+from mmcadformer.demo.uploads import Limits, check_sentences, read_picture
 
 LIMITS = Limits(max_pixels=20_000, max_upload_mb=1, max_characters=40)
 
@@ -33,8 +31,8 @@ def encoded(suffix, picture):
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 BAD = {
-    'text.txt': (b'no picture', 'text.txt is no picture that can be read'),
-    'text.png': (b'no picture', 'text.png is no picture that can be read'),
+    'text.txt': (b'no picture', 'text.txt is not a picture that can be read'),
+    'text.png': (b'no picture', 'text.png is not a picture that can be read'),
     'empty.png': (b'', 'empty.png is empty'),
     'cut.jpg': (cut(encoded('.jpg', NOISE)), 'cut.jpg cannot be read: .*damaged'),
     'cut.png': (cut(encoded('.png', NOISE)), 'cut.png cannot be read: .*damaged'),
@@ -47,10 +45,10 @@ BAD = {
         b'<VRTDataset rasterXSize="2" rasterYSize="2"><VRTRasterBand dataType="Byte" '
         b'band="1"><SimpleSource><SourceFilename>/etc/x.tif</SourceFilename>'
         b'</SimpleSource></VRTRasterBand></VRTDataset>',
-        'scene.vrt is no picture that can be read',
+        'scene.vrt is not a picture that can be read',
     ),
     # Pillow would start Ghostscript.
-    'page.eps': (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'no picture'),
+    'page.eps': (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'not a picture'),
 }
 
 
