@@ -4,11 +4,14 @@
 from ..utils.plain_pickle import UnsafePickleError, load_plain_pickle
 from .errors import AnnotationError
 from .masks import check_segmentation, decode_segmentation, load_mask
-from .refcoco import ReferringSegDataset, RRSISDDataset, RRSISHRDataset, SynthRSDataset
 from .referring_dataset import BaseReferringDataset
 from .referring_json import ReferringJsonDataset
+from .referring_seg import ReferringSegDataset
 from .refsegrs import RefSegRSDataset
 from .risbench import RISBenchDataset
+from .rrsisd import RRSISDDataset
+from .rrsishr import RRSISHRDataset
+from .synthrs import SynthRSDataset
 from .transforms import *  # noqa: F401,F403
 from .transforms import __all__ as _transforms
 

@@ -1,34 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples that show everything of a category at once."""
 
-from .masks import segments_of
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .masks import is_mask_file, segments_of
+from .records import Record
 
 PLACEHOLDER = '{category}'
 
 
-def category_objects(objects, expressions):
+def category_objects(
+    objects: Iterable[Record], expressions: Sequence[str]
+) -> list[Record]:
     """One record per image and category, whose mask is all of its objects.
 
     Args:
-        objects (list[dict]): Records of :class:`BaseReferringDataset`.
-        expressions (Sequence[str]): Sentences for each category, in which
-            ``{category}`` stands for its name.
+        objects: Records of :class:`BaseReferringDataset`.
+        expressions: Sentences for each category, in which ``{category}`` stands for
+            its name.
 
     Returns:
-        list[dict]: Records in the order in which images and categories occur first.
-        Objects without a mask (expressions that refer to nothing) take no part.
+        Records in the order in which images and categories occur first. Objects
+        without a mask (expressions that refer to nothing) take no part.
 
     Raises:
         ValueError: Masks are files of their own, which can't be put together.
     """
-    groups = {}
+    groups: dict[tuple, list[Record]] = {}
     for obj in objects:
         if obj['segmentation'] is not None:
             groups.setdefault((obj['image_id'], obj['category']), []).append(obj)
     return [_together(group, expressions) for group in groups.values()]
 
 
-def _together(group, expressions):
+def _together(group: Sequence[Record], expressions: Sequence[str]) -> Record:
     """Record of all objects of one image and category."""
     first = group[0]
     ref_id = f'{first["image_id"]}/{first["category"]}'
@@ -44,10 +51,11 @@ def _together(group, expressions):
     )
 
 
-def _segments(obj):
-    if isinstance(obj['segmentation'], dict) and 'file' in obj['segmentation']:
+def _segments(obj: Record) -> list:
+    segmentation = obj['segmentation']
+    if is_mask_file(segmentation):
         raise ValueError(
             f'{obj["img_path"]}, ref_id {obj["ref_id"]!r}: category_expressions need '
-            f'polygons or RLEs, not mask files such as {obj["segmentation"]["file"]}'
+            f'polygons or RLEs, not mask files such as {segmentation["file"]}'
         )
-    return segments_of(obj['segmentation'])
+    return segments_of(segmentation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .ids import Id
+from .records import Id
 
 
 class AnnotationError(ValueError):

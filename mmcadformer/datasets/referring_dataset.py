@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every referring segmentation dataset has in common."""
 
+from __future__ import annotations
+
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
 
 from mmengine.fileio import get_file_backend
 from mmengine.fileio.backends import LocalBackend
@@ -11,25 +15,11 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from .categories import category_objects
-from .errors import KINDS, AnnotationError, fail
-from .ids import ids_of, read_id_list
-from .shuffling import shuffle_expressions
-from .suspicion import ambiguous_expressions, repeated_ids, unusual_splits
-
-
-def files_of(obj):
-    """Files that a record names.
-
-    Args:
-        obj (dict): The record.
-
-    Returns:
-        list[tuple[str, str]]: ``'image'`` or ``'mask'``, and the path.
-    """
-    files = [('image', obj['img_path'])]
-    if isinstance(obj['segmentation'], dict) and 'file' in obj['segmentation']:
-        files.append(('mask', obj['segmentation']['file']))
-    return files
+from .errors import KINDS, AnnotationError, Report, fail
+from .formats import LayoutReader
+from .inspection.suspicion import ambiguous_expressions, repeated_ids, unusual_splits
+from .records import Record, files_of, ids_of, read_id_list
+from .shuffling import shuffle_expressions as shuffle
 
 
 class BaseReferringDataset(BaseSegDataset):
@@ -55,29 +45,30 @@ class BaseReferringDataset(BaseSegDataset):
     binary in any case (1 = target), so classes never remap labels.
 
     Args:
-        data_root (str): Root folder of the data.
-        name (str): Name of the dataset: its folder below the root, and the
+        data_root: Root folder of the data.
+        name: Name of the dataset: its folder below the root, and the
             ``dataset_name`` in records, reports and metrics.
-        split (str): Split to load. ``'test'`` also takes every split whose
+        split: Split to load. ``'test'`` also takes every split whose
             name contains it (RefCOCO's ``testA``, ``testB``).
-        exclude_file (str, optional): File with the ``ref_id``s to leave out:
-            a JSON list, or text with one per line and comments after ``#``.
+        exclude_file: File with the ``ref_id``s to leave out, or the ``original_id``s
+            that objects had before they were converted: a JSON list, or text with
+            one per line and comments after ``#``.
             ``tools/analysis/check_dataset.py`` writes one.
-        data_prefix (dict): ``img_path`` is the image folder, absolute or below
-            ``data_root``. Defaults to the layout's own.
-        test_mode (bool): One record per sentence. Defaults to False.
-        shuffle_expressions (bool): Test with the expression of another object
+        data_prefix: ``img_path`` is the image folder, absolute or below ``data_root``.
+            Defaults to the layout's own.
+        test_mode: One record per sentence.
+        shuffle_expressions: Test with the expression of another object
             of the same image instead of the right one, which a model that is
             blind to language doesn't notice (see
             :func:`~mmcadformer.datasets.shuffling.shuffle_expressions`).
-            Images with one object are left out. Defaults to False.
-        category_expressions (Sequence[str]): For training: one sample more per
+            Images with one object are left out.
+        category_expressions: For training: one sample more per
             image and category, with all of its objects as the target and one of
             these sentences, such as ``'every {category}'``. It teaches what a
             category looks like, which takes long from objects that are told apart
             by size and place; for data whose images have all their objects
-            annotated, by polygons or RLEs. Defaults to none.
-        lazy_init (bool): Don't read annotations yet. Defaults to False.
+            annotated, by polygons or RLEs.
+        lazy_init: Don't read annotations yet.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
 
     Raises:
@@ -87,42 +78,28 @@ class BaseReferringDataset(BaseSegDataset):
 
     def __init__(
         self,
-        data_root,
-        name,
-        split='train',
-        exclude_file=None,
-        data_prefix=None,
-        test_mode=False,
-        shuffle_expressions=False,
-        category_expressions=(),
-        lazy_init=False,
-        **kwargs,
-    ):
-        if shuffle_expressions and not test_mode:
-            raise ValueError(
-                f'{name}/{split}: shuffle_expressions is a control for testing; '
-                'it needs test_mode=True'
-            )
-        if isinstance(category_expressions, str):
-            raise ValueError(
-                f'{name}/{split}: category_expressions must be a list of sentences, '
-                f'got {category_expressions!r}'
-            )
-        if category_expressions and test_mode:
-            raise ValueError(
-                f'{name}/{split}: category_expressions are for training; test data '
-                'is taken as it is'
-            )
+        data_root: str,
+        name: str,
+        split: str = 'train',
+        exclude_file: str | None = None,
+        data_prefix: dict[str, str] | None = None,
+        test_mode: bool = False,
+        shuffle_expressions: bool = False,
+        category_expressions: Sequence[str] = (),
+        lazy_init: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.name = name
         self.split = split
         self.exclude_file = exclude_file
         self.shuffle_expressions = shuffle_expressions
-        self.category_expressions = tuple(category_expressions)
+        self.category_expressions = category_expressions
+        self._check_options(test_mode)
         # The base class wants the classes of a test set before annotations
         # are read, which is where they may come from: hence both flags later.
         super().__init__(
             data_root=data_root,
-            data_prefix=data_prefix or dict(img_path=self.default_img_dir()),
+            data_prefix={**self.default_prefix(), **(data_prefix or {})},
             test_mode=False,
             lazy_init=True,
             **kwargs,
@@ -131,86 +108,112 @@ class BaseReferringDataset(BaseSegDataset):
         if not lazy_init:
             self.full_init()
 
+    def _check_options(self, test_mode: bool) -> None:
+        problem = None
+        if self.shuffle_expressions and not test_mode:
+            problem = (
+                'shuffle_expressions is a control for testing; it needs test_mode=True'
+            )
+        elif isinstance(self.category_expressions, str):
+            problem = (
+                'category_expressions must be a list of sentences, got '
+                f'{self.category_expressions!r}'
+            )
+        elif self.category_expressions and test_mode:
+            problem = (
+                'category_expressions are for training; test data is taken as it is'
+            )
+        if problem:
+            raise ValueError(f'{self.name}/{self.split}: {problem}')
+
     @classmethod
-    def get_label_map(cls, new_classes=None):
+    def get_label_map(cls, new_classes: Sequence | None = None) -> None:
         """None: classes are categories of objects, never labels in a mask."""
         return None
 
-    def default_img_dir(self):
-        """str: Image folder below ``data_root`` in this layout."""
+    def default_prefix(self) -> dict[str, str]:
+        """``data_prefix`` of this layout."""
         raise NotImplementedError
 
-    def open_reader(self):
-        """Reader of the layout's files.
+    def open_reader(self) -> LayoutReader:
+        """A new reader of the layout's files; nothing has been read of them yet."""
+        raise NotImplementedError
 
-        Returns:
-            LayoutReader: A new one; nothing has been read of the entries yet.
+    def expected_tree(self) -> str:
+        """The folders and files that the layout consists of."""
+        return ''
+
+    def read_entries(
+        self, split: str | None = None, report: Report = fail
+    ) -> tuple[LayoutReader, list[Record]]:
+        """A new reader, and the entries it finds.
+
+        Raises:
+            FileNotFoundError: A file is missing; the expected layout is shown.
+            AnnotationError: A file can't be read at all.
         """
-        raise NotImplementedError
+        try:
+            reader = self.open_reader()
+            return reader, reader.entries(split, report)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
 
-    def load_objects(self):
-        """Read the objects of :attr:`split` from disk.
+    def load_objects(self) -> list[Record]:
+        """Reads the objects of :attr:`split` from disk.
 
         Entries are selected before they are looked into, so that damage in
         those that are not used doesn't stop anyone.
 
         Returns:
-            list[dict]: Records without the keys that this class adds
-            (``dataset_name``, ``seg_fields``, ``label_map``,
-            ``reduce_zero_label``), in the order of the file.
+            Records without the keys that this class adds (``dataset_name``,
+            ``seg_fields``, ``label_map``, ``reduce_zero_label``), in the order of
+            the file.
         """
-        reader = self.open_reader()
         excluded = read_id_list(self.exclude_file) if self.exclude_file else set()
 
-        def report(error):
+        def report(error: AnnotationError) -> None:
             if not error.ids & excluded:
                 fail(error)
 
-        try:
-            entries = reader.entries(self.split, report)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
+        reader, entries = self.read_entries(self.split, report)
         chosen = self.select_refs(entries, reader.source, excluded)
         objects = [reader.make_object(entry) for entry in chosen]
         self._log_remarks([*reader.remarks, *ambiguous_expressions(objects)])
         return objects
 
-    def _log_remarks(self, remarks):
+    def _log(self, message: str, level: int = logging.INFO) -> None:
+        print_log(f'{self.name}/{self.split}: {message}', logger='current', level=level)
+
+    def _log_remarks(self, remarks: Iterable[AnnotationError]) -> None:
         """One line in the log per kind of remark."""
-        kinds = Counter(remark.kind for remark in remarks)
-        for kind, count in kinds.items():
-            example = next(remark for remark in remarks if remark.kind == kind)
-            print_log(
-                f'{self.name}/{self.split}: {KINDS[kind]} ({count} x), such as '
-                f'{example}',
-                logger='current',
-                level=logging.WARNING,
+        by_kind = defaultdict(list)
+        for remark in remarks:
+            by_kind[remark.kind].append(remark)
+        for kind, found in by_kind.items():
+            self._log(
+                f'{KINDS[kind]} ({len(found)} x), such as {found[0]}', logging.WARNING
             )
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[Record]:
         """Records of the split (see the class)."""
         objects = self.load_objects()
         self.check_files(objects)
         self._set_classes(objects)
+        records = objects
         if self.category_expressions:
-            objects = objects + category_objects(objects, self.category_expressions)
-        records = [
-            record
-            for obj in objects
-            for record in (self._per_sentence(obj) if self.test_mode else (obj,))
-        ]
+            records = objects + category_objects(objects, self.category_expressions)
+        if self.test_mode:
+            records = [record for obj in objects for record in _per_sentence(obj)]
         if self.shuffle_expressions:
-            records = self._shuffle(records)
+            records = self._shuffled(records)
         common = dict(dataset_name=self.name, label_map=None, reduce_zero_label=False)
         return [dict(record, **common, seg_fields=[]) for record in records]
 
-    def _shuffle(self, records):
-        shuffled = shuffle_expressions(records)
-        print_log(
-            f'{self.name}/{self.split}: expressions shuffled within images; '
-            f'{len(records) - len(shuffled)} of {len(records)} left out, whose '
-            'image has no other object',
-            logger='current',
+    def _shuffled(self, records: list[Record]) -> list[Record]:
+        shuffled = shuffle(records)
+        self._log(
+            f'expressions shuffled within images; {len(records) - len(shuffled)} of '
+            f'{len(records)} left out, whose image has no other object'
         )
         if not shuffled:
             raise ValueError(
@@ -219,24 +222,15 @@ class BaseReferringDataset(BaseSegDataset):
             )
         return shuffled
 
-    @staticmethod
-    def _per_sentence(obj):
-        pairs = zip(obj['expressions'], obj['sent_ids'], strict=True)
-        return [
-            dict(obj, expressions=[expression], sent_ids=[sent_id])
-            for expression, sent_id in pairs
-        ]
-
-    def select_refs(self, refs, source, excluded):
+    def select_refs(
+        self, refs: Sequence[Record], source: str, excluded: Set[str]
+    ) -> list[Record]:
         """Entries of the split that are not excluded.
 
         Args:
-            refs (list[dict]): Entries with ``ref_id`` and ``split``.
-            source (str): File they are from, for messages.
-            excluded (set[str]): Ids to leave out.
-
-        Returns:
-            list[dict]: The entries to use.
+            refs: Entries with ``ref_id`` and ``split``.
+            source: File they are from, for messages.
+            excluded: Ids to leave out.
 
         Raises:
             ValueError: The split is unknown or nothing of it is left, or an id
@@ -258,10 +252,9 @@ class BaseReferringDataset(BaseSegDataset):
                 f'{self.split!r} are left out by {self.exclude_file}'
             )
         if len(kept) < len(chosen):
-            print_log(
-                f'{self.name}/{self.split}: {len(chosen) - len(kept)} of '
-                f'{len(chosen)} objects left out by {self.exclude_file}',
-                logger='current',
+            self._log(
+                f'{len(chosen) - len(kept)} of {len(chosen)} objects left out by '
+                f'{self.exclude_file}'
             )
         used = {ref['ref_id'] for ref in kept}
         repeated = repeated_ids([ref for ref in refs if ref['ref_id'] in used], source)
@@ -269,14 +262,11 @@ class BaseReferringDataset(BaseSegDataset):
             raise repeated[0]
         return kept
 
-    def _in_split(self, value):
-        return value == self.split or (self.split == 'test' and 'test' in str(value))
+    def _in_split(self, value: str) -> bool:
+        return value == self.split or (self.split == 'test' and 'test' in value)
 
-    def check_files(self, objects):
-        """Check that all images and mask files are there.
-
-        Args:
-            objects (list[dict]): Records.
+    def check_files(self, objects: Iterable[Record]) -> None:
+        """Checks that all images and mask files are there.
 
         Raises:
             FileNotFoundError: Some are missing; the first few are named.
@@ -297,16 +287,10 @@ class BaseReferringDataset(BaseSegDataset):
             f'annotations name are missing:{shown}{more}'
         )
 
-    def missing_files(self, objects):
-        """Files that aren't there, by one listing per folder.
+    def missing_files(self, objects: Iterable[Record]) -> list[str]:
+        """Images and mask files that aren't there, by one listing per folder.
 
         Only on a local disk: remote storages list slowly, if at all.
-
-        Args:
-            objects (list[dict]): Records.
-
-        Returns:
-            list[str]: Paths of images and mask files.
         """
         backend = get_file_backend(
             self.data_prefix['img_path'], backend_args=self.backend_args
@@ -319,18 +303,22 @@ class BaseReferringDataset(BaseSegDataset):
                 folders[os.path.dirname(path)].add(path)
         missing = []
         for folder, paths in folders.items():
-            there = set(os.listdir(folder)) if os.path.isdir(folder) else ()
+            there = set(os.listdir(folder)) if os.path.isdir(folder) else set()
             missing += [path for path in paths if os.path.basename(path) not in there]
         return sorted(missing)
 
-    def expected_tree(self):
-        """str: The folders and files that the layout consists of."""
-        return ''
-
-    def _set_classes(self, objects):
-        """Take the categories that occur, unless the classes are fixed."""
+    def _set_classes(self, objects: Iterable[Record]) -> None:
+        """Takes the categories that occur, unless the classes are fixed."""
         if not self._metainfo.get('classes'):
             self._metainfo['classes'] = tuple(
                 sorted({obj['category'] for obj in objects})
             )
             self._metainfo['palette'] = self._update_palette()
+
+
+def _per_sentence(obj: Record) -> list[Record]:
+    pairs = zip(obj['expressions'], obj['sent_ids'], strict=True)
+    return [
+        dict(obj, expressions=[expression], sent_ids=[sent_id])
+        for expression, sent_id in pairs
+    ]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Referring data in one file of JSON lines."""
 
+from __future__ import annotations
+
 import os.path as osp
+from typing import Any
 
 from mmseg.registry import DATASETS
 
@@ -35,33 +38,30 @@ class ReferringJsonDataset(BaseReferringDataset):
     - ``attributes``: anything else.
 
     Args:
-        data_root (str): Folder that the paths in the file start from.
-        ann_file (str): The file, absolute or below ``data_root``. Defaults to
-            ``'annotations.jsonl'``.
-        name (str, optional): Name in reports. Defaults to the name of the
-            folder ``data_root``.
-        data_prefix (dict, optional): ``img_path`` and ``mask_path``, where the
-            paths in the file start if not at ``data_root``.
-        **kwargs: See :class:`BaseReferringDataset`.
+        data_root: Folder that the paths in the file start from.
+        ann_file: The file, absolute or below ``data_root``.
+        name: Name in reports. Defaults to the name of the folder ``data_root``.
+        **kwargs: See :class:`BaseReferringDataset`; ``data_prefix`` says where paths
+            of images (``img_path``) and masks (``mask_path``) start, if not at
+            ``data_root``.
     """
 
     def __init__(
         self,
-        data_root,
-        ann_file='annotations.jsonl',
-        name=None,
-        data_prefix=None,
-        **kwargs,
-    ):
-        if name is None:
-            name = osp.basename(osp.abspath(data_root))
-        data_prefix = dict(dict(img_path='', mask_path=''), **data_prefix or {})
-        super().__init__(
-            data_root, name, ann_file=ann_file, data_prefix=data_prefix, **kwargs
-        )
+        data_root: str,
+        ann_file: str = 'annotations.jsonl',
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        name = osp.basename(osp.abspath(data_root)) if name is None else name
+        super().__init__(data_root, name, ann_file=ann_file, **kwargs)
 
-    def open_reader(self):
-        """JsonLinesReader: Reader of the file."""
+    def default_prefix(self) -> dict[str, str]:
+        """Paths start at ``data_root``."""
+        return dict(img_path='', mask_path='')
+
+    def open_reader(self) -> JsonLinesReader:
+        """Reader of the file."""
         return JsonLinesReader(
             self.ann_file,
             self.data_prefix['img_path'],
@@ -69,8 +69,8 @@ class ReferringJsonDataset(BaseReferringDataset):
             self.backend_args,
         )
 
-    def expected_tree(self):
-        """str: The files that are needed."""
+    def expected_tree(self) -> str:
+        """The files that are needed."""
         return (
             f'Expected: {self.ann_file}, one JSON object per line with the keys '
             f"'image', 'expression', 'mask' and 'split'; image paths start from "

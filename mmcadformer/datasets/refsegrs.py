@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """RefSegRS."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from mmseg.registry import DATASETS
 
 from .formats import RefSegRSReader
@@ -28,14 +32,12 @@ class RefSegRSDataset(BaseReferringDataset):
     (``'other'`` if none). Those names are FIANet's list for this data set.
 
     Args:
-        data_root (str): Folder of the text files.
-        name (str): Name in reports. Defaults to ``'refsegrs'``.
-        data_prefix (dict, optional): ``img_path`` and ``mask_path``, absolute
-            or below ``data_root``. Defaults to ``images`` and ``masks``.
-        suffix (str): Ending of images and masks. Defaults to ``'.tif'``.
-        mask_threshold (int): Mask pixels above this grey value are the target.
-            Defaults to 50.
-        **kwargs: See :class:`BaseReferringDataset`.
+        data_root: Folder of the text files.
+        name: Name in reports.
+        suffix: Ending of images and masks.
+        mask_threshold: Mask pixels above this grey value are the target.
+        **kwargs: See :class:`BaseReferringDataset`; ``data_prefix`` defaults to
+            ``images`` and ``masks``.
     """
 
     METAINFO = dict(
@@ -60,22 +62,22 @@ class RefSegRSDataset(BaseReferringDataset):
 
     def __init__(
         self,
-        data_root,
-        name='refsegrs',
-        data_prefix=None,
-        suffix='.tif',
-        mask_threshold=50,
-        **kwargs,
-    ):
+        data_root: str,
+        name: str = 'refsegrs',
+        suffix: str = '.tif',
+        mask_threshold: int = 50,
+        **kwargs: Any,
+    ) -> None:
         self.suffix = suffix
         self.mask_threshold = mask_threshold
-        data_prefix = dict(
-            dict(img_path='images', mask_path='masks'), **data_prefix or {}
-        )
-        super().__init__(data_root, name, data_prefix=data_prefix, **kwargs)
+        super().__init__(data_root, name, **kwargs)
 
-    def open_reader(self):
-        """RefSegRSReader: Reader of the text files."""
+    def default_prefix(self) -> dict[str, str]:
+        """Images and masks are in ``images`` and ``masks``."""
+        return dict(img_path='images', mask_path='masks')
+
+    def open_reader(self) -> RefSegRSReader:
+        """Reader of the text files."""
         return RefSegRSReader(
             self.data_root,
             self.data_prefix['img_path'],
@@ -86,8 +88,8 @@ class RefSegRSDataset(BaseReferringDataset):
             backend_args=self.backend_args,
         )
 
-    def expected_tree(self):
-        """str: The layout with this dataset's folders."""
+    def expected_tree(self) -> str:
+        """The layout with this dataset's folders."""
         return (
             'Expected:\n'
             f'  {self.data_root}/{phrase_file(self.split)}'

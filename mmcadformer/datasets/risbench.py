@@ -3,7 +3,7 @@
 
 from mmseg.registry import DATASETS
 
-from .refcoco import ReferringSegDataset
+from .referring_seg import ReferringSegDataset
 
 
 @DATASETS.register_module()
@@ -25,12 +25,6 @@ class RISBenchDataset(ReferringSegDataset):
       (:class:`ReferringJsonDataset`).
 
     Categories are taken from the file.
-
-    Args:
-        data_root (str): Root folder of the data.
-        name (str): Folder below the root. Defaults to ``'risbench'``.
-        **kwargs: See :class:`ReferringSegDataset`.
     """
 
-    def __init__(self, data_root, name='risbench', **kwargs):
-        super().__init__(data_root, name, **kwargs)
+    NAME = 'risbench'

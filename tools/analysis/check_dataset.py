@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.datasets.ids import read_id_list
+from mmcadformer.datasets.records import read_id_list
 from mmcadformer.datasets.inspection import check_dataset
 from mmcadformer.datasets.inspection.sources import add_source_arguments, open_sources
 from mmcadformer.utils.command_line import default_workers

@@ -20,7 +20,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.datasets.ids import read_id_list
+from mmcadformer.datasets.records import read_id_list
 from mmcadformer.datasets.inspection import (
     collect_statistics,
     format_statistics,

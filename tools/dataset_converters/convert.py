@@ -19,7 +19,7 @@ from mmcadformer.datasets.formats import (
     write_refcoco,
     write_refsegrs,
 )
-from mmcadformer.datasets.ids import read_id_list
+from mmcadformer.datasets.records import read_id_list
 from mmcadformer.datasets.inspection.sources import (
     add_layout_arguments,
     open_named_layout,

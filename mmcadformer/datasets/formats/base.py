@@ -7,16 +7,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mmengine.fileio import get
+
 from ...utils.text import visible_text
 from ..errors import AnnotationError, Report, fail
-from ..ids import is_id
+from ..records import Record, is_id
 
 # Outlines that were rounded, or drawn from pixel centres, end up to here.
 TOLERATED_OVERHANG = 2.0
 LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
-
-Record = dict[str, Any]
-"""An object, or an entry of a file that one is made from."""
 
 
 class LayoutReader:
@@ -96,6 +95,18 @@ class LayoutReader:
                 entry,
                 f'{where}: a polygon reaches {overhang:g} px out of its image',
             )
+
+
+def read_file(path: str, backend_args: dict | None = None) -> bytes:
+    """Content of a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        return get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} does not exist') from None
 
 
 def parse_json(data: str | bytes, source: str) -> Any:

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from mmengine.fileio import get
 from pycocotools import mask as mask_utils
 
 from ..errors import AnnotationError
-from ..ids import Id, is_id, numbered
 from ..masks import check_segmentation, compressed_segments, text_rle
-from .base import Record, is_length, parse_json, require
+from ..records import Id, Record, is_id, numbered
+from .base import is_length, parse_json, read_file, require
 
 
 class Instances:
@@ -20,7 +19,7 @@ class Instances:
 
     def __init__(self, path: str, backend_args: dict | None = None) -> None:
         self.path = path
-        content = parse_json(get(path, backend_args=backend_args), path)
+        content = parse_json(read_file(path, backend_args), path)
         require(content, ('images', 'annotations'), path)
         self._images = self._index(content, 'images')
         self._annotations = self._index(content, 'annotations')

@@ -9,21 +9,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from mmengine.fileio import get
-
 from ...utils.files import whole_file
 from ..errors import AnnotationError, Report, fail
-from ..ids import is_id
 from ..masks import Segmentation, check_segmentation, segments_of
+from ..records import Record, is_id
 from .base import (
     LEAVE_OUT,
     LayoutReader,
-    Record,
     check_expressions,
     check_id,
     check_split,
     is_length,
     parse_json,
+    read_file,
 )
 from .boxes import BadEntries, BoxItem
 from .writing import (
@@ -82,7 +80,7 @@ class JsonLinesReader(LayoutReader):
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         """Entries of the file, with ``ref_id`` and ``line`` added."""
-        data = get(self.source, backend_args=self.backend_args)
+        data = read_file(self.source, self.backend_args)
         entries = []
         for number, line in _lines(data):
             where = f'{self.source}, line {number}'

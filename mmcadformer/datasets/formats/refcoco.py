@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.fileio import exists, get
+from mmengine.fileio import exists
 
 from ...utils.files import UNFINISHED, write_json, write_text
 from ...utils.plain_pickle import load_plain_pickle
 from ..errors import AnnotationError, Report, fail
-from ..ids import integer_ids, is_id, numbered
+from ..records import Record, integer_ids, is_id, numbered
 from .base import (
     LayoutReader,
-    Record,
     check_expressions,
     check_id,
     check_split,
     parse_json,
+    read_file,
     require,
 )
 from .boxes import BadEntries, BoxItem
@@ -42,11 +42,10 @@ INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
 
 
 class RefCOCOReader(LayoutReader):
-    """Reads a file of references and its ``instances.json``.
+    """Reads a file of references, and ``instances.json`` beside it.
 
     Args:
         refs_path: ``refs(unc).p``, or a ``.json`` file with its content.
-        instances_path: ``instances.json``.
         img_dir: Folder that file names of images are below.
         backend_args: Of MMEngine's file backend.
     """
@@ -54,12 +53,11 @@ class RefCOCOReader(LayoutReader):
     def __init__(
         self,
         refs_path: str,
-        instances_path: str,
         img_dir: str,
         backend_args: dict | None = None,
     ) -> None:
         super().__init__(refs_path, backend_args)
-        self.instances_path = instances_path
+        self.instances_path = os.path.join(os.path.dirname(refs_path), INSTANCES)
         self.img_dir = img_dir
         self._instances: Instances
 
@@ -201,7 +199,7 @@ def read_refs(path: str, backend_args: dict | None = None) -> list:
         UnsafePickleError: The pickle asks for more than plain data.
         AnnotationError: The file can't be read or holds no list.
     """
-    data = get(path, backend_args=backend_args)
+    data = read_file(path, backend_args)
     if path.endswith('.json'):
         refs = parse_json(data, path)
     else:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.fileio import get, list_dir_or_file
+from mmengine.fileio import list_dir_or_file
 
 from ...utils.files import write_text
 from ...utils.parallel import map_tracked
@@ -21,7 +21,8 @@ from ...utils.text import visible_text
 from ..errors import AnnotationError, Report, fail
 from ..image_files import read_image
 from ..masks import load_mask
-from .base import LayoutReader, Record
+from ..records import Record
+from .base import LayoutReader, read_file
 from .writing import require_absent, require_targets, require_unique
 
 _FILE_NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
@@ -111,7 +112,7 @@ class RefSegRSReader(LayoutReader):
     def _read(self, split: str, report: Report) -> Iterable[Record]:
         path = os.path.join(self.folder, phrase_file(split))
         entries: dict[str, Record] = {}
-        data = get(path, backend_args=self.backend_args)
+        data = read_file(path, self.backend_args)
         for number, line in enumerate(data.split(b'\n'), 1):
             if not line.strip():
                 continue

@@ -20,7 +20,7 @@ from ..masks import (
     segments_of,
     text_rle,
 )
-from .base import Record
+from ..records import Record
 
 IMAGE_MODES = ('copy', 'hardlink', 'symlink')
 

@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 
 from ...utils.parallel import map_tracked
 from ..errors import AnnotationError
-from ..referring_dataset import files_of
-from ..suspicion import ambiguous_expressions
+from ..records import files_of
 from .image_checks import ImageJob, check_image
 from .report import CheckReport
+from .suspicion import ambiguous_expressions
 from .whole import read_whole
 
 

@@ -5,8 +5,8 @@ from mmseg.registry import DATASETS
 
 from ...utils.config import leaf_datasets
 from ..errors import AnnotationError, fail
-from ..ids import ids_of
-from ..suspicion import repeated_ids, unusual_splits
+from ..records import ids_of
+from .suspicion import repeated_ids, unusual_splits
 
 LAYOUTS = {
     'refcoco': 'ReferringSegDataset',
@@ -111,8 +111,7 @@ def read_whole(dataset, report=fail, excluded=frozenset()):
         if not error.ids & excluded:
             report(error)
 
-    reader = dataset.open_reader()
-    entries = reader.entries(report=tell)
+    reader, entries = dataset.read_entries(report=tell)
     entries = [entry for entry in entries if not ids_of(entry) & excluded]
     if not entries:
         report(AnnotationError('file', f'{reader.source}: there is no usable entry'))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ids of objects, and lists of those to leave out."""
+"""Records of objects: their ids, their files, and lists of those to leave out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 
 from mmengine.fileio import get_text
 
+from .masks import is_mask_file
+
+Record = dict[str, Any]
+"""An object (see :class:`BaseReferringDataset`), or an entry that one is made from."""
 Id = int | str
 
 
@@ -20,10 +24,18 @@ def is_id(value: object) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def ids_of(entry: Mapping[str, Any]) -> set[str]:
+def ids_of(entry: Record) -> set[str]:
     """The names by which an ``exclude_file`` can leave an entry out."""
     ids = entry['ref_id'], entry.get('original_id')
     return {str(value) for value in ids if value is not None}
+
+
+def files_of(obj: Record) -> list[tuple[str, str]]:
+    """``'image'`` or ``'mask'``, and the path, of each file that a record names."""
+    files = [('image', obj['img_path'])]
+    if is_mask_file(obj['segmentation']):
+        files.append(('mask', obj['segmentation']['file']))
+    return files
 
 
 def read_id_list(path: str | os.PathLike) -> set[str]:

@@ -4,8 +4,8 @@
 import re
 from collections import Counter, defaultdict
 
-from .errors import AnnotationError
-from .formats.base import LEAVE_OUT
+from ..errors import AnnotationError
+from ..formats.base import LEAVE_OUT
 
 _USUAL_SPLIT = re.compile('train|val|test')
 

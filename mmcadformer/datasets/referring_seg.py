@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data in the RefCOCO layout: the base of published data sets, and whatever else."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Any
+
+from mmseg.registry import DATASETS
+
+from .formats import RefCOCOReader
+from .formats.refcoco import find_refs
+from .referring_dataset import BaseReferringDataset
+
+
+@DATASETS.register_module()
+class ReferringSegDataset(BaseReferringDataset):
+    """Referring segmentation data in the RefCOCO layout.
+
+    .. code-block:: none
+
+        <data_root>
+        ├── <name>
+        │   ├── refs(unc).p       (or refs.json, which is preferred)
+        │   └── instances.json
+        └── images/<name>/JPEGImages/
+
+    ``refs(unc).p`` is a pickle, read without running anything in it; a JSON
+    file with the same content may stand beside it. Expressions are the ``raw``
+    texts (``sent`` where there is none). Segmentations may be polygons or
+    RLEs, compressed or not, several per object.
+
+    Args:
+        data_root: Root folder of the data.
+        name: Folder below the root. A published data set has its own as default.
+        ann_file: File of references, absolute or below ``data_root``, with
+            ``instances.json`` beside it. Defaults to the layout's.
+        **kwargs: See :class:`BaseReferringDataset`.
+    """
+
+    NAME: str | None = None
+
+    def __init__(
+        self, data_root: str, name: str | None = None, ann_file: str = '', **kwargs: Any
+    ) -> None:
+        name = name or self.NAME
+        if not name:
+            raise ValueError(
+                f'{type(self).__name__} needs the name of the folder below its root'
+            )
+        super().__init__(data_root, name, ann_file=ann_file, **kwargs)
+
+    def default_prefix(self) -> dict[str, str]:
+        """Images are in ``images/<name>/JPEGImages``."""
+        return dict(img_path=f'images/{self.name}/JPEGImages')
+
+    def expected_tree(self) -> str:
+        """The layout with this dataset's names."""
+        return (
+            f'Expected below {self.data_root}:\n'
+            f'  {self.name}/refs(unc).p  (or {self.name}/refs.json)\n'
+            f'  {self.name}/instances.json\n'
+            f'  images/{self.name}/JPEGImages/<the images>'
+        )
+
+    def open_reader(self) -> RefCOCOReader:
+        """Reader of the file of references."""
+        folder = osp.join(self.data_root, self.name)
+        path = self.ann_file or find_refs(folder, self.backend_args)
+        return RefCOCOReader(path, self.data_prefix['img_path'], self.backend_args)
