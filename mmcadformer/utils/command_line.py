@@ -25,24 +25,30 @@ def user_errors(
     name: str | None = None,
     hint: str = '',
     interrupted: str = 'interrupted',
+    code: int = 1,
 ) -> Iterator[None]:
     """Ends the command with a message instead of a traceback where input is at fault.
 
     The message goes to standard error and begins with the command's name. The exit
-    code is 1, after an interruption 130 as in a shell.
+    code after an interruption is 130 as in a shell.
 
     Args:
         *more: Exceptions that are the user's, besides ``USER_ERRORS``.
         name: The command; by default the file that Python was started with.
         hint: A line that follows the message: what else helps.
         interrupted: What is said after Ctrl-C.
+        code: Exit code where input is at fault.
     """
     name = Path(sys.argv[0]).name if name is None else name
     try:
         yield
     except (*USER_ERRORS, *more) as error:
         message = str(error) or type(error).__name__
-        sys.exit('\n'.join([f'{name}: {message}', *([hint] if hint else [])]))
+        text = '\n'.join([f'{name}: {message}', *([hint] if hint else [])])
+        if code == 1:
+            sys.exit(text)
+        print(text, file=sys.stderr)
+        sys.exit(code)
     except KeyboardInterrupt:
         print(f'{name}: {interrupted}', file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -257,8 +257,9 @@ def test_fix_list_makes_a_data_set_usable(toy, call_tool, tmp_path, ending):
 def test_ids_that_no_line_can_hold(lines, call_tool, tmp_path):
     lines.lines[0].update(id='#1', mask=[])
     lines.write()
-    with pytest.raises(ValueError, match=r"'#1'.*\.json"):
-        call_tool(*json_lines(lines, '--fix-list', tmp_path / 'ids.txt'))
+    code, text = call_tool(*json_lines(lines, '--fix-list', tmp_path / 'ids.txt'))
+    assert code == 2 and "'#1' can not be a line of text" in text
+    assert '.json' in text and not (tmp_path / 'ids.txt').exists()
     call_tool(*json_lines(lines, '--fix-list', tmp_path / 'ids.json'))
     assert json.loads((tmp_path / 'ids.json').read_text()) == ['#1']
 

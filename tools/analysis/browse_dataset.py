@@ -4,20 +4,19 @@
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
 import mmcv
 import numpy as np
 import torch
 from mmengine.registry import init_default_scope
-from mmengine.utils import track_iter_progress
 from mmseg.registry import DATASETS
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
+from mmcadformer.utils.progress import progress_bar
 from mmcadformer.visualization import draw_referring_overlay
 
 
@@ -55,26 +54,24 @@ def draw_sample(sample: dict) -> np.ndarray:
 def main() -> None:
     """Draws."""
     args = parse_args()
-    try:
+    with user_errors():
         cfg = read_config(args.config, args.cfg_options)
         check_data_roots(cfg, [args.split])
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'browse_dataset.py: {error}')
     random.seed(args.seed)
     np.random.seed(args.seed)
     torch.manual_seed(args.seed)
     count = min(args.num, len(dataset))
-    indices = range(count)
+    indices = list(range(count))
     if args.shuffle:
         indices = sorted(random.sample(range(len(dataset)), count))
-    for index in track_iter_progress(list(indices)):
+    for index in progress_bar(indices, count):
         sample = dataset[index]
         name = f'{index:06d}_{Path(sample["data_samples"].img_path).stem}.png'
         drawn = draw_sample(sample)
         mmcv.imwrite(mmcv.rgb2bgr(drawn), str(Path(args.output_dir) / name))
-    print(f'\n{count} of {len(dataset)} samples drawn in {args.output_dir}')
+    print(f'{count} of {len(dataset)} samples drawn in {args.output_dir}')
 
 
 if __name__ == '__main__':

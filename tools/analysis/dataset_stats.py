@@ -11,26 +11,29 @@ cuts rare words into more pieces than BERT's.
 """
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.datasets.records import read_id_list
 from mmcadformer.datasets.inspection import (
     collect_statistics,
     format_statistics,
     plot_statistics,
+    read_whole,
 )
-from mmcadformer.datasets.inspection.sources import add_source_arguments, open_sources
-from mmcadformer.datasets.inspection.whole import read_whole
-from mmcadformer.utils.command_line import default_workers
+from mmcadformer.datasets.inspection.sources import (
+    add_source_arguments,
+    open_sources,
+    result_path,
+)
+from mmcadformer.utils.command_line import add_work_options, user_errors
 from mmcadformer.utils.config import read_config
+from mmcadformer.utils.files import write_json
 
+HINT = 'check_dataset.py lists everything that is wrong with a data set'
 # Only the tokenizer is wanted: the smallest network around it.
 _SMALL = dict(hidden_size=8, num_hidden_layers=0, num_attention_heads=1)
 
@@ -49,14 +52,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--json', metavar='FILE', help='write the numbers as JSON')
     parser.add_argument('--plot', metavar='FILE', help='draw the distributions')
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=default_workers(),
-        metavar='N',
-        help='processes; 0 works in this one (default: %(default)s)',
-    )
-    parser.add_argument('--quiet', action='store_true', help='show no progress bar')
+    add_work_options(parser)
     return parser.parse_args()
 
 
@@ -69,7 +65,7 @@ def make_counter(
         FileNotFoundError: If there is no such vocabulary.
         RuntimeError: If the config's tokenizer can't be had.
     """
-    encoder = dict(type='BertTextEncoder', max_tokens=20)
+    encoder: dict[str, Any] = dict(type='BertTextEncoder', max_tokens=20)
     if args.config is not None:
         cfg = read_config(args.config, args.cfg_options)
         encoder = dict(cfg.model.text_encoder)
@@ -77,30 +73,23 @@ def make_counter(
         encoder.update(pretrained=None, vocab=args.vocab or 'remote_sensing')
     encoder['config'] = dict(encoder.get('config') or {}, **_SMALL)
     init_default_scope('mmseg')
-    encoder = MODELS.build(encoder)
-    tokenizer = encoder.tokenizer
+    built = MODELS.build(encoder)
 
     def count(expressions: list[str]) -> list[int]:
-        return [len(encoding.ids) for encoding in tokenizer.encode_batch(expressions)]
+        encodings = built.tokenizer.encode_batch(expressions)
+        return [len(encoding.ids) for encoding in encodings]
 
-    return count, args.max_tokens or encoder.max_tokens
-
-
-def path_for(path: str, name: str, several: bool) -> Path:
-    """File of one data set's results; with its name in it if there are several."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f'{path.stem}.{name}{path.suffix}') if several else path
+    return count, args.max_tokens or built.max_tokens
 
 
 def main() -> None:
     """Counts."""
     args = parse_args()
-    try:
+    with user_errors(RuntimeError, hint=HINT):
         sources = open_sources(args)
+        several = len(sources) > 1
         count, max_tokens = make_counter(args)
-        for dataset, exclude_files in sources:
-            excluded = {i for file in exclude_files for i in read_id_list(file)}
+        for dataset, excluded in sources:
             statistics = collect_statistics(
                 read_whole(dataset, excluded=excluded),
                 count,
@@ -110,20 +99,13 @@ def main() -> None:
                 progress=not args.quiet,
             )
             print(format_statistics(dataset.name, statistics))
-            several = len(sources) > 1
             if args.json:
-                path = path_for(args.json, dataset.name, several)
-                content = dict(dataset=dataset.name, **statistics)
-                path.write_text(json.dumps(content, indent=1) + '\n')
+                path = result_path(args.json, dataset.name, several)
+                write_json(path, dict(dataset=dataset.name, **statistics))
             if args.plot:
-                path = path_for(args.plot, dataset.name, several)
+                path = result_path(args.plot, dataset.name, several)
                 plot_statistics(dataset.name, statistics, path)
                 print(f'The figure is in {path}')
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(
-            f'dataset_stats.py: {error}\ncheck_dataset.py lists everything that is '
-            'wrong with a data set'
-        )
 
 
 if __name__ == '__main__':

@@ -8,12 +8,10 @@ How many images several workers read per second: benchmark.py CONFIG --mode data
 """
 
 import argparse
-import json
 import resource
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,12 +19,13 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
-from prettytable import PrettyTable
+from tabulate import tabulate
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
+from mmcadformer.utils.files import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,7 +73,7 @@ def locate(dataset: BaseDataset, index: int) -> tuple[BaseDataset, int]:
 
 def profile(dataset: BaseDataset, num: int, seed: int) -> dict[str, list[float]]:
     """Milliseconds of each transform, for samples drawn from all over the set."""
-    times = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
     for index in np.random.default_rng(seed).integers(len(dataset), size=num):
         part, index = locate(dataset, int(index))
         start = time.perf_counter()
@@ -106,7 +105,7 @@ def summarize(times: dict[str, list[float]]) -> list[dict]:
 def main() -> None:
     """Measures and prints."""
     args = parse_args()
-    try:
+    with user_errors():
         cfg = read_config(args.config, args.cfg_options)
         check_data_roots(cfg, [args.split])
         init_default_scope(cfg.get('default_scope', 'mmseg'))
@@ -115,24 +114,19 @@ def main() -> None:
         np.random.seed(args.seed)
         dataset, index = build(cfg, args.split)
         steps = summarize(profile(dataset, args.num, args.seed))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'profile_pipeline.py: {error}')
     total = sum(step['mean_ms'] for step in steps)
     print(
         f'index: {index["records"]} records in {index["seconds"]:.2f} s, '
         f'{index["mib"]:.0f} MiB'
     )
-    table = PrettyTable(['step', 'mean ms', 'median ms', 'p90 ms', 'share'])
-    table.align = 'r'
-    table.align['step'] = 'l'
-    for step in steps:
-        numbers = [f'{step[key]:.2f}' for key in ('mean_ms', 'median_ms', 'p90_ms')]
-        table.add_row([step['step'], *numbers, f'{step["share"]:.1f} %'])
-    print(table)
+    headers = ['step', 'mean ms', 'median ms', 'p90 ms', 'share %']
+    rows = [list(step.values()) for step in steps]
+    floats = ['g', '.2f', '.2f', '.2f', '.1f']
+    print(tabulate(rows, headers, tablefmt='psql', floatfmt=floats))
     print(f'{total:.2f} ms per sample, {1000 / total:.1f} samples/s in one process')
     if args.json:
         content = dict(index=index, steps=steps, ms_per_sample=total)
-        Path(args.json).write_text(json.dumps(content, indent=1) + '\n')
+        write_json(args.json, content)
 
 
 if __name__ == '__main__':

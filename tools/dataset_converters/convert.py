@@ -10,7 +10,7 @@ lost: objects without sentences (all but refcoco), categories (refsegrs).
 """
 
 import argparse
-import sys
+from pathlib import Path
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.datasets.formats import (
@@ -19,13 +19,17 @@ from mmcadformer.datasets.formats import (
     write_refcoco,
     write_refsegrs,
 )
-from mmcadformer.datasets.records import read_id_list
+from mmcadformer.datasets.inspection import read_whole
 from mmcadformer.datasets.inspection.sources import (
     add_layout_arguments,
     open_named_layout,
 )
-from mmcadformer.datasets.inspection.whole import read_whole
-from mmcadformer.utils.command_line import default_workers
+from mmcadformer.utils.command_line import add_work_options, user_errors
+
+HINT = (
+    'tools/analysis/check_dataset.py lists all that is wrong with a data set; '
+    '--exclude-file leaves entries out'
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,9 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    source = parser.add_argument_group('source')
-    add_layout_arguments(source)
-    source.add_argument('--exclude-file', help='list of ids to leave out')
+    add_layout_arguments(parser.add_argument_group('source'))
     target = parser.add_argument_group('target')
     target.add_argument('--to', choices=['refcoco', 'refsegrs', 'json'], required=True)
     target.add_argument(
@@ -53,14 +55,7 @@ def parse_args() -> argparse.Namespace:
         help='copy images or make links; with json, keep them where they are (default '
         'there). refsegrs always gets files of its own',
     )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=default_workers(),
-        metavar='N',
-        help='processes; 0 works in this one (default: %(default)s)',
-    )
-    parser.add_argument('--quiet', action='store_true', help='show no progress bar')
+    add_work_options(parser)
     args = parser.parse_args()
     if args.layout is None:
         parser.error('--layout is needed: the layout of the source')
@@ -69,35 +64,31 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def convert(args: argparse.Namespace) -> str:
+def convert(args: argparse.Namespace) -> Path:
     """Converts; returns the place of the result."""
-    dataset = open_named_layout(args)
-    excluded = read_id_list(args.exclude_file) if args.exclude_file else set()
+    dataset, excluded = open_named_layout(args)
     objects = read_whole(dataset, excluded=excluded)
-    common = dict(
+    work = dict(
         backend_args=dataset.backend_args,
         workers=args.workers,
         progress=not args.quiet,
     )
     if args.to == 'refcoco':
-        mode = args.images or 'copy'
-        return write_refcoco(objects, args.out, args.out_name, mode, **common)
+        return write_refcoco(
+            objects, args.out, args.out_name, args.images or 'copy', **work
+        )
     if args.to == 'refsegrs':
-        return write_refsegrs(objects, args.out, **common)
-    mode = args.images or 'keep'
-    return write_json_lines(objects, args.out, args.out_file, mode, **common)
+        return write_refsegrs(objects, args.out, **work)
+    return write_json_lines(
+        objects, args.out, args.out_file, args.images or 'keep', **work
+    )
 
 
 def main() -> None:
     """Converts."""
     args = parse_args()
-    try:
+    with user_errors(hint=HINT):
         print(f'The data set is in {convert(args)}')
-    except (OSError, ValueError) as error:
-        sys.exit(
-            f'convert.py: {error}\ntools/analysis/check_dataset.py lists all that is '
-            'wrong with a data set; --exclude-file leaves entries out'
-        )
 
 
 if __name__ == '__main__':

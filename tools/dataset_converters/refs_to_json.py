@@ -9,11 +9,11 @@ The pickle is read without running anything in it. The data sets prefer refs.jso
 
 import argparse
 import json
-import os
-import sys
 from pathlib import Path
 
 from mmcadformer.datasets.formats import read_refs
+from mmcadformer.utils.command_line import user_errors
+from mmcadformer.utils.files import write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,8 +21,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('refs', help='the pickle')
-    parser.add_argument('--out', help='file to write (default: refs.json beside it)')
+    parser.add_argument('refs', type=Path, help='the pickle')
+    parser.add_argument(
+        '--out', type=Path, help='file to write (default: refs.json beside it)'
+    )
     return parser.parse_args()
 
 
@@ -41,21 +43,16 @@ def convert(source: Path, target: Path) -> int:
         text = json.dumps(refs, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{source}: {error}') from None
-    unfinished = target.with_name(target.name + '.unfinished')
-    unfinished.write_text(text, encoding='utf-8')
-    os.replace(unfinished, target)
+    write_text(target, text)
     return len(refs)
 
 
 def main() -> None:
     """Converts."""
     args = parse_args()
-    source = Path(args.refs)
-    target = Path(args.out) if args.out else source.with_name('refs.json')
-    try:
-        count = convert(source, target)
-    except (OSError, ValueError) as error:
-        sys.exit(f'refs_to_json.py: {error}')
+    target = args.out or args.refs.with_name('refs.json')
+    with user_errors():
+        count = convert(args.refs, target)
     print(f'{count} references are in {target}')
 
 

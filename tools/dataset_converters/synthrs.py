@@ -1,65 +1,38 @@
+#!/usr/bin/env python
 # SPDX-License-Identifier: Apache-2.0
-"""Generate SynthRS, the embedded synthetic dataset, on disk."""
+"""Generates SynthRS, the embedded synthetic dataset, on disk."""
 
 import argparse
 
 from mmcadformer.synthrs import DIFFICULTIES, generate_synthrs
+from mmcadformer.utils.command_line import user_errors
+
+# Option, default, placeholder, help.
+_NUMBERS = (
+    ('--train', 1200, 'N', 'training scenes'),
+    ('--val', 100, 'N', 'validation scenes'),
+    ('--test', 150, 'N', 'test scenes'),
+    ('--image-size', 128, 'PX', 'side of the images'),
+    ('--seed', 0, 'N', 'random seed'),
+    ('--max-refs', 4, 'N', 'most described objects of a scene'),
+    ('--max-sentences', 3, 'N', 'most expressions of an object'),
+    ('--workers', 0, 'N', 'processes; 0 generates in this one'),
+)
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out_dir', help='root folder of the dataset')
-    parser.add_argument(
-        '--train',
-        type=int,
-        default=1200,
-        metavar='N',
-        help='training scenes (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--val',
-        type=int,
-        default=100,
-        metavar='N',
-        help='validation scenes (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--test',
-        type=int,
-        default=150,
-        metavar='N',
-        help='test scenes (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--image-size',
-        type=int,
-        default=128,
-        metavar='PX',
-        help='side of the images (default: %(default)s)',
-    )
-    parser.add_argument('--seed', type=int, default=0)
+    for name, default, metavar, text in _NUMBERS:
+        parser.add_argument(
+            name,
+            type=int,
+            default=default,
+            metavar=metavar,
+            help=f'{text} (default: %(default)s)',
+        )
     parser.add_argument('--difficulty', choices=list(DIFFICULTIES), default='easy')
-    parser.add_argument(
-        '--max-refs',
-        type=int,
-        default=4,
-        metavar='N',
-        help='most described objects of a scene (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--max-sentences',
-        type=int,
-        default=3,
-        metavar='N',
-        help='most expressions of an object (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=0,
-        metavar='N',
-        help='processes; 0 generates in this one',
-    )
     parser.add_argument(
         '--overwrite',
         action='store_true',
@@ -69,9 +42,10 @@ def parse_args():
     return parser.parse_args()
 
 
-def main():
+def main() -> None:
+    """Generates."""
     args = parse_args()
-    try:
+    with user_errors():
         folder = generate_synthrs(
             args.out_dir,
             num_scenes=dict(train=args.train, val=args.val, test=args.test),
@@ -84,8 +58,6 @@ def main():
             max_sentences=args.max_sentences,
             overwrite=args.overwrite,
         )
-    except (ValueError, FileExistsError) as error:
-        raise SystemExit(f'synthrs.py: {error}') from None
     print(f'SynthRS is in {folder}')
 
 

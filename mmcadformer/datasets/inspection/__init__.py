@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole data sets: opened with all splits, checked, counted."""
 
-from .check import check_dataset
-from .report import CheckReport
-from .statistics import collect_statistics
-from .statistics_plots import plot_statistics
-from .statistics_text import format_statistics
-from .whole import open_layout, read_whole
+from .check_report import CheckReport
+from .checking import check_dataset
+from .counting import collect_statistics
+from .counting_report import format_statistics, plot_statistics
+from .sources import open_layout, read_whole
 
 __all__ = [
     'CheckReport',

@@ -1,32 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How commands are told which data sets to look at."""
+"""Data sets with all their splits: named by layout, config or command line."""
 
-from ...utils.command_line import add_cfg_options
-from ...utils.config import read_config
-from .whole import LAYOUTS, datasets_of_config, open_layout
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from ...utils.command_line import Parser, add_cfg_options
+from ...utils.config import leaf_datasets, read_config
+from ..errors import AnnotationError, Report, fail
+from ..records import Record, ids_of, read_id_list
+from .suspicion import repeated_ids, unusual_splits
+
+if TYPE_CHECKING:
+    from ..referring_dataset import BaseReferringDataset
+
+LAYOUTS = {
+    'refcoco': 'ReferringSegDataset',
+    'refsegrs': 'RefSegRSDataset',
+    'risbench': 'RISBenchDataset',
+    'json': 'ReferringJsonDataset',
+}
+# What tells the uses of one data set apart, not the data set.
+_USE = frozenset(
+    'split pipeline test_mode lazy_init shuffle_expressions exclude_file indices '
+    'serialize_data max_refetch'.split()
+)
 
 
-def add_source_arguments(parser):
-    """Add a config, or else a layout and folders, to a command line.
+def open_layout(
+    layout: str,
+    data_root: str,
+    name: str | None = None,
+    ann_file: str | None = None,
+    img_dir: str | None = None,
+    mask_dir: str | None = None,
+) -> BaseReferringDataset:
+    """Data set in one of the layouts; nothing is read yet.
 
     Args:
-        parser (argparse.ArgumentParser): Extended in place.
+        layout: A key of ``LAYOUTS``.
+        data_root: Root folder of the data.
+        name: Name of the data set. This and what follows default to the layout's.
+        ann_file: Annotation file.
+        img_dir: Folder of the images.
+        mask_dir: Folder of mask files.
+
+    Raises:
+        ValueError: The layout is unknown or needs a name.
     """
+    if layout not in LAYOUTS:
+        raise ValueError(f'unknown layout {layout!r}; known are {", ".join(LAYOUTS)}')
+    if layout == 'refcoco' and not name:
+        raise ValueError(
+            'the layout refcoco needs the name of the folder below its root'
+        )
+    prefix = _given(img_path=img_dir, mask_path=mask_dir)
+    given = _given(name=name, ann_file=ann_file, data_prefix=prefix or None)
+    return _build(dict(type=LAYOUTS[layout], data_root=data_root, **given))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def datasets_of_config(cfg: Config) -> list[tuple[BaseReferringDataset, list[str]]]:
+    """Data sets that a config trains, validates and tests on.
+
+    Returns:
+        Each data set once, and the ``exclude_file``s that the config uses it with.
+    """
+    found: dict[str, tuple[dict, list[str]]] = {}
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader') or {}
+        if loader.get('dataset') is None:
+            continue
+        for _, dataset in leaf_datasets(loader['dataset']):
+            same = {key: dataset[key] for key in dataset if key not in _USE}
+            uses = found.setdefault(repr(sorted(same.items())), (same, []))[1]
+            exclude_file = dataset.get('exclude_file')
+            if exclude_file is not None and exclude_file not in uses:
+                uses.append(exclude_file)
+    return [(_build(same), uses) for same, uses in found.values()]
+
+
+def _build(cfg: dict) -> BaseReferringDataset:
+    return DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
+
+
+def read_whole(
+    dataset: BaseReferringDataset,
+    report: Report = fail,
+    excluded: Collection[str] = frozenset(),
+) -> list[Record]:
+    """Objects of all splits, with what is wrong with the annotations.
+
+    Images and mask files aren't opened.
+
+    Args:
+        dataset: The data set.
+        report: Gets all that is wrong or looks so. By default, what keeps an object
+            from being used raises.
+        excluded: Ids to leave out.
+
+    Returns:
+        Records of all objects that can be made.
+
+    Raises:
+        FileNotFoundError: An annotation file is missing.
+        ValueError: An annotation file can't be read at all.
+    """
+    excluded = set(excluded)
+
+    def tell(error: AnnotationError) -> None:
+        if not error.ids & excluded:
+            report(error)
+
+    reader, entries = dataset.read_entries(report=tell)
+    entries = [entry for entry in entries if not ids_of(entry) & excluded]
+    if not entries:
+        report(AnnotationError('file', f'{reader.source}: there is no usable entry'))
+    repeated = repeated_ids(entries, reader.source, reader.ids_per_split)
+    for remark in (*repeated, *unusual_splits(entries, reader.source)):
+        report(remark)
+    objects = []
+    for entry in entries:
+        try:
+            objects.append(reader.make_object(entry))
+        except AnnotationError as error:
+            error.ref_id, error.original_id = entry['ref_id'], entry.get('original_id')
+            report(error)
+    for remark in (*reader.remarks, *reader.unused_damage(entries)):
+        report(remark)
+    return objects
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds a config, or else a layout and folders, to a command line."""
     parser.add_argument(
         'config', nargs='?', help='config file, whose data sets are taken'
     )
     add_cfg_options(parser)
-    group = parser.add_argument_group('instead of a config')
-    add_layout_arguments(group)
-    group.add_argument('--exclude-file', help='list of ids to leave out')
+    add_layout_arguments(parser.add_argument_group('instead of a config'))
 
 
-def add_layout_arguments(parser):
-    """Add the arguments that tell a layout and its folders.
-
-    Args:
-        parser: Parser or group, extended in place.
-    """
+def add_layout_arguments(parser: Parser) -> None:
+    """Adds the arguments that tell a layout, its folders, and what to leave out."""
     parser.add_argument('--layout', choices=sorted(LAYOUTS), help='layout of the files')
     parser.add_argument('--data-root', help='root folder of the data')
     parser.add_argument(
@@ -35,45 +159,48 @@ def add_layout_arguments(parser):
     parser.add_argument('--ann-file', help="annotation file, if not the layout's own")
     parser.add_argument('--img-dir', help="image folder, if not the layout's own")
     parser.add_argument('--mask-dir', help="mask folder, if not the layout's own")
+    parser.add_argument('--exclude-file', help='list of ids to leave out')
 
 
-def open_sources(args):
-    """Data sets that a command line names; nothing is read yet.
+def open_sources(
+    args: argparse.Namespace,
+) -> list[tuple[BaseReferringDataset, set[str]]]:
+    """Data sets that a command line names, and the ids to leave out of them.
 
     Args:
-        args (argparse.Namespace): With the arguments of
-            :func:`add_source_arguments`.
-
-    Returns:
-        list[tuple[BaseReferringDataset, list[str]]]: Data sets and their
-        lists of ids to leave out.
+        args: With the arguments of :func:`add_source_arguments`.
 
     Raises:
-        FileNotFoundError: There is no such config.
+        FileNotFoundError: There is no such config or list of ids.
         ValueError: Neither or both ways are used, or a key is missing.
     """
     if (args.config is None) == (args.layout is None):
         raise ValueError('give either a config, or --layout and --data-root')
     if args.config is None:
-        return [
-            (open_named_layout(args), [args.exclude_file] * bool(args.exclude_file))
-        ]
-    cfg = read_config(args.config, args.cfg_options)
-    sources = datasets_of_config(cfg)
+        return [open_named_layout(args)]
+    sources = datasets_of_config(read_config(args.config, args.cfg_options))
     if not sources:
         raise ValueError(f'{args.config} has no data set')
-    return sources
+    return [(dataset, _ids(files)) for dataset, files in sources]
 
 
-def open_named_layout(args):
-    """Data set that ``--layout`` and its companions name."""
+def open_named_layout(
+    args: argparse.Namespace,
+) -> tuple[BaseReferringDataset, set[str]]:
+    """Data set that ``--layout`` and its companions name; the ids to leave out."""
     if args.data_root is None:
         raise ValueError('--layout needs --data-root')
-    return open_layout(
-        args.layout,
-        args.data_root,
-        args.name,
-        args.ann_file,
-        args.img_dir,
-        args.mask_dir,
-    )
+    names = (args.name, args.ann_file, args.img_dir, args.mask_dir)
+    dataset = open_layout(args.layout, args.data_root, *names)
+    return dataset, _ids([args.exclude_file] if args.exclude_file else [])
+
+
+def _ids(files: Collection[str]) -> set[str]:
+    return {ref_id for file in files for ref_id in read_id_list(file)}
+
+
+def result_path(path: str, name: str, several: bool) -> Path:
+    """File of one data set's results; with its name in it if there are several."""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file.with_name(f'{file.stem}.{name}{file.suffix}') if several else file

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with a data set although each entry is in order."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import AnnotationError
 from ..formats.base import LEAVE_OUT
+from ..records import Record
 
 _USUAL_SPLIT = re.compile('train|val|test')
 
 
-def repeated_ids(entries, source, per_split=False):
-    """Ids that several entries have.
+def repeated_ids(
+    entries: Iterable[Record], source: str, per_split: bool = False
+) -> list[AnnotationError]:
+    """Ids that several entries have, one error each.
 
     Args:
-        entries (list[dict]): Entries with ``ref_id`` and ``split``.
-        source (str): File they are from.
-        per_split (bool): Entries of different splits may have the same one.
-
-    Returns:
-        list[AnnotationError]: One per id.
+        entries: Entries with ``ref_id`` and ``split``.
+        source: File they are from.
+        per_split: Entries of different splits may have the same one.
     """
     counts = Counter(
         (entry['ref_id'], entry['split'] if per_split else None) for entry in entries
@@ -35,20 +38,13 @@ def repeated_ids(entries, source, per_split=False):
     ]
 
 
-def unusual_splits(entries, source):
-    """Splits whose name says neither train, val nor test: often a typing error.
+def unusual_splits(entries: Iterable[Record], source: str) -> list[AnnotationError]:
+    """Entries whose split says neither train, val nor test: often a typing error.
 
     Args:
-        entries (list[dict]): Entries with ``ref_id`` and ``split``.
-        source (str): File they are from.
-
-    Returns:
-        list[AnnotationError]: One per entry.
+        entries: Entries with ``ref_id`` and ``split``.
+        source: File they are from.
     """
-    usual = {
-        split: bool(_USUAL_SPLIT.search(split))
-        for split in {entry['split'] for entry in entries}
-    }
     return [
         AnnotationError(
             'unknown-split',
@@ -56,27 +52,26 @@ def unusual_splits(entries, source):
             entry['ref_id'],
         )
         for entry in entries
-        if not usual[entry['split']]
+        if not _USUAL_SPLIT.search(entry['split'])
     ]
 
 
-def ambiguous_expressions(objects, image_key=None, mask_key=None):
+def ambiguous_expressions(
+    objects: Iterable[Record],
+    image_key: Callable[[Record], object] = lambda obj: obj['img_path'],
+    mask_key: Callable[[Record], object] = lambda obj: obj['ann_id'],
+) -> list[AnnotationError]:
     """Expressions that stand for several objects of one image.
 
     Args:
-        objects (list[dict]): Records of objects.
-        image_key (Callable, optional): What tells images of records apart; by
-            default the path.
-        mask_key (Callable, optional): What tells masks of records apart; by
-            default the annotation.
+        objects: Records of objects.
+        image_key: What tells images of records apart; by default the path.
+        mask_key: What tells masks of records apart; by default the annotation.
 
     Returns:
-        list[AnnotationError]: One per record concerned. Of the kind
-        ``'repeated'`` where it has the same mask as an earlier one, otherwise
-        ``'ambiguous'``.
+        One per record concerned. Of the kind ``'repeated'`` where it has the same
+        mask as an earlier one, otherwise ``'ambiguous'``.
     """
-    image_key = image_key or (lambda obj: obj['img_path'])
-    mask_key = mask_key or (lambda obj: obj['ann_id'])
     groups = defaultdict(list)
     for obj in objects:
         for text in {normalize(text) for text in obj['expressions']}:
@@ -91,23 +86,19 @@ def ambiguous_expressions(objects, image_key=None, mask_key=None):
     return found
 
 
-def _remark(obj, text, several, group):
-    others = [other['ref_id'] for other in group if other is not obj]
-    shared = f'{text!r} is said of ref_id {obj["ref_id"]!r} and of {_some(others)}'
-    if several:
-        return AnnotationError(
-            'ambiguous', f'{obj["img_path"]}: {shared}', obj['ref_id']
-        )
-    return AnnotationError(
-        'repeated', f'{obj["img_path"]}: {shared}, with one mask', obj['ref_id']
-    )
+def _remark(
+    obj: Record, text: str, several: bool, group: Sequence[Record]
+) -> AnnotationError:
+    others = [repr(other['ref_id']) for other in group if other is not obj]
+    named = ', '.join(others[:3])
+    if len(others) > 3:
+        named += f' and {len(others) - 3} more'
+    shared = f'{text!r} is said of ref_id {obj["ref_id"]!r} and of {named}'
+    kind = 'ambiguous' if several else 'repeated'
+    ending = '' if several else ', with one mask'
+    return AnnotationError(kind, f'{obj["img_path"]}: {shared}{ending}', obj['ref_id'])
 
 
-def _some(values, most=3):
-    shown = ', '.join(map(repr, values[:most]))
-    return shown if len(values) <= most else f'{shown} and {len(values) - most} more'
-
-
-def normalize(text):
+def normalize(text: str) -> str:
     """Expression as it is compared: case, spaces and a final stop don't count."""
     return ' '.join(text.lower().split()).rstrip('. ')

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counting of triplets, words, categories, pixels and tokens."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
 from ...utils.parallel import map_tracked
-from ..masks import compressed_segments, load_mask
+from ..masks import compressed_segments, is_mask_file, load_mask
+from ..records import Record
 
+Statistics = dict[str, Any]
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 SPLITS = ('train', 'val', 'test')
 # Of the image, in percent: a factor of about 3 from one to the next.
@@ -18,32 +24,31 @@ TOKEN_LIMITS = (10, 15, 20, 22, 25, 30, 40, 50, 64, 77, 128)
 
 
 def collect_statistics(
-    objects,
-    count_tokens=None,
-    max_tokens=None,
-    backend_args=None,
-    workers=0,
-    progress=True,
-):
+    objects: Sequence[Record],
+    count_tokens: Callable[[list[str]], list[int]] | None = None,
+    max_tokens: int | None = None,
+    backend_args: dict | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> Statistics:
     """Statistics of a data set.
 
     A triplet is one expression with its image and mask. Words are runs of
     letters and digits, apostrophes and hyphens within them included.
 
     Args:
-        objects (list[dict]): Records of all splits.
-        count_tokens (Callable[[list[str]], list[int]], optional): Length of
-            each expression as the text encoder sees it, [CLS] and [SEP]
-            included. Without it, tokens aren't counted.
-        max_tokens (int, optional): Limit to report truncation at.
-        backend_args (dict, optional): Of MMEngine's file backend.
-        workers (int): Processes that open mask files; 0 for none.
-        progress (bool): Show a bar.
+        objects: Records of all splits.
+        count_tokens: Length of each expression as the text encoder sees it, [CLS]
+            and [SEP] included. Without it, tokens aren't counted.
+        max_tokens: Limit to report truncation at.
+        backend_args: Of MMEngine's file backend.
+        workers: Processes that open mask files; 0 for none.
+        progress: Show a bar.
 
     Returns:
-        dict: ``triplets`` (by category and split), ``images``, ``objects``,
-        ``words``, ``vocabulary``, ``categories_named``, ``area``, ``tokens``;
-        all of it can be written as JSON.
+        ``triplets`` (by category and split), ``images``, ``objects``, ``words``,
+        ``vocabulary``, ``categories_named``, ``area``, ``tokens``; all of it can be
+        written as JSON.
     """
     expressions = [text for obj in objects for text in obj['expressions']]
     words = [_words(text) for text in expressions]
@@ -51,8 +56,8 @@ def collect_statistics(
     return dict(
         splits=splits,
         triplets=_triplets(objects, splits),
-        images=_by_split(objects, splits, lambda obj: obj['img_path']),
-        objects=_by_split(objects, splits, lambda obj: obj['ann_id']),
+        images=_by_split(objects, splits, 'img_path'),
+        objects=_by_split(objects, splits, 'ann_id'),
         words=_spread([len(w) for w in words]),
         vocabulary=_vocabulary(words, objects),
         categories_named=_categories_named(words, objects),
@@ -61,44 +66,44 @@ def collect_statistics(
     )
 
 
-def _words(text):
+def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _splits(objects):
+def _splits(objects: Iterable[Record]) -> list[str]:
     there = {obj['split'] for obj in objects}
     return [s for s in SPLITS if s in there] + sorted(there.difference(SPLITS))
 
 
-def _triplets(objects, splits):
+def _triplets(objects: Iterable[Record], splits: Sequence[str]) -> Statistics:
     """Table I: triplets by category and split, with totals."""
-    counts = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for obj in objects:
         counts[obj['category']][obj['split']] += len(obj['expressions'])
     table = {
         category: _with_total(counts[category], splits) for category in sorted(counts)
     }
-    total = Counter()
-    for count in counts.values():
-        total.update(count)
+    total = sum(counts.values(), Counter())
     return dict(categories=table, total=_with_total(total, splits))
 
 
-def _with_total(counts, splits):
+def _with_total(counts: Counter[str], splits: Iterable[str]) -> dict[str, int]:
     return dict({split: counts[split] for split in splits}, total=counts.total())
 
 
-def _by_split(objects, splits, key):
+def _by_split(
+    objects: Iterable[Record], splits: Iterable[str], key: str
+) -> dict[str, int]:
     """Number of different values in each split, and in all of them."""
     found = {
-        split: {key(obj) for obj in objects if obj['split'] == split}
+        split: {obj[key] for obj in objects if obj['split'] == split}
         for split in splits
     }
     counts = {split: len(values) for split, values in found.items()}
     return dict(counts, total=len(set().union(*found.values())))
 
 
-def _spread(values):
+def _spread(values: Sequence[int]) -> Statistics:
     """Summary and histogram of whole numbers."""
     if not values:
         return dict(min=0, mean=0.0, median=0.0, max=0, histogram={})
@@ -111,7 +116,9 @@ def _spread(values):
     )
 
 
-def _vocabulary(words, objects):
+def _vocabulary(
+    words: Iterable[Sequence[str]], objects: Iterable[Record]
+) -> Statistics:
     counts = Counter(word for expression in words for word in expression)
     texts = {' '.join(expression) for expression in words}
     in_training = {
@@ -131,7 +138,9 @@ def _vocabulary(words, objects):
     )
 
 
-def _categories_named(words, objects):
+def _categories_named(
+    words: Iterable[Sequence[str]], objects: Iterable[Record]
+) -> Statistics:
     """How many of the data set's categories an expression names.
 
     A name counts once however often it occurs, in singular or plural, and not
@@ -143,16 +152,12 @@ def _categories_named(words, objects):
     return _spread([len(set(pattern.findall(' '.join(w)))) for w in words])
 
 
-def _areas(objects, backend_args, workers, progress):
+def _areas(
+    objects: Sequence[Record], backend_args: dict | None, workers: int, progress: bool
+) -> Statistics:
     """Share of the image that targets cover, in percent."""
-    jobs = [
-        (obj['segmentation'], obj['height'], obj['width'], backend_args)
-        for obj in objects
-    ]
-    shares = [
-        None if share is None else 100 * share
-        for share in map_tracked(_share, jobs, workers, progress, chunksize=64)
-    ]
+    jobs = [(obj, backend_args) for obj in objects]
+    shares = list(map_tracked(_share, jobs, workers, progress, chunksize=64))
     measured = [share for share in shares if share is not None]
     no_target = sum(obj['segmentation'] is None for obj in objects)
     by_category = defaultdict(list)
@@ -178,23 +183,28 @@ def _areas(objects, backend_args, workers, progress):
     )
 
 
-def _share(job):
-    """Share of the image in a mask.
+def _share(job: tuple[Record, dict | None]) -> float | None:
+    """Percent of the image in a mask.
 
     None where there is no target, or the size of the image isn't known.
     """
-    segmentation, height, width, backend_args = job
+    obj, backend_args = job
+    segmentation, height, width = obj['segmentation'], obj['height'], obj['width']
     if segmentation is None:
         return None
-    if isinstance(segmentation, dict) and 'file' in segmentation:
-        return float(load_mask(segmentation, height, width, backend_args).mean())
+    if is_mask_file(segmentation):
+        return 100 * float(load_mask(segmentation, height, width, backend_args).mean())
     if None in (height, width):
         return None
     rle = mask_utils.merge(compressed_segments(segmentation, height, width))
-    return float(mask_utils.area(rle)) / (height * width)
+    return 100 * (float(mask_utils.area(rle)) / (height * width))
 
 
-def _tokens(expressions, count_tokens, max_tokens):
+def _tokens(
+    expressions: list[str],
+    count_tokens: Callable[[list[str]], list[int]] | None,
+    max_tokens: int | None,
+) -> Statistics | None:
     if count_tokens is None:
         return None
     lengths = np.asarray(count_tokens(expressions))

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check of a whole data set: annotations, images, masks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from ...utils.parallel import map_tracked
+from ..errors import AnnotationError
+from ..image_files import read_image
+from ..masks import is_mask_file, load_mask
+from ..records import Record, files_of
+from .check_report import CheckReport
+from .sources import read_whole
+from .suspicion import ambiguous_expressions
+
+if TYPE_CHECKING:
+    from ..referring_dataset import BaseReferringDataset
+
+Finding = tuple[str | None, str | None]
+"""The kind of damage and what is wrong, or None and a fingerprint."""
+
+
+def check_dataset(
+    dataset: BaseReferringDataset,
+    excluded: Collection[str] = frozenset(),
+    images: bool = True,
+    workers: int = 0,
+    progress: bool = True,
+) -> CheckReport:
+    """Looks at everything in a data set: all splits, every image, every mask.
+
+    Args:
+        dataset: The data set; it may be lazy.
+        excluded: Ids that are left out.
+        images: Open images and draw masks. Without, only annotations are read,
+            which takes seconds, and images are told apart by their names.
+        workers: Processes that open images; 0 for none.
+        progress: Show a bar.
+
+    Returns:
+        All findings.
+    """
+    report = CheckReport(dataset.name)
+    try:
+        objects = read_whole(dataset, report.add, excluded)
+    except (OSError, ValueError) as error:
+        # Nothing can be said about entries of a file that can't be read.
+        report.add(AnnotationError('file', str(error)))
+        return report
+    report.counts = _count(objects)
+    digests: dict[str, str] = {}
+    masks: dict[int, str] = {}
+    if images:
+        groups = defaultdict(list)
+        for obj in objects:
+            groups[obj['img_path']].append(obj)
+        jobs = [(path, group, dataset.backend_args) for path, group in groups.items()]
+        results = map_tracked(_check_image, jobs, workers, progress)
+        for (path, group), checked in zip(groups.items(), results, strict=True):
+            _report_image(path, group, checked, digests, masks, report)
+    else:
+        _report_missing(dataset, objects, report)
+
+    def image_key(obj: Record) -> object:
+        return digests.get(obj['img_path'], obj['img_path'])
+
+    def mask_key(obj: Record) -> object:
+        return masks.get(id(obj), obj['ann_id'])
+
+    report.findings += leaks(objects, image_key)
+    report.findings += ambiguous_expressions(objects, image_key, mask_key)
+    return report
+
+
+def leaks(
+    objects: Iterable[Record], image_key: Callable[[Record], object]
+) -> list[AnnotationError]:
+    """Objects whose image is in another split too, which should keep it.
+
+    Test keeps an image before validation, validation before training.
+
+    Args:
+        objects: Records of all splits.
+        image_key: What tells images apart.
+
+    Returns:
+        Of the kind ``'leakage'``.
+    """
+    groups = defaultdict(list)
+    for obj in objects:
+        groups[image_key(obj)].append(obj)
+    found = []
+    for group in groups.values():
+        keeper = max(group, key=lambda obj: _protection(obj['split']))
+        for obj in group:
+            if obj['split'] != keeper['split']:
+                found.append(
+                    AnnotationError(
+                        'leakage',
+                        f'{obj["img_path"]} (ref_id {obj["ref_id"]!r}, split '
+                        f'{obj["split"]!r}) is the same image as '
+                        f'{keeper["img_path"]} of the split {keeper["split"]!r}',
+                        obj['ref_id'],
+                    )
+                )
+    return found
+
+
+def _protection(split: str) -> tuple[int, str]:
+    ranks = [rank for rank, part in enumerate(('val', 'test'), 1) if part in split]
+    return max(ranks, default=0), split
+
+
+def _count(objects: Sequence[Record]) -> dict[str, int]:
+    splits = Counter(obj['split'] for obj in objects)
+    return dict(
+        objects=len(objects),
+        expressions=sum(len(obj['expressions']) for obj in objects),
+        images=len({obj['img_path'] for obj in objects}),
+        **{f'objects in {split}': count for split, count in sorted(splits.items())},
+    )
+
+
+@dataclass
+class _Checked:
+    """What came of an image: its own finding, and those of its masks."""
+
+    image: Finding
+    masks: list[Finding]
+
+
+def _check_image(job: tuple[str, list[Record], dict | None]) -> _Checked:
+    """Decodes an image and its masks."""
+    path, objects, backend_args = job
+    size = None
+    try:
+        # As the pipelines read it.
+        image = read_image(path, cv2.IMREAD_COLOR, backend_args)
+    except (OSError, ValueError) as problem:
+        finding: Finding = ('image', str(problem))
+    else:
+        finding = (None, _digest(image))
+        size = image.shape[0], image.shape[1]
+    masks = [_check_mask(obj, size, backend_args) for obj in objects]
+    return _Checked(finding, masks)
+
+
+def _check_mask(
+    obj: Record, image_size: tuple[int, int] | None, backend_args: dict | None
+) -> Finding:
+    segmentation, stated = obj['segmentation'], (obj['height'], obj['width'])
+    if image_size is not None and None not in stated and image_size != stated:
+        return 'image', (
+            f'the image is {image_size[0]} x {image_size[1]} px (height x width), '
+            f'the annotations say {stated[0]} x {stated[1]}'
+        )
+    size = image_size or stated
+    if None in size and not is_mask_file(segmentation):
+        return None, None
+    try:
+        mask = load_mask(segmentation, size[0], size[1], backend_args)
+    except FileNotFoundError:
+        return 'mask', f'the mask file {segmentation["file"]} does not exist'
+    except (OSError, ValueError) as problem:
+        return 'mask', str(problem)
+    return None, _digest(mask)
+
+
+def _digest(pixels: np.ndarray) -> str:
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def _report_image(
+    path: str,
+    group: Sequence[Record],
+    checked: _Checked,
+    digests: dict[str, str],
+    masks: dict[int, str],
+    report: CheckReport,
+) -> None:
+    """Reports what is wrong; keeps the fingerprints of what isn't."""
+    kind, text = checked.image
+    if text and not kind:
+        digests[path] = text
+    for obj, mask in zip(group, checked.masks, strict=True):
+        where = f'{path} (ref_id {obj["ref_id"]!r})'
+        for kind, text in (checked.image, mask):
+            if kind:
+                report.add(AnnotationError(kind, f'{where}: {text}', obj['ref_id']))
+        kind, text = mask
+        if text and not kind:
+            masks[id(obj)] = text
+
+
+def _report_missing(
+    dataset: BaseReferringDataset, objects: Iterable[Record], report: CheckReport
+) -> None:
+    missing = set(dataset.missing_files(objects))
+    for obj in objects:
+        for kind, path in files_of(obj):
+            if path in missing:
+                text = f'{path} (ref_id {obj["ref_id"]!r}) does not exist'
+                report.add(AnnotationError(kind, text, obj['ref_id']))
