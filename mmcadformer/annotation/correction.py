@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from ..datasets.formats import BoxItem
-from ..datasets.masks import compressed_segments, decode_segmentation, rle_counts
+from ..datasets.formats.instances import make_instances
+from ..datasets.masks import decode_segmentation, rle_counts
 from ..utils.files import read_json, write_json
 from ..utils.outlines import trace_outlines
 from .mask_store import ItemMask
@@ -167,8 +167,7 @@ def to_coco(
         raise ValueError(f'shape must be one of {SHAPES}, got {shape!r}')
     images = {image: i for i, image in enumerate(sorted(by_image(items)), 1)}
     named = sorted({item.category for item in items})
-    categories = {name: i for i, name in enumerate(named, 1)}
-    annotations: list[dict] = []
+    records: list[dict] = []
     for (image, box, category), group in _objects(items).items():
         remarks = [(notes or {}).get(item.item_id) for item in group]
         attributes = dict(
@@ -176,28 +175,31 @@ def to_coco(
             expression=' | '.join(text for item in group for text in item.expressions),
             note=' | '.join(filter(None, remarks)),
         )
-        annotations.append(
+        records.append(
             dict(
-                id=len(annotations) + 1,
+                img_path=image,
                 image_id=images[image],
-                category_id=categories[category],
-                **_shape(masks[group[0].item_id], box, shape),
+                ann_id=len(records) + 1,
+                category=category,
+                height=sizes[image][0],
+                width=sizes[image][1],
+                segmentation=_segmentation(masks[group[0].item_id], box, shape),
                 attributes=attributes,
             )
         )
-    return dict(
-        images=[
-            dict(
-                id=number,
-                file_name=names[image],
-                height=sizes[image][0],
-                width=sizes[image][1],
-            )
-            for image, number in images.items()
-        ],
-        annotations=annotations,
-        categories=[dict(id=i, name=name) for name, i in categories.items()],
+    content = make_instances(
+        records,
+        names,
+        {number: number for number in images.values()},
+        {record['ann_id']: record['ann_id'] for record in records},
+        {name: number for number, name in enumerate(named, 1)},
     )
+    for annotation in content['annotations']:
+        (first, *_) = annotation['segmentation']
+        if isinstance(first, dict):
+            exact = dict(first, counts=rle_counts(first['counts']).tolist())
+            annotation.update(segmentation=exact, iscrowd=1)
+    return content
 
 
 def _objects(items: Iterable[BoxItem]) -> dict[_Key, list[BoxItem]]:
@@ -207,29 +209,18 @@ def _objects(items: Iterable[BoxItem]) -> dict[_Key, list[BoxItem]]:
     return objects
 
 
-def _shape(mask: ItemMask, box: Sequence[float], shape: str) -> dict:
-    """Segmentation, box and area of a mask as COCO has them."""
+def _segmentation(mask: ItemMask, box: Sequence[float], shape: str) -> list:
     pixels = mask.to_array()
-    segmentation: dict | list
     if not pixels.any():
         # Tools drop annotations without a shape: the box is a start.
         left, top, right, bottom = box
-        segmentation = [[left, top, right, top, right, bottom, left, bottom]]
-    elif shape == 'polygon':
-        parts = [o.corners for o in trace_outlines(pixels) if not o.is_hole]
-        # Label Studio's importer takes the first part only.
-        parts.sort(key=cv2.contourArea, reverse=True)
-        segmentation = [part.ravel().tolist() for part in parts]
-    else:
-        counts = rle_counts(mask.rle['counts']).tolist()
-        segmentation = dict(size=list(pixels.shape), counts=counts)
-    rle = mask_utils.merge(compressed_segments(segmentation, *pixels.shape))
-    return dict(
-        segmentation=segmentation,
-        bbox=[float(value) for value in mask_utils.toBbox(rle)],
-        area=float(mask_utils.area(rle)),
-        iscrowd=int(isinstance(segmentation, dict)),
-    )
+        return [[left, top, right, top, right, bottom, left, bottom]]
+    if shape == 'rle':
+        return [mask.rle]
+    parts = [o.corners for o in trace_outlines(pixels) if not o.is_hole]
+    # Label Studio's importer takes the first part only.
+    parts.sort(key=cv2.contourArea, reverse=True)
+    return [part.ravel().tolist() for part in parts]
 
 
 def _read_correction(

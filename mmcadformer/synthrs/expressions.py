@@ -72,15 +72,9 @@ _DISTANCE_PHRASES = {
 _JOIN = ' and '
 _LINKS = ('', '', '', 'located ', 'that is ')
 _PAIRS = {
-    ('color', 'position'),
-    ('color', 'relation'),
-    ('color', 'extreme'),
-    ('color', 'size'),
-    ('color', 'distance'),
-    ('position', 'size'),
-    ('position', 'extreme'),
-    ('relation', 'size'),
-    ('relation', 'relation'),
+    'color': ('position', 'relation', 'extreme', 'size', 'distance'),
+    'position': ('size', 'extreme'),
+    'relation': ('size', 'relation'),
 }
 _ARTICLES = ('the ', 'the ', 'the ', '')
 
@@ -110,16 +104,13 @@ def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
 
 
 def realize(program: Program, rng: np.random.Generator, short: bool = False) -> str:
-    """Says a program in English.
+    """Says a program in English, in lower case.
 
     Args:
         program: Steps, see :mod:`.semantics`.
         rng: Chooses between wordings.
         short: Whether all but relations has to stand before the noun, so that
             nothing can be taken for a part of a longer sentence.
-
-    Returns:
-        Expression in lower case.
     """
     words, phrases, color, noun = [], [], '', ''
     alone = sum(step[0] not in ('category', 'color') for step in program) == 1
@@ -258,7 +249,7 @@ def _pairs(steps: Sequence[Step]) -> Iterator[list[Step]]:
     for first in steps:
         for second in steps:
             kinds = first[0], second[0]
-            if kinds not in _PAIRS:
+            if second[0] not in _PAIRS.get(first[0], ()):
                 continue
             if kinds == ('relation', 'relation'):
                 if first[2] == second[2] or first[1] >= second[1]:

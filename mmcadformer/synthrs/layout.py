@@ -111,13 +111,7 @@ def _choose_colors(rng: np.random.Generator) -> dict[str, Iterator[str]]:
 def place_objects(
     rng: np.random.Generator, difficulty: Difficulty, ground: Ground
 ) -> list[SceneObject]:
-    """Puts objects on free ground so that none touches another one.
-
-    Args:
-        rng: Source of randomness.
-        difficulty: Counts and sizes.
-        ground: Ground that is taken; the objects' is added.
-    """
+    """Puts objects on free ground, which they take, so that none touches another."""
     aligned = rng.random() < 0.4
     common = float(rng.uniform(0, 360))
     colors = _choose_colors(rng)

@@ -94,11 +94,7 @@ class ObjectFacts:
 
 
 class SceneSemantics:
-    """Runs programs on one scene.
-
-    Args:
-        facts: The scene's objects.
-    """
+    """Runs programs on the objects of one scene."""
 
     def __init__(self, facts: Iterable[ObjectFacts]) -> None:
         self.facts = list(facts)
@@ -114,18 +110,18 @@ class SceneSemantics:
         return [i for i in range(len(self.facts)) if bits >> i & 1]
 
     def _position(self, region: str) -> Objects:
-        if region == 'center':
-            off = [max(abs(f.x - 0.5), abs(f.y - 0.5)) for f in self.facts]
-            yes = sum(1 << i for i, value in enumerate(off) if value <= CENTER_YES)
-            return yes, sum(1 << i for i, value in enumerate(off) if value < CENTER_NO)
         sides = region.replace('upper', 'top').replace('lower', 'bottom').split()
 
-        def within(limit: float) -> int:
-            return self._bits(
-                lambda fact: all(1 - fact.toward(side) < limit for side in sides)
-            )
+        def off(fact: ObjectFacts) -> float:
+            if region == 'center':
+                return max(abs(fact.x - 0.5), abs(fact.y - 0.5))
+            return max(1 - fact.toward(side) for side in sides)
 
-        return within(HALF_YES), within(HALF_NO)
+        limits = (CENTER_YES, CENTER_NO) if region == 'center' else (HALF_YES, HALF_NO)
+        return (
+            self._bits(lambda fact: off(fact) < limits[0]),
+            self._bits(lambda fact: off(fact) < limits[1]),
+        )
 
     def _relation(self, side: str, anchor: int) -> Objects:
         if (side, anchor) not in self._relations:
