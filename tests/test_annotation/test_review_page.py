@@ -141,7 +141,7 @@ def test_a_file_is_loaded_into_another_browser(
 
     for name, text, text_shown in (
         ('x.json', '{', 'not valid JSON'),
-        ('y.json', '{"format": "other"}', 'no review that this page saved'),
+        ('y.json', '{"format": "other"}', 'not a review that this page saved'),
     ):
         (tmp_path / name).write_text(text)
         page.set_input_files('#file', tmp_path / name)

@@ -350,7 +350,7 @@
       return toast(`${file.name} is not valid JSON.`);
     }
     if (!content || content.format !== data.format || content.version !== data.version || !content.decisions) {
-      return toast(`${file.name} is no review that this page saved.`);
+      return toast(`${file.name} is not a review that this page saved.`);
     }
     const author = String(content.annotator || '');
     if (author && state.annotator && author !== state.annotator) {
