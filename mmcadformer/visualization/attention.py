@@ -9,14 +9,15 @@ from typing import NamedTuple
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Inches: a map on its longer side, row titles, a line of text, the text on top.
 _CELL, _TITLE, _LINE, _CAPTION = 1.35, 1.1, 0.3, 5.2
-_DPI = 110
 # Inches: room of a map at least, for the titles; the result at most, its text at least.
 _LEAST, _RESULT, _TEXT = (0.95, 0.35), (2.6, 3.3), 1.1
+_DPI = 110
 _SIDE = 2 * round(_CELL * _DPI)  # pixels, of the image under the maps
 _HOTTEST = 99  # percentile
 # Opacity of the hottest and the coldest spots.
@@ -73,46 +74,55 @@ def draw_word_attention(
     result = np.maximum(result * (_RESULT / result).min(), 0.05)
     top = max(result[1], _TEXT) + 0.1
     grid_width = _TITLE + (len(words) + 1) * cell[0] + 0.1
-    size = (
+    canvas = _Canvas(
         max(grid_width, result[0] + _CAPTION + 0.5),
         top + 2 * _LINE + len(rows) * (cell[1] + 0.08),
     )
-    figure = Figure(figsize=size, dpi=_DPI)
-    canvas = FigureCanvasAgg(figure)
-    colors = _word_colors(len(words))
-
-    def place(left: float, upper: float, wide: float, high: float):
-        """Axes at a place in inches from the upper left corner."""
-        bounds = (left / size[0], 1 - (upper + high) / size[1])
-        axes = figure.add_axes((*bounds, wide / size[0], high / size[1]))
-        axes.axis('off')
-        return axes
-
-    place(0.1, 0.1, *result).imshow(overlay)
-    axes = place(0.4 + result[0], 0.1, _CAPTION, top - 0.1)
+    canvas.place(0.1, 0.1, *result).imshow(overlay)
+    axes = canvas.place(0.4 + result[0], 0.1, _CAPTION, top - 0.1)
     axes.text(0, 1, _EXPLANATION, ha='left', va='top', fontsize=9, linespacing=1.6)
-    titles = [*words, 'stands out']
-    for column, title in enumerate(titles):
-        left = _TITLE + column * cell[0]
-        color = colors[column] if column < len(words) else (0, 0, 0)
-        axes = place(left, top + _LINE, cell[0], _LINE)
+    colors = _word_colors(len(words))
+    lefts = [_TITLE + column * cell[0] for column in range(len(words) + 1)]
+    titles = zip(lefts, [*words, 'stands out'], [*colors, (0, 0, 0)], strict=True)
+    for left, title, color in titles:
+        axes = canvas.place(left, top + _LINE, cell[0], _LINE)
         axes.text(
             0.5, 0.3, _short(title), ha='center', color=color, weight='bold', fontsize=9
         )
     for number, row in enumerate(rows):
         upper = top + 2 * _LINE + number * (cell[1] + 0.08)
-        axes = place(0, upper, _TITLE, cell[1])
+        axes = canvas.place(0, upper, _TITLE, cell[1])
         axes.text(0.5, 0.5, row.title, ha='center', va='center', fontsize=8)
         scale = row.maps.min(), np.percentile(row.maps, _HOTTEST)
         pictures = [
             heat_overlay(image, heat, *scale, row.image_share) for heat in row.maps
         ]
         pictures.append(_strongest_word(image, row, colors))
-        for column, picture in enumerate(pictures):
-            left = _TITLE + column * cell[0]
-            place(left, upper, cell[0] - 0.05, cell[1]).imshow(picture)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        for left, picture in zip(lefts, pictures, strict=True):
+            canvas.place(left, upper, cell[0] - 0.05, cell[1]).imshow(picture)
+    return canvas.pixels()
+
+
+class _Canvas:
+    """A figure on which places are given in inches from the upper left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height), dpi=_DPI)
+        self.canvas = FigureCanvasAgg(self.figure)
+
+    def place(self, left: float, upper: float, width: float, height: float) -> Axes:
+        """Axes without a frame."""
+        bottom = 1 - (upper + height) / self.height
+        size = width / self.width, height / self.height
+        axes = self.figure.add_axes((left / self.width, bottom, *size))
+        axes.axis('off')
+        return axes
+
+    def pixels(self) -> np.ndarray:
+        """RGB uint8."""
+        self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 
 def heat_overlay(
@@ -177,8 +187,8 @@ def _strongest_word(
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3), 0...1."""
-    return np.repeat(image.mean(axis=2, keepdims=True) / 255, 3, axis=2)
+    """(H, W, 1), 0...1."""
+    return image.mean(axis=2, keepdims=True) / 255
 
 
 def _word_colors(count: int) -> np.ndarray:
@@ -189,6 +199,5 @@ def _word_colors(count: int) -> np.ndarray:
 
 
 def _short(word: str, limit: int = 14) -> str:
-    # A dollar sign would begin a formula.
     word = word if len(word) <= limit else word[: limit - 1] + '…'
-    return word.replace('$', r'\$')
+    return word.replace('$', r'\$')  # which would begin a formula

@@ -10,13 +10,12 @@ import numpy as np
 
 from .text import LegendEntry, draw_text_strip
 
-Color = tuple[int, int, int]
 # Title, prediction, truth.
 Panel = tuple[str, np.ndarray | None, np.ndarray | None]
 
-# Orange and sky blue stay apart for every common form of colour blindness.
-PRED_COLOR: Color = (255, 140, 0)
-TRUTH_COLOR: Color = (0, 200, 255)
+# RGB. Orange and sky blue stay apart for every common form of colour blindness.
+PRED_COLOR = (255, 140, 0)
+TRUTH_COLOR = (0, 200, 255)
 # Labels of a mask that isn't boolean.
 TARGET, IGNORE = 1, 255
 # Pixels up to which the longer side of a narrow picture is enlarged.
@@ -50,8 +49,6 @@ def draw_referring_overlay(
     alpha: float = 0.45,
     text_position: str = 'below',
     min_width: int = 320,
-    pred_color: Color = PRED_COLOR,
-    truth_color: Color = TRUTH_COLOR,
 ) -> np.ndarray:
     """Draws prediction and truth onto the image, and the expression beside it.
 
@@ -70,7 +67,6 @@ def draw_referring_overlay(
         min_width: Images narrower than this are enlarged by a whole factor, so
             that text beside them can be read; those that are very high besides
             get a white margin instead. Pixels.
-        pred_color, truth_color: RGB.
 
     Returns:
         RGB uint8 (H', W', 3), with H' > H for the text and W' >= W.
@@ -83,14 +79,17 @@ def draw_referring_overlay(
         raise ValueError(
             f"text_position must be 'below' or 'above', not {text_position!r}"
         )
-    picture = _tinted(image, pred, truth, alpha, min_width, pred_color, truth_color)
-    legend = []
+    picture = _paint(image, pred, truth, alpha, min_width)
+    legend: list[LegendEntry] = []
     if pred is not None:
-        legend.append((pred_color, 'prediction'))
+        legend.append((PRED_COLOR, 'prediction'))
     if truth is not None:
-        legend.append((truth_color, 'truth'))
-    legend += _numbers(pred, truth, score)
-    strip = _strip(picture.shape[1], expression, legend)
+        legend.append((TRUTH_COLOR, 'truth'))
+    legend += _agreement(pred, truth)
+    if score is not None:
+        legend.append((None, f'score {score:.2f}'))
+    width = picture.shape[1]
+    strip = draw_text_strip(width, expression, legend, _font_size(width))
     parts = [picture, strip] if text_position == 'below' else [strip, picture]
     return np.concatenate(parts)
 
@@ -106,23 +105,15 @@ def draw_referring_panels(
 ) -> np.ndarray:
     """Draws image, prediction and truth side by side above the expression.
 
-    Args:
-        image, expression, pred, truth, alpha: As in
-            :func:`draw_referring_overlay`. A panel that has no mask is left out.
-        min_width: The least width of a panel in pixels.
-
-    Returns:
-        RGB uint8.
-
-    Raises:
-        ValueError: If the image or a mask has the wrong shape or type.
+    Arguments and errors are those of :func:`draw_referring_overlay`, ``min_width``
+    is that of a panel. A panel that has no mask is left out.
     """
-    panels = [('image', None, None)]
+    panels: list[Panel] = [('image', None, None)]
     if pred is not None:
         panels.append(('prediction', pred, None))
     if truth is not None:
         panels.append(('truth', None, truth))
-    legend = _numbers(pred, truth, None)
+    legend = _agreement(pred, truth)
     return draw_titled_panels(
         image, panels, expression, legend, alpha=alpha, min_width=min_width
     )
@@ -137,108 +128,86 @@ def draw_titled_panels(
     alpha: float = 0.45,
     min_width: int = 320,
 ) -> np.ndarray:
-    """Draws the image side by side with various masks, above a text.
+    """Draws the image side by side with various masks, above a text; RGB uint8.
 
     Args:
-        image, alpha, min_width: As in :func:`draw_referring_panels`.
+        image, alpha, min_width: As for :func:`draw_referring_panels`.
         panels: Title, prediction and truth of each; either mask may be None.
         text: Below the panels.
         legend: Below the text, see :func:`draw_text_strip`.
-
-    Returns:
-        RGB uint8.
 
     Raises:
         ValueError: If the image or a mask has the wrong shape or type.
     """
     columns = []
     for title, pred, truth in panels:
-        picture = _tinted(image, pred, truth, alpha, min_width, PRED_COLOR, TRUTH_COLOR)
-        columns.append(np.concatenate([_strip(picture.shape[1], title, []), picture]))
-    columns = _pad_on_top(columns)
-    gap = np.full((columns[0].shape[0], 4, 3), _PAPER, np.uint8)
-    row = [part for column in columns for part in (gap, column)][1:]
-    top = np.concatenate(row, axis=1)
+        picture = _paint(image, pred, truth, alpha, min_width)
+        width = picture.shape[1]
+        title_strip = draw_text_strip(width, title, font_size=_font_size(width))
+        columns.append(np.concatenate([title_strip, picture]))
+    # Titles may take several lines.
+    height = max(map(len, columns))
+    gap = np.full((height, 4, 3), _PAPER, np.uint8)
+    row = []
+    for column in columns:
+        missing = ((height - len(column), 0), (0, 0), (0, 0))
+        row += [gap, np.pad(column, missing, constant_values=_PAPER)]
+    top = np.concatenate(row[1:], axis=1)
     font_size = _font_size(columns[0].shape[1])
     bottom = draw_text_strip(top.shape[1], text, legend, font_size)
     return np.concatenate([top, bottom])
 
 
-def _pad_on_top(columns: list[np.ndarray]) -> list[np.ndarray]:
-    """Pictures of one height; titles may take several lines."""
-    height = max(len(column) for column in columns)
-    return [
-        np.pad(
-            column,
-            ((height - len(column), 0), (0, 0), (0, 0)),
-            constant_values=_PAPER,
-        )
-        for column in columns
-    ]
+def widen(picture: np.ndarray, min_width: int) -> np.ndarray:
+    """Makes a narrow picture as wide as :func:`draw_referring_overlay` does."""
+    factor = _enlargement(picture, min_width)
+    return _with_margin(_enlarge(picture, factor), min_width)
 
 
-def _numbers(
-    pred: np.ndarray | None, truth: np.ndarray | None, score: float | None
-) -> list[tuple[None, str]]:
-    numbers = []
-    if pred is not None and truth is not None:
-        numbers.append((None, f'IoU {100 * mask_iou(pred, truth):.1f} %'))
-    if score is not None:
-        numbers.append((None, f'score {score:.2f}'))
-    return numbers
-
-
-def _strip(width: int, text: str, legend: list) -> np.ndarray:
-    return draw_text_strip(width, text, legend, _font_size(width))
+def _agreement(pred: np.ndarray | None, truth: np.ndarray | None) -> list[LegendEntry]:
+    if pred is None or truth is None:
+        return []
+    return [(None, f'IoU {100 * mask_iou(pred, truth):.1f} %')]
 
 
 def _font_size(width: int) -> int:
     return int(np.clip(width / 30, 13, 40))
 
 
-def _tinted(
+def _paint(
     image: np.ndarray,
     pred: np.ndarray | None,
     truth: np.ndarray | None,
     alpha: float,
     min_width: int,
-    pred_color: Color,
-    truth_color: Color,
 ) -> np.ndarray:
     """Image with masks, enlarged by a whole factor if it is narrow."""
     _check_image(image)
-    masks = []
-    for name, mask, color in (
-        ('pred', pred, pred_color),
-        ('truth', truth, truth_color),
-    ):
-        if mask is not None:
-            _check_mask(name, mask, image)
-            masks.append((_is_target(mask), color))
     factor = _enlargement(image, min_width)
     picture = _enlarge(np.ascontiguousarray(image), factor)
-    masks = [(_enlarge(mask.astype(np.uint8), factor), color) for mask, color in masks]
-    if masks:
-        area, color = masks[0]
+    areas = []
+    for name, mask, color in (
+        ('pred', pred, PRED_COLOR),
+        ('truth', truth, TRUTH_COLOR),
+    ):
+        if mask is None:
+            continue
+        if np.shape(mask) != image.shape[:2]:
+            raise ValueError(
+                f'{name} must have the size of the image, {image.shape[:2]}, '
+                f'not {np.shape(mask)}'
+            )
+        areas.append((_enlarge(_is_target(mask).astype(np.uint8), factor), color))
+    if areas:
+        area, color = areas[0]
         tint = (1 - alpha) * picture + alpha * np.array(color)
         picture = np.where(area[..., None] > 0, tint.round(), picture).astype(np.uint8)
     # One pixel of contour per 250 px, so that it's seen on large pictures too.
     thickness = max(1, round(min(picture.shape[:2]) / 250))
-    for area, color in masks:
+    for area, color in areas:
         contours, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, contours, -1, color, thickness)
     return _with_margin(picture, min_width)
-
-
-def widen(picture: np.ndarray, min_width: int) -> np.ndarray:
-    """Makes a narrow picture as wide as :func:`draw_referring_overlay` does.
-
-    Args:
-        picture: RGB uint8 (H, W, 3).
-        min_width: In pixels.
-    """
-    factor = _enlargement(picture, min_width)
-    return _with_margin(_enlarge(picture, factor), min_width)
 
 
 def _enlargement(image: np.ndarray, min_width: int) -> int:
@@ -248,14 +217,13 @@ def _enlargement(image: np.ndarray, min_width: int) -> int:
     return max(1, min(wanted, _MAX_ENLARGED // max(height, width)))
 
 
-def _with_margin(picture: np.ndarray, min_width: int) -> np.ndarray:
-    missing = max(0, min_width - picture.shape[1])
-    margin = ((0, 0), (0, missing), (0, 0))
-    return np.pad(picture, margin, constant_values=_PAPER) if missing else picture
-
-
 def _enlarge(array: np.ndarray, factor: int) -> np.ndarray:
     return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _with_margin(picture: np.ndarray, min_width: int) -> np.ndarray:
+    missing = max(0, min_width - picture.shape[1])
+    return np.pad(picture, ((0, 0), (0, missing), (0, 0)), constant_values=_PAPER)
 
 
 def _is_target(mask: np.ndarray) -> np.ndarray:
@@ -271,11 +239,3 @@ def _check_image(image: np.ndarray) -> None:
         )
     if 0 in shape:
         raise ValueError(f'image has no pixels, its shape is {shape}')
-
-
-def _check_mask(name: str, mask: np.ndarray, image: np.ndarray) -> None:
-    if np.shape(mask) != image.shape[:2]:
-        raise ValueError(
-            f'{name} must have the size of the image, {image.shape[:2]}, '
-            f'not {np.shape(mask)}'
-        )

@@ -8,6 +8,7 @@ lacks the glyphs (Chinese, for example).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,8 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 INK = (25, 25, 25)
 PAPER = (255, 255, 255)
+Color = tuple[int, int, int]
 # A swatch of a legend: its colour and what it stands for.
-LegendEntry = tuple[tuple[int, int, int] | None, str]
+LegendEntry = tuple[Color | None, str]
 
 
 def draw_text_strip(
@@ -77,25 +79,17 @@ def wrap_text(
     Words wider than a line, and scripts without spaces, are broken anywhere.
     """
     printable = ''.join(c if c.isprintable() else ' ' for c in text)
-    lines, line = [], ''
-    for word in printable.split():
-        joined = f'{line} {word}' if line else word
-        if font.getlength(joined) <= width:
-            line = joined
-            continue
-        if line:
-            lines.append(line)
-        line = word
-        while font.getlength(line) > width and len(line) > 1:
-            if len(lines) > max_lines:
+    words = printable.split()
+    lines: list[str] = []
+    while words and len(lines) <= max_lines:
+        count, line = 1, words[0]
+        for word in words[1:]:
+            if font.getlength(f'{line} {word}') > width:
                 break
-            cut = _fitting_length(line, font, width)
-            lines.append(line[:cut])
-            line = line[cut:]
-        if len(lines) > max_lines:
-            break
-    if line:
-        lines.append(line)
+            count, line = count + 1, f'{line} {word}'
+        cut = _fitting_length(line, font, width)
+        lines.append(line[:cut])
+        words[:count] = [line[cut:]] if cut < len(line) else []
     if len(lines) > max_lines:
         lines = lines[:max_lines]
         last = lines[-1]
@@ -113,14 +107,11 @@ def load_font(text: str, size: int) -> ImageFont.FreeTypeFont:
 
 def _fitting_length(text: str, font: ImageFont.FreeTypeFont, width: int) -> int:
     """Number of leading letters that fit ``width``, at least one."""
-    low, high = 1, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if font.getlength(text[:middle]) <= width:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    lengths = range(len(text) + 1)
+    too_long = bisect_right(
+        lengths, float(width), key=lambda count: font.getlength(text[:count])
+    )
+    return max(1, too_long - 1)
 
 
 def _legend_rows(
@@ -128,7 +119,7 @@ def _legend_rows(
     font: ImageFont.FreeTypeFont,
     width: int,
     font_size: int,
-) -> list[list[tuple[int, tuple[int, int, int] | None, str]]]:
+) -> list[list[tuple[int, Color | None, str]]]:
     """Puts legend entries side by side, on the next row where they don't fit."""
     rows: list[list] = []
     x = 0

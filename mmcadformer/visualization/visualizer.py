@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -34,7 +35,7 @@ class ReferringVisualizer(SegLocalVisualizer):
         name: str = 'visualizer',
         alpha: float = 0.45,
         min_width: int = 320,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name=name, alpha=alpha, **kwargs)
         self.min_width = min_width
@@ -46,7 +47,7 @@ class ReferringVisualizer(SegLocalVisualizer):
         draw_gt: bool = True,
         draw_pred: bool = True,
     ) -> np.ndarray:
-        """Draws the panels of one sample.
+        """Draws the panels of one sample, RGB uint8 (H', W', 3).
 
         Args:
             image: RGB uint8 (H, W, 3), of the size of the masks.
@@ -54,9 +55,6 @@ class ReferringVisualizer(SegLocalVisualizer):
                 ``pred_sem_seg`` and ``gt_sem_seg`` (1, H, W).
             draw_gt: Whether to show the truth.
             draw_pred: Whether to show the prediction.
-
-        Returns:
-            RGB uint8 (H', W', 3).
 
         Raises:
             ValueError: If a mask doesn't have the size of the image.
@@ -82,7 +80,7 @@ class ReferringVisualizer(SegLocalVisualizer):
         wait_time: float = 0,
         out_file: str | Path | None = None,
         step: int = 0,
-        **kwargs,
+        **kwargs: object,
     ) -> None:
         """Draws one sample and hands it to all backends.
 
@@ -96,9 +94,8 @@ class ReferringVisualizer(SegLocalVisualizer):
             step: Training step in the backends.
             **kwargs: Options of MMSegmentation's method that don't apply here.
         """
-        if data_sample is None:
-            drawn = image
-        else:
+        drawn = image
+        if data_sample is not None:
             drawn = self.draw_datasample(image, data_sample, draw_gt, draw_pred)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
