@@ -2,15 +2,12 @@
 """What a model costs: parameters, operations, time."""
 
 from .building import build_without_weights, random_inputs, without_weights
-from .cost import analyse, parameter_summary, sum_parts
-from .flops import CONVENTION, count_flops
+from .cost import CONVENTION, analyse, build_tree, count_flops, explain
 from .latency import Latency, compare_latency, measure, timed
-from .module_tree import Node, build_tree, explain
 
 __all__ = [
     'CONVENTION',
     'Latency',
-    'Node',
     'analyse',
     'build_tree',
     'build_without_weights',
@@ -18,9 +15,7 @@ __all__ = [
     'count_flops',
     'explain',
     'measure',
-    'parameter_summary',
     'random_inputs',
-    'sum_parts',
     'timed',
     'without_weights',
 ]

@@ -10,7 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from torch import nn
+
+from ..models import ReferringSegmentor
 
 _BERT_VOCABULARY = 30522
 
@@ -38,17 +39,10 @@ def without_weights(cfg: Config, tokens: int) -> Config:
     return cfg
 
 
-def build_without_weights(cfg: Config, tokens: int, device: str = 'cpu') -> nn.Module:
-    """Builds a model with random weights, see :func:`without_weights`.
-
-    Args:
-        cfg: Config of a run.
-        tokens: Longest expression that the model has to take.
-        device: Where to put it.
-
-    Returns:
-        The model in evaluation mode.
-    """
+def build_without_weights(
+    cfg: Config, tokens: int, device: str = 'cpu'
+) -> ReferringSegmentor:
+    """Builds :func:`without_weights` a model in evaluation mode, on a device."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     torch.manual_seed(0)
     with warnings.catch_warnings():

@@ -6,13 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from html import escape
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
 from ..apis import ReferringResult
 from ..visualization.attention import heat_overlay
-from ..visualization.overlay import widen
+from ..visualization.overlay import shrink, widen
 from ..visualization.text import INK, PAPER, load_font
 from .files import Files
 from .models import Finding
@@ -84,12 +83,7 @@ def _square_metres(area: float) -> str:
 
 def shown_size(image: np.ndarray) -> np.ndarray:
     """The image, reduced if it is larger than what is shown."""
-    height, width = image.shape[:2]
-    factor = MAX_SHOWN / max(height, width)
-    if factor >= 1:
-        return image
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return shrink(image, MAX_SHOWN)
 
 
 def draw_pictures(result: ReferringResult) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .overlay import shrink
+
 # Inches: a map on its longer side, row titles, a line of text, the text on top.
 _CELL, _TITLE, _LINE, _CAPTION = 1.35, 1.1, 0.3, 5.2
 # Inches: room of a map at least, for the titles; the result at most, its text at least.
@@ -66,7 +68,7 @@ def draw_word_attention(
     Returns:
         RGB uint8.
     """
-    image = _shrink(image)
+    image = shrink(image, _SIDE)  # sharp enough for the cells of the grid
     height, width = image.shape[:2]
     cell = np.array([width, height]) * _CELL / max(width, height)
     cell = np.maximum(cell, _LEAST)
@@ -151,15 +153,6 @@ def heat_overlay(
     alpha = (_COLD + (_HOT - _COLD) * heat)[..., None]
     mixed = (1 - alpha) * _grey(image) + alpha * colors
     return np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
-
-
-def _shrink(image: np.ndarray) -> np.ndarray:
-    """An image no larger than the grid can show, sharp enough for its cells."""
-    factor = _SIDE / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _enlarge(

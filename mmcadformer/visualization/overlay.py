@@ -164,6 +164,15 @@ def widen(picture: np.ndarray, min_width: int) -> np.ndarray:
     return _with_margin(_enlarge(picture, factor), min_width)
 
 
+def shrink(image: np.ndarray, side: int) -> np.ndarray:
+    """A picture or map whose longer side has at most that many pixels."""
+    factor = side / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = [max(1, round(pixels * factor)) for pixels in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def _agreement(pred: np.ndarray | None, truth: np.ndarray | None) -> list[LegendEntry]:
     if pred is None or truth is None:
         return []

@@ -17,6 +17,11 @@ def test_command_prints_table_or_json(call_tool, tiny_config):
         call_tool(*arguments[:4], '--tokens', 500)
 
 
+def test_a_config_that_is_not_there_is_named(call_tool):
+    with pytest.raises(SystemExit, match=r'no_such_config\.py does not exist'):
+        call_tool('analysis/get_flops.py', 'no_such_config.py')
+
+
 def test_nothing_is_fetched_from_a_hub(call_tool, tiny_config):
     text = call_tool(
         'analysis/get_flops.py', tiny_config, '--shape', 64, '--cfg-options',

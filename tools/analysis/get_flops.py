@@ -4,38 +4,38 @@
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
-from prettytable import PrettyTable
+from tabulate import tabulate
 
 from mmcadformer.analysis import CONVENTION, analyse, build_without_weights, explain
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
 
 
 def print_report(report: dict, title: str, least: int, depth: int) -> None:
     """Prints both tables."""
-    parts = PrettyTable(['part', 'parameters, M', 'share', 'GFLOPs', 'share '])
+    modules = [
+        # Not spaces, which tabulate strips.
+        ('· ' * level + name.rsplit('.', 1)[-1], params / 1e6, flops / 1e9)
+        for level, name, params, flops in explain(report['tree'], least, depth)
+    ]
+    table = tabulate(
+        modules, headers=('module', 'parameters, M', 'GFLOPs'), floatfmt='.3f'
+    )
+    print(f'{title}\n\nModules with {least / 1e6:g} M parameters or more:\n\n{table}')
     total = dict(params=report['parameters']['total'], flops=report['flops'])
+    parts = []
     for name, cost in [*report['parts'].items(), ('total', total)]:
         row = [name]
         for key, unit in (('params', 1e6), ('flops', 1e9)):
             share = cost[key] / total[key] if total[key] else 0
             row += [f'{cost[key] / unit:.2f}', f'{share:.1%}']
-        parts.add_row(row)
-    modules = PrettyTable(['module', 'parameters, M', 'GFLOPs'])
-    for level, name, params, flops in explain(report['tree'], least, depth):
-        short = name.rsplit('.', 1)[-1]
-        modules.add_row(
-            ['  ' * level + short, f'{params / 1e6:.3f}', f'{flops / 1e9:.3f}']
-        )
-    for table in (parts, modules):
-        table.align = 'r'
-        table.align[table.field_names[0]] = 'l'
-    print(title)
-    print(f'\nModules with {least / 1e6:g} M parameters or more:\n{modules}')
-    print(f'\n{parts}')
+        parts.append(row)
+    headers = ('part', 'parameters, M', 'share', 'GFLOPs', 'share')
+    table = tabulate(
+        parts, headers, disable_numparse=True, colalign=('left', *['right'] * 4)
+    )
+    print(f'\n{table}\n')
     for name, count in report['parameters'].items():
         print(f'parameters, {name.replace("_", " ")}: {count / 1e6:.2f} M')
     print(CONVENTION)
@@ -72,11 +72,10 @@ def parse_args() -> argparse.Namespace:
         parser.error('--shape takes height and width, 32 px or more')
     if args.tokens < 1:
         parser.error('--tokens must be 1 or more')
-    if not Path(args.config).is_file():
-        parser.error(f'config {args.config} does not exist')
     return args
 
 
+@user_errors()
 def main() -> None:
     """Counts and prints."""
     args = parse_args()
@@ -84,7 +83,9 @@ def main() -> None:
     model = build_without_weights(cfg, args.tokens, args.device)
     limit = getattr(model.text_encoder.bert.config, 'max_position_embeddings', None)
     if limit is not None and args.tokens > limit:
-        sys.exit(f'get_flops.py: the text encoder takes up to {limit} tokens')
+        raise ValueError(
+            f'--tokens {args.tokens}: the text encoder takes up to {limit} tokens'
+        )
     report = analyse(model, args.shape, args.tokens)
     if args.json:
         rows = explain(report.pop('tree'), int(args.least * 1e6), args.depth)
