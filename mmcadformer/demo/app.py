@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,7 +28,6 @@ _POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-_EXAMPLE_COLUMNS = 6
 _INTRO = """# Find what a sentence names
 Choose a picture taken from above, name **one** object in it, and see which pixels the
 model means."""
@@ -66,7 +66,8 @@ def build_page(
             with gr.Column(scale=5, min_width=320):
                 question = _Question(actions, start)
                 results = _Results(actions)
-        _connect(actions, source, question, results)
+        _choosing(actions, source, question, results)
+        _asking(actions, source, question, results)
     # One job at a time, and no way around the queue.
     page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)
     return page
@@ -86,7 +87,7 @@ class _Source:
             actions.thumbnails(),
             label='Or an example',
             format='png',
-            columns=_EXAMPLE_COLUMNS,
+            columns=6,
             object_fit='cover',
             allow_preview=False,
             interactive=False,
@@ -95,39 +96,27 @@ class _Source:
             elem_id='examples',
         )
         self.message = gr.HTML(start.message, elem_id='picture-message')
-        self.preview = gr.Image(
-            start.preview,
-            show_label=False,
-            format='png',
-            interactive=False,
-            buttons=['fullscreen'],
-            elem_id='preview',
-        )
+        self.preview = _image(start.preview, show_label=False, elem_id='preview')
 
 
 class _Question:
     """Sentences, models and button."""
 
     def __init__(self, actions: Actions, start: Start) -> None:
+        line: dict[str, Any] = dict(lines=1, max_lines=1, scale=4, min_width=240)
         with gr.Row(elem_id='ask'):
             self.sentence = gr.Textbox(
                 start.sentence,
                 label='What to find',
                 placeholder='the large storage tank on the left',
-                lines=1,
-                max_lines=1,
-                scale=4,
-                min_width=240,
                 elem_id='sentence',
+                **line,
             )
             self.second = gr.Textbox(
                 label='Compare with (optional)',
                 placeholder='another sentence',
-                lines=1,
-                max_lines=1,
-                scale=4,
-                min_width=240,
                 elem_id='second',
+                **line,
             )
             self.button = gr.Button(
                 'Find', variant='primary', scale=1, min_width=110, elem_id='find'
@@ -145,99 +134,75 @@ class _Question:
 
 
 class _Results:
-    """Messages, cards and the explanation."""
+    """Messages, cards and the explanation; ``parts`` is what a new result changes."""
 
     def __init__(self, actions: Actions) -> None:
-        self.message = gr.HTML(message_html(INVITATION, 'note'), elem_id='message')
+        message = gr.HTML(message_html(INVITATION, 'note'), elem_id='message')
         with gr.Row(elem_id='cards'):
-            self.cards = [_Card(number) for number in range(actions.room)]
+            cards = [_card(number) for number in range(actions.room)]
         with gr.Accordion(
             'Which word pulled which region', open=False, elem_id='explanation'
         ):
             gr.Markdown(_EXPLANATION)
-            self.explain = gr.Button('Explain', size='sm', elem_id='explain')
-            self.explain_message = gr.HTML(elem_id='explain-message')
-            self.attention = gr.Image(
-                format='png',
-                show_label=False,
-                interactive=False,
-                buttons=['download', 'fullscreen'],
-                elem_id='attention',
-            )
-
-    def parts(self) -> list:
-        """Everything that a new result changes."""
-        cards = [part for card in self.cards for part in card.parts()]
-        return [self.message, *cards, self.explain_message, self.attention]
+            self.button = gr.Button('Explain', size='sm', elem_id='explain')
+            self.explanation = [
+                gr.HTML(elem_id='explain-message'),
+                _image(
+                    show_label=False,
+                    buttons=['download', 'fullscreen'],
+                    elem_id='attention',
+                ),
+            ]
+        self.parts = [message, *sum(cards, []), *self.explanation]
 
 
-class _Card:
-    """One result."""
-
-    def __init__(self, number: int) -> None:
-        picture: dict[str, Any] = dict(
-            format='png', interactive=False, buttons=['fullscreen']
-        )
-        with gr.Column(min_width=320, elem_id=f'card-{number}', elem_classes='card'):
-            self.title = gr.HTML()
-            self.numbers = gr.HTML()
-            with gr.Row():
-                self.overlay = gr.Image(
-                    label='Overlay', min_width=260, elem_classes='overlay', **picture
+def _card(number: int) -> list:
+    """The components of a result, in the order in which :class:`Actions` fills them."""
+    with gr.Column(min_width=320, elem_id=f'card-{number}', elem_classes='card'):
+        parts: list = [gr.HTML(), gr.HTML()]
+        with gr.Row():
+            parts += [
+                _image(label=label, min_width=260, elem_classes=kind)
+                for kind, label in (
+                    ('overlay', 'Overlay'),
+                    ('heat', 'Confidence, 0 to 1'),
                 )
-                self.heat = gr.Image(
-                    label='Confidence, 0 to 1',
-                    min_width=260,
-                    elem_classes='heat',
-                    **picture,
+            ]
+        with gr.Row(elem_classes='downloads'):
+            parts += [
+                gr.DownloadButton(label, size='sm', min_width=120, elem_classes=kind)
+                for kind, label in (
+                    ('mask', '↓ Mask (PNG)'),
+                    ('geojson', '↓ GeoJSON'),
+                    ('geotiff', '↓ Mask (GeoTIFF)'),
                 )
-            with gr.Row(elem_classes='downloads'):
-                self.mask = _download('↓ Mask (PNG)', 'mask')
-                self.geojson = _download('↓ GeoJSON', 'geojson')
-                self.geotiff = _download('↓ Mask (GeoTIFF)', 'geotiff')
-
-    def parts(self) -> list:
-        """In the order in which :func:`show_card` gives them."""
-        return [
-            self.title,
-            self.numbers,
-            self.overlay,
-            self.heat,
-            self.mask,
-            self.geojson,
-            self.geotiff,
-        ]
+            ]
+    return parts
 
 
-def _download(label: str, kind: str) -> gr.DownloadButton:
-    return gr.DownloadButton(label, size='sm', min_width=120, elem_classes=kind)
+def _image(value: np.ndarray | None = None, **options: Any) -> gr.Image:
+    options = dict(buttons=['fullscreen']) | options
+    return gr.Image(value, format='png', interactive=False, **options)
 
 
-def _connect(
+# Everything that decodes pictures shares one slot, so that memory is bounded.
+_JOB: dict[str, Any] = dict(
+    concurrency_id='job', concurrency_limit=1, api_visibility='private'
+)
+
+
+def _choosing(
     actions: Actions, source: _Source, question: _Question, results: _Results
 ) -> None:
-    """Says what happens when."""
-    # Everything that decodes pictures shares one slot, so that memory is bounded.
-    job: dict[str, Any] = dict(
-        concurrency_id='job', concurrency_limit=1, api_visibility='private'
-    )
-    changed = [
-        source.path,
-        source.preview,
-        source.message,
-        question.sentence,
-        question.second,
-        question.suggestions,
-        *results.parts(),
-    ]
+    """What happens when a visitor chooses a picture or a sentence."""
+    sentences = [question.sentence, question.second, question.suggestions]
+    changed = [source.path, source.preview, source.message, *sentences, *results.parts]
     # Jobs of a visitor run in the order of the clicks, so none of these may be dropped
     # while another waits: the page would show one picture and ask about another.
-    choose: dict[str, Any] = dict(trigger_mode='multiple', **job)
+    job = dict(trigger_mode='multiple', **_JOB)
     for event in (source.upload.upload, source.upload.clear):
-        event(actions.take_upload, source.upload, changed, **choose)
-    source.gallery.select(
-        actions.take_example, None, [source.upload, *changed], **choose
-    )
+        event(actions.take_upload, source.upload, changed, **job)
+    source.gallery.select(actions.take_example, None, [source.upload, *changed], **job)
     question.suggestions.input(
         lambda text: (text, None),  # none stays chosen: each works again
         question.suggestions,
@@ -245,22 +210,18 @@ def _connect(
         queue=False,
         api_visibility='private',
     )
+
+
+def _asking(
+    actions: Actions, source: _Source, question: _Question, results: _Results
+) -> None:
+    """What happens when a visitor asks something."""
     asked = [source.path, question.sentence, question.second, question.models]
-    gr.on(
-        [question.button.click, question.sentence.submit, question.second.submit],
-        actions.find,
-        asked,
-        results.parts(),
-        trigger_mode='always_last',  # of several questions, the last is answered
-        **job,
-    )
-    results.explain.click(
-        actions.explain,
-        asked,
-        [results.explain_message, results.attention],
-        trigger_mode='always_last',
-        **job,
-    )
+    finds = [question.button.click, question.sentence.submit, question.second.submit]
+    # Of several questions, the last is answered.
+    job = dict(trigger_mode='always_last', **_JOB)
+    gr.on(finds, actions.find, asked, results.parts, **job)
+    results.button.click(actions.explain, asked, results.explanation, **job)
 
 
 class _ContentPolicy:
@@ -284,14 +245,7 @@ class _ContentPolicy:
 def serve_page(
     page: gr.Blocks, limits: Limits, host: str, port: int, cache: Path
 ) -> None:
-    """Serves a page until the process is interrupted.
-
-    Args:
-        page: From :func:`build_page`.
-        limits: What visitors may send.
-        host, port: Where to serve.
-        cache: Gradio's folder of uploads and results.
-    """
+    """Serves a page until the process is interrupted; ``cache`` is Gradio's folder."""
 
     def sweep() -> None:
         """Deletes, once a minute, what Gradio forgets."""
@@ -299,6 +253,12 @@ def serve_page(
             time.sleep(60)
             delete_broken_uploads(cache, 60 * limits.keep_minutes)
 
+    theme = gr.themes.Default(  # no font is fetched
+        primary_hue='orange',
+        neutral_hue='slate',
+        font=('system-ui', 'Segoe UI', 'Roboto', 'DejaVu Sans', 'sans-serif'),
+        font_mono=('ui-monospace', 'DejaVu Sans Mono', 'monospace'),
+    )
     # Gradio about its own use of Starlette, once per job.
     warnings.filterwarnings('ignore', message="'HTTP_422_")
     try:
@@ -316,7 +276,9 @@ def serve_page(
             prevent_thread_lock=True,
             max_file_size=limits.max_bytes,
             app_kwargs=dict(middleware=[Middleware(_ContentPolicy)]),
-            **_look(),
+            theme=theme,
+            css_paths=_ASSETS / 'page.css',
+            footer_links=[],
         )
         print(f'The page is at {page.local_url} (Ctrl+C ends it)', flush=True)
         page.block_thread()
@@ -324,24 +286,10 @@ def serve_page(
         page.close(verbose=False)
 
 
-def _look() -> dict:
-    """Arguments of ``launch`` for the page's look; no font is fetched."""
-    fonts = ('system-ui', 'Segoe UI', 'Roboto', 'DejaVu Sans', 'sans-serif')
-    theme = gr.themes.Default(
-        primary_hue='orange',
-        neutral_hue='slate',
-        font=fonts,
-        font_mono=('ui-monospace', 'DejaVu Sans Mono', 'monospace'),
-    )
-    return dict(theme=theme, css_paths=_ASSETS / 'page.css', footer_links=[])
-
-
 def delete_broken_uploads(cache: Path, age: float) -> None:
-    """Deletes unfinished uploads: files right in the cache; others are in folders.
+    """Deletes unfinished uploads, so many seconds old, from Gradio's folder.
 
-    Args:
-        cache: Gradio's folder.
-        age: Of the files that go, in seconds.
+    They are files right in it; others are in folders.
     """
     for path in cache.glob('*'):
         with contextlib.suppress(FileNotFoundError):

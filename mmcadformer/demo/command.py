@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ..utils.command_line import user_errors
@@ -25,12 +26,15 @@ demo.py CONFIG CHECKPOINT --compare CONFIG CHECKPOINT     two models side by sid
 QUICKSTART_CONFIG = 'configs/cadformer_tiny_synthrs.py'
 QUICKSTART_WEIGHTS = 'work_dirs/quickstart/train'
 REPO = Path(__file__).resolve().parents[2]
+_LIMITS = dict(
+    queue='jobs that may wait',
+    keep_minutes='age at which uploads and results are deleted',
+)
 _FIRST_PORT, _LAST_PORT = 7860, 7959
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    default = Limits()
     parser = argparse.ArgumentParser(
         prog='demo.py',
         description=_DESCRIPTION,
@@ -72,20 +76,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f'0 for any free one (default: the first free one from {_FIRST_PORT})',
     )
     group = parser.add_argument_group('limits')
-    group.add_argument('--max-pixels', type=int, default=default.max_pixels)
-    group.add_argument('--max-upload-mb', type=float, default=default.max_upload_mb)
-    group.add_argument('--max-characters', type=int, default=default.max_characters)
-    group.add_argument(
-        '--queue', type=int, default=default.queue, help='jobs that may wait'
-    )
-    group.add_argument(
-        '--keep-minutes',
-        type=float,
-        default=default.keep_minutes,
-        help='age at which uploads and results are deleted',
-    )
-    for action in group._group_actions:
-        action.help = f'{action.help or ""} (default: %(default)s)'.strip()
+    for name, default in asdict(Limits()).items():
+        group.add_argument(
+            f'--{name.replace("_", "-")}',
+            type=type(default),
+            default=default,
+            help=f'{_LIMITS.get(name, "")} (default: %(default)s)'.strip(),
+        )
     return parser.parse_args(argv)
 
 
@@ -177,13 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _serve(args: argparse.Namespace, folder: Path) -> None:
-    limits = Limits(
-        args.max_pixels,
-        args.max_upload_mb,
-        args.max_characters,
-        args.queue,
-        args.keep_minutes,
-    )
+    limits = Limits(**{name: getattr(args, name) for name in asdict(Limits())})
     pairs = choose_models(args.config, args.checkpoint, args.compare)
     port = choose_port(args.host, args.port)
     _settle_environment(folder)

@@ -56,13 +56,7 @@ def empty_folder(folder: Path) -> Path:
 
 
 def write_files(result: ReferringResult, picture: Picture, folder: Path) -> Files:
-    """Writes the files of a result.
-
-    Args:
-        result: What was found.
-        picture: Where it was found.
-        folder: An existing folder that has no results yet.
-    """
+    """Writes the files of a result into a folder that has no results yet."""
     stem = folder / f'{_plain(Path(picture.name).stem)}_{_plain(result.expression)}'
     mask = stem.with_name(f'{stem.name}_mask.png')
     mmcv.imwrite(result.mask.astype(np.uint8) * np.uint8(255), str(mask))

@@ -16,12 +16,7 @@ from .uploads import Picture
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A model under the name that the page shows.
-
-    Attributes:
-        name: Unlike the others' names.
-        inferencer: The model.
-    """
+    """A model under the name that the page shows, unlike the others' names."""
 
     name: str
     inferencer: ReferringInferencer
@@ -32,7 +27,7 @@ class Finding:
     """What one model found for one sentence.
 
     Attributes:
-        model: Name of the model.
+        model: Its name.
         result: Mask, confidence, score.
         seconds: Time that the model took for all sentences on the picture.
         sentences: How many these were.
@@ -92,16 +87,8 @@ def find(
 ) -> Iterator[Finding]:
     """Segments what sentences name in a picture.
 
-    The sentences go through the model together, so that what depends on the picture
-    alone is computed once.
-
-    Args:
-        model: The model.
-        picture: The picture.
-        sentences: At least one.
-
-    Yields:
-        One finding per sentence.
+    They go through the model together, so that what depends on the picture alone is
+    computed once.
     """
     begin = time.perf_counter()
     results = model.inferencer(picture.rgb, sentences)

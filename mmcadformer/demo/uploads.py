@@ -53,10 +53,10 @@ class Limits:
     """
 
     max_pixels: int = 16_000_000
-    max_upload_mb: float = 100
+    max_upload_mb: float = 100.0
     max_characters: int = 300
     queue: int = 16
-    keep_minutes: float = 120
+    keep_minutes: float = 120.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
