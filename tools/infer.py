@@ -11,11 +11,15 @@ infer.py --list FILE                          a file of pairs
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmcadformer.apis import ReferringInferencer, pair_inputs
+from mmcadformer.apis import ReferringInferencer, ReferringResult, pair_inputs
+from mmcadformer.apis.explanation import Explanation
+from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
 from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
+from mmcadformer.utils.files import write_json
 from mmcadformer.utils.progress import progress_bar
 
 
@@ -53,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def collect_pairs(inputs: list[str], list_file: str | None) -> list[tuple[str, str]]:
+def collect_pairs(inputs: list[str], list_file: str | None) -> list[Pair]:
     """Makes pairs of an image and an expression out of the command line.
 
     Raises:
@@ -92,11 +96,11 @@ def split_inputs(inputs: list[str]) -> tuple[list[str], list[str]]:
     return images, []
 
 
-def read_list(file: Path) -> list[tuple[str, str]]:
+def read_list(file: Path) -> list[Pair]:
     """Reads pairs from a file; empty lines count for nothing."""
     if not file.is_file():
         raise FileNotFoundError(f'list {file} does not exist')
-    pairs = []
+    pairs: list[Pair] = []
     lines = file.read_text(encoding='utf-8-sig').splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -125,11 +129,11 @@ def main() -> None:
     args = parse_args()
     skipped: list[dict] = []
 
-    def note(image, expression, error) -> None:
-        skipped.append(dict(image=image, expression=expression, error=str(error)))
+    def note(image: ImageInput, expression: str, error: Exception) -> None:
+        skipped.append(dict(image=str(image), expression=expression, error=str(error)))
         print(f'\nskipped: {error}', file=sys.stderr)
 
-    try:
+    with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
         inferencer = ReferringInferencer(
             args.config,
@@ -141,13 +145,8 @@ def main() -> None:
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)
         records = write(results, len(pairs), Path(args.out_dir))
-        report = dict(results=records, skipped=skipped)
-        text = json.dumps(report, indent=2, ensure_ascii=False)
         path = Path(args.out_dir) / 'results.json'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + '\n', encoding='utf-8')
-    except (OSError, ValueError) as error:
-        sys.exit(f'infer.py: {error}')
+        write_json(path, dict(results=records, skipped=skipped))
     print(f'{len(records)} results in {args.out_dir}, listed in {path}')
     if skipped:
         print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')
@@ -155,7 +154,9 @@ def main() -> None:
         sys.exit(1)
 
 
-def explain(inferencer: ReferringInferencer, pairs, on_bad):
+def explain(
+    inferencer: ReferringInferencer, pairs: Iterable[Pair], on_bad: OnBad | None
+) -> Iterator[Explanation]:
     """As :meth:`ReferringInferencer.predict`, but gives explanations."""
     for image, expression in pairs:
         try:
@@ -166,11 +167,13 @@ def explain(inferencer: ReferringInferencer, pairs, on_bad):
             on_bad(image, expression, error)
 
 
-def write(results, total: int, out_dir: Path) -> list[dict]:
+def write(
+    results: Iterable[ReferringResult | Explanation], total: int, out_dir: Path
+) -> list[dict]:
     """Writes each result as it comes and shows the progress."""
     records = []
     for number, result in enumerate(progress_bar(results, total)):
-        name = f'{number:04d}_{Path(result.image_path).stem}'
+        name = f'{number:04d}_{Path(result.image_path or "").stem}'
         records.append(result.save(out_dir, name))
     return records
 

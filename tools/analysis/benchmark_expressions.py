@@ -10,20 +10,21 @@ largest difference between the logits of both.
 """
 
 import argparse
-import json
 import statistics
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from mmcadformer.analysis import without_weights
 from mmcadformer.apis import ReferringInferencer
+from mmcadformer.models import ReferringSegmentor
 from mmcadformer.synthrs import generate_synthrs
-from mmcadformer.utils.command_line import add_cfg_options
+from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
+from mmcadformer.utils.files import write_json
 
 SENTENCES = (
     'the largest tennis court',
@@ -79,7 +80,7 @@ def draw_scene(folder: str) -> str:
     return str(next(Path(folder, 'images/synthrs/JPEGImages').iterdir()))
 
 
-def record_logits(model: torch.nn.Module) -> list[torch.Tensor]:
+def record_logits(model: ReferringSegmentor) -> list[torch.Tensor]:
     """A list that grows by the logits of every forward pass."""
     seen: list[torch.Tensor] = []
     last = model.decode_head.conv_seg
@@ -87,7 +88,7 @@ def record_logits(model: torch.nn.Module) -> list[torch.Tensor]:
     return seen
 
 
-def timed(step, device: str) -> dict[str, float]:
+def timed(step: Callable[[], object], device: str) -> dict[str, float]:
     """Seconds of wall clock and of the process's CPU time."""
     wall, cpu = time.perf_counter(), time.process_time()
     step()
@@ -97,7 +98,10 @@ def timed(step, device: str) -> dict[str, float]:
 
 
 def measure(
-    inferencer: ReferringInferencer, image: str, sentences: list[str], args
+    inferencer: ReferringInferencer,
+    image: str,
+    sentences: list[str],
+    args: argparse.Namespace,
 ) -> dict:
     """Runs both ways by turns.
 
@@ -137,13 +141,11 @@ def main() -> None:
     args = parse_args()
     repeats = -(-args.expressions // len(SENTENCES))
     sentences = list(SENTENCES * repeats)[: args.expressions]
-    try:
+    with user_errors():
         inferencer = build_inferencer(args)
         with tempfile.TemporaryDirectory() as folder:
             image = args.image or draw_scene(folder)
             result = measure(inferencer, image, sentences, args)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'benchmark_expressions.py: {error}')
     print(f'{args.config}, {args.expressions} expressions, {args.device}')
     print(f'one by one     {result["one by one"]:8.3f} s')
     print(f'together       {result["together"]:8.3f} s')
@@ -151,7 +153,7 @@ def main() -> None:
     print(f'logits differ  {result["difference"]:8.1e} at most')
     if args.out is not None:
         facts = dict(arguments=vars(args), **result)
-        Path(args.out).write_text(json.dumps(facts, indent=2) + '\n')
+        write_json(args.out, facts)
 
 
 if __name__ == '__main__':
