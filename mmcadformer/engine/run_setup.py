@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import logging
 import os
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 
 from ..utils.config import leaf_datasets, read_config
+from ..utils.log import warn
 
 # First NVIDIA architecture that computes in bfloat16: Ampere.
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -111,20 +110,14 @@ def check_data_roots(cfg: Config, splits: Iterable[str]) -> None:
     Raises:
         FileNotFoundError: Names the folder and the config key.
     """
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        for key, dataset in leaf_datasets(
-            loader['dataset'], f'{split}_dataloader.dataset'
-        ):
-            root = dataset.get('data_root')
-            if root and '://' not in root and not Path(root).is_dir():
-                raise FileNotFoundError(
-                    f'{key}.data_root: there is no folder {root!r} (seen from '
-                    f'{Path.cwd()}). Make it, or give another one by '
-                    f'--cfg-options {key}.data_root=FOLDER'
-                )
+    for key, dataset in _datasets(cfg, splits):
+        root = dataset.get('data_root')
+        if root and '://' not in root and not Path(root).is_dir():
+            raise FileNotFoundError(
+                f'{key}.data_root: there is no folder {root!r} (seen from '
+                f'{Path.cwd()}). Make it, or give another one by '
+                f'--cfg-options {key}.data_root=FOLDER'
+            )
 
 
 def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
@@ -137,11 +130,15 @@ def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
     """
     given = dict(data_root=data_root, name=name)
     changes = {key: value for key, value in given.items() if value is not None}
-    for split in ('train', 'val', 'test'):
+    for _, dataset in _datasets(cfg, ('train', 'val', 'test')):
+        dataset.update(changes)
+
+
+def _datasets(cfg: Config, splits: Iterable[str]) -> Iterator[tuple[str, dict]]:
+    for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
-            for _, dataset in leaf_datasets(loader['dataset']):
-                dataset.update(changes)
+            yield from leaf_datasets(loader['dataset'], f'{split}_dataloader.dataset')
 
 
 def find_resume_checkpoint(work_dir: str | Path) -> Path | None:
@@ -165,11 +162,7 @@ def find_resume_checkpoint(work_dir: str | Path) -> Path | None:
         # The directory of a zip archive is its last part.
         if zipfile.is_zipfile(path):
             return path
-        print_log(
-            f'{path} is incomplete, an older checkpoint is tried',
-            logger='current',
-            level=logging.WARNING,
-        )
+        warn(f'{path} is incomplete, an older checkpoint is tried')
     return None
 
 

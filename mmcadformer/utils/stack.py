@@ -11,16 +11,18 @@ standard library only: it has to work where nothing else is installed.
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
+from typing import NamedTuple
+
+Versions = Mapping[str, str]
+"""Distribution name -> version."""
 
 
-@dataclass(frozen=True)
-class StackLine:
+class StackLine(NamedTuple):
     """One line of packages that provides mmengine, mmcv and mmseg.
 
-    Args:
+    Attributes:
         name: Its usual name.
         install: The command that installs it, run in the checkout.
         ranges: Distribution name -> (oldest supported version, first
@@ -117,12 +119,12 @@ def installed_versions(path: Iterable[str] | None = None) -> dict[str, str]:
 
 
 def find_problems(
-    versions: Mapping[str, str], environ: Mapping[str, str] | None = None
+    versions: Versions, environ: Mapping[str, str] | None = None
 ) -> list[str]:
     """Lists what is wrong with a set of installed versions.
 
     Args:
-        versions: Distribution name -> version, see :func:`installed_versions`.
+        versions: See :func:`installed_versions`.
         environ: Environment variables; by default those of this process.
 
     Returns:
@@ -139,7 +141,13 @@ def find_problems(
             f'{OPENMMLAB.install}'
         )
     elif len(present) > 1:
-        problems.append(_mixed_lines_problem(versions))
+        names = set().union(*(line.distributions for line in LINES)) & versions.keys()
+        problems.append(
+            'Packages of both the OneDL and the OpenMMLab line are installed; they '
+            "overwrite each other's files, so remove all of them and install one "
+            f'line.\nRun: pip uninstall -y {" ".join(sorted(names))}\n'
+            f'Then: {ONEDL.install}'
+        )
     else:
         problems.extend(_line_problems(present[0], versions))
         problems.extend(_resume_problems(versions, environ))
@@ -147,13 +155,12 @@ def find_problems(
 
 
 def check_stack(
-    versions: Mapping[str, str] | None = None,
-    environ: Mapping[str, str] | None = None,
+    versions: Versions | None = None, environ: Mapping[str, str] | None = None
 ) -> None:
     """Raises one error that names everything wrong with the installed stack.
 
     Args:
-        versions: Distribution name -> version; by default what is installed.
+        versions: By default what is installed.
         environ: Environment variables; by default those of this process.
 
     Raises:
@@ -189,93 +196,68 @@ def check_opencv() -> None:
         ) from error
 
 
-def _torch_problems(versions: Mapping[str, str]) -> list[str]:
+def _torch_problems(versions: Versions) -> Iterator[str]:
+    remedy = f"Run: pip install 'torch>={TORCH_MIN}'"
     version = versions.get('torch')
     if version is None:
-        return [f"PyTorch is not installed.\nRun: pip install 'torch>={TORCH_MIN}'"]
-    if parse_version(version) < parse_version(TORCH_MIN):
-        return [
-            f'PyTorch {version} is too old, {TORCH_MIN} or newer is needed.\n'
-            f"Run: pip install 'torch>={TORCH_MIN}'"
-        ]
-    return []
+        yield f'PyTorch is not installed.\n{remedy}'
+    elif parse_version(version) < parse_version(TORCH_MIN):
+        yield f'PyTorch {version} is too old, {TORCH_MIN} or newer is needed.\n{remedy}'
 
 
-def _transformers_problems(versions: Mapping[str, str]) -> list[str]:
+def _transformers_problems(versions: Versions) -> Iterator[str]:
+    wanted = f'transformers>={TRANSFORMERS_MIN},<{TRANSFORMERS_BELOW}'
+    remedy = f"Run: pip install '{wanted}'"
     version = versions.get('transformers')
     if version is None:
-        problem = 'transformers, which holds BERT, is not installed.'
+        yield f'transformers, which holds BERT, is not installed.\n{remedy}'
     elif parse_version(version) < parse_version(TRANSFORMERS_MIN):
-        problem = (
-            f'transformers {version} is too old, {TRANSFORMERS_MIN} or newer is needed.'
-        )
+        yield f'transformers {version} is too old.\n{remedy}'
     elif parse_version(version) >= parse_version(TRANSFORMERS_BELOW):
-        problem = (
-            f'transformers {version} is too new, it would read every word as unknown.'
+        yield (
+            f'transformers {version} is too new, it would read every word as unknown.\n'
+            + remedy
         )
-    else:
-        return []
-    wanted = f'transformers>={TRANSFORMERS_MIN},<{TRANSFORMERS_BELOW}'
-    return [f"{problem}\nRun: pip install '{wanted}'"]
 
 
-def _mixed_lines_problem(versions: Mapping[str, str]) -> str:
-    names = sorted(
-        name for line in LINES for name in line.distributions if name in versions
-    )
-    return (
-        'Packages of both the OneDL and the OpenMMLab line are installed; they '
-        "overwrite each other's files, so remove all of them and install one line.\n"
-        f'Run: pip uninstall -y {" ".join(names)}\n'
-        f'Then: {ONEDL.install}'
-    )
-
-
-def _line_problems(line: StackLine, versions: Mapping[str, str]) -> list[str]:
-    """Lists what a single line lacks or has in a version that can't be used."""
-    problems = [
-        f'{name} {versions[name]} cannot be used: {reason}.\n'
-        f'Run: pip uninstall -y {name}\nThen: {line.install}'
-        for name, reason in line.foreign.items()
-        if name in versions
-    ]
+def _line_problems(line: StackLine, versions: Versions) -> Iterator[str]:
+    """What a single line lacks or has in a version that can't be used."""
+    for name, reason in line.foreign.items():
+        if name in versions:
+            yield (
+                f'{name} {versions[name]} cannot be used: {reason}.\n'
+                f'Run: pip uninstall -y {name}\nThen: {line.install}'
+            )
     missing = [name for name in line.ranges if name not in versions]
     if missing:
-        problems.append(
+        yield (
             f'The {line.name} line is incomplete, {", ".join(missing)} '
-            f'{"is" if len(missing) == 1 else "are"} missing.\n'
-            f'Run: {line.install}'
+            f'{"is" if len(missing) == 1 else "are"} missing.\nRun: {line.install}'
         )
     for name, (oldest, below) in line.ranges.items():
-        if name not in versions:
-            continue
-        version = parse_version(versions[name])
-        if not parse_version(oldest) <= version < parse_version(below):
-            problems.append(
-                f'{name} {versions[name]} does not work with the rest of the '
+        version = versions.get(name, oldest)
+        if not parse_version(oldest) <= parse_version(version) < parse_version(below):
+            yield (
+                f'{name} {version} does not work with the rest of the '
                 f'{line.name} line, >={oldest},<{below} is needed.\n'
                 f'Run: {line.install}'
             )
-    return problems
 
 
-def _resume_problems(
-    versions: Mapping[str, str], environ: Mapping[str, str]
-) -> list[str]:
-    """Finds the pair mmengine/torch that trains well but can't resume."""
+def _resume_problems(versions: Versions, environ: Mapping[str, str]) -> Iterator[str]:
+    """The pair mmengine/torch that trains well but can't resume."""
     torch, mmengine = versions.get('torch'), versions.get('mmengine')
-    if torch is None or mmengine is None:
-        return []
-    if parse_version(torch) < parse_version(TORCH_SAFE_LOAD):
-        return []
-    if environ.get(UNSAFE_LOAD_VARIABLE, '').lower() in ('1', 'y', 'yes', 'true'):
-        return []
-    return [
-        f'mmengine {mmengine} cannot resume a run under PyTorch {torch}: '
-        f'since {TORCH_SAFE_LOAD} PyTorch refuses to load its checkpoints.\n'
-        f'Either use the OneDL line: pip uninstall -y mmengine mmcv mmsegmentation, '
-        f'then {ONEDL.install}\n'
-        f"or an older PyTorch: pip install 'torch>={TORCH_MIN},<{TORCH_SAFE_LOAD}'\n"
-        f'or, if you trust every checkpoint that you load: '
-        f'export {UNSAFE_LOAD_VARIABLE}=1'
-    ]
+    allowed = environ.get(UNSAFE_LOAD_VARIABLE, '').lower() in ('1', 'y', 'yes', 'true')
+    if torch is None or mmengine is None or allowed:
+        return
+    if parse_version(torch) >= parse_version(TORCH_SAFE_LOAD):
+        yield (
+            f'mmengine {mmengine} cannot resume a run under PyTorch {torch}: '
+            f'since {TORCH_SAFE_LOAD} PyTorch refuses to load its checkpoints.\n'
+            'Either use the OneDL line: pip uninstall -y mmengine mmcv mmsegmentation, '
+            f'then {ONEDL.install}\n'
+            'or an older PyTorch: pip install '
+            f"'torch>={TORCH_MIN},<{TORCH_SAFE_LOAD}'\n"
+            'or, if you trust every checkpoint that you load: '
+            f'export {UNSAFE_LOAD_VARIABLE}=1'
+        )

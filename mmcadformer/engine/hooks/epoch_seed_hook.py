@@ -9,7 +9,6 @@ every epoch from the same seed and repeat the draws of the first.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch.utils.data import Dataset, get_worker_info
+
+from ...utils.log import warn
 
 # Keeps the streams of samples and of the training process apart.
 _SAMPLES, _PROCESS = 0, 1
@@ -47,11 +47,9 @@ class EpochSeedHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take over the seed, which a resumed run reads from its checkpoint."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            print_log(
+            warn(
                 'EpochSeedHook does nothing in a run that does not count epochs: '
-                'it will not repeat exactly when it is resumed',
-                logger='current',
-                level=logging.WARNING,
+                'it will not repeat exactly when it is resumed'
             )
             return
         # In shared memory, because persistent workers outlive the epoch.
@@ -133,18 +131,17 @@ def _common_seed(runner: Runner) -> int:
 def _seed_process(runner: Runner) -> None:
     """Seeds the training process by seed, epoch and rank."""
     key = (_common_seed(runner), runner.epoch, _PROCESS, runner.rank)
-    state = np.random.SeedSequence(key).generate_state(3)
-    random.seed(int(state[0]))
-    np.random.seed(int(state[1]))
-    torch.manual_seed(int(state[2]))  # every device's generator
+    torch.manual_seed(_seed_cpu(key))  # every device's generator
 
 
-def _seed_cpu(key: tuple[int, ...]) -> None:
+def _seed_cpu(key: tuple[int, ...]) -> int:
+    """Seeds the generators of the CPU; returns the seed of PyTorch's."""
     state = np.random.SeedSequence(key).generate_state(3)
     random.seed(int(state[0]))
     np.random.seed(int(state[1]))
     # Not torch.manual_seed, which queues work for CUDA at every call.
     torch.default_generator.manual_seed(int(state[2]))
+    return int(state[2])
 
 
 @contextmanager
