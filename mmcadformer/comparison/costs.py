@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from ..analysis import (
     analyse,
@@ -88,7 +87,8 @@ def _measure(
         counts = analyse(model, shape, tokens)
         milliseconds = ratio = None
         if rounds:
-            step = _forward(model.to(device), random_inputs(shape, tokens, 1, device))
+            inputs = random_inputs(shape, tokens, 1, device)
+            step = torch.no_grad()(partial(model.to(device), **inputs))
             reference = reference or step
             latency = compare_latency(step, reference, device, rounds)
             milliseconds, ratio = latency.milliseconds, latency.ratio
@@ -97,11 +97,3 @@ def _measure(
         del model
         gc.collect()
     return costs
-
-
-def _forward(model: nn.Module, inputs: dict) -> Callable[[], object]:
-    @torch.no_grad()
-    def step() -> object:
-        return model(**inputs)
-
-    return step

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run needs beyond MMEngine: hooks, an optimizer wrapper, its setup."""
 
-from .hooks import (
-    EpochSeedHook,
-    ReferringVisualizationHook,
-    SeededDataset,
-    TruncationReportHook,
-)
-from .optimizers import BFloat16OptimWrapper
+from .hooks.epoch_seed_hook import EpochSeedHook, SeededDataset
+from .hooks.truncation_hook import TruncationReportHook
+from .hooks.visualization_hook import ReferringVisualizationHook
+from .optim_wrapper import BFloat16OptimWrapper
 from .run_setup import (
     add_tensorboard,
     check_data_roots,

@@ -164,26 +164,13 @@ class _Ignored:
     def __new__(cls, *args: object, **kwargs: object) -> _Ignored:
         return object.__new__(cls)
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        pass
-
     def __call__(self, *args: object, **kwargs: object) -> _Ignored:
         return self
 
-    def __setstate__(self, state: object) -> None:
-        pass
+    def _ignore(self, *args: object, **kwargs: object) -> None:
+        """Takes part in nothing."""
 
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
-
-    def append(self, item: object) -> None:
-        """As for a list."""
-
-    def extend(self, items: object) -> None:
-        """As for a list."""
-
-    def add(self, item: object) -> None:
-        """As for a set."""
+    __init__ = __setstate__ = __setitem__ = append = extend = add = _ignore
 
 
 class _InertUnpickler(pickle.Unpickler):

@@ -67,11 +67,7 @@ def add_cfg_options(parser: Parser, help: str = 'override config keys') -> None:
 
 
 def add_data_options(parser: Parser) -> None:
-    """Adds ``--data-root`` and ``--data-name``, which point a config to other data.
-
-    Args:
-        parser: Extended in place.
-    """
+    """Adds ``--data-root`` and ``--data-name``, which point a config to other data."""
     parser.add_argument(
         '--data-root', metavar='FOLDER', help='root folder of all data sets'
     )
@@ -81,11 +77,7 @@ def add_data_options(parser: Parser) -> None:
 
 
 def add_work_options(parser: Parser) -> None:
-    """Adds ``--workers`` and ``--quiet`` to a command that works on many files.
-
-    Args:
-        parser: Extended in place.
-    """
+    """Adds ``--workers`` and ``--quiet`` to a command that works on many files."""
     parser.add_argument(
         '--workers',
         type=int,
@@ -99,11 +91,7 @@ def add_work_options(parser: Parser) -> None:
 def add_runner_options(parser: Parser) -> None:
     """Adds what every command that starts a runner takes.
 
-    :func:`mmcadformer.engine.read_run_config` reads it.
-
-    Args:
-        parser: Extended in place.
-    """
+    :func:`mmcadformer.engine.read_run_config` reads it."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',

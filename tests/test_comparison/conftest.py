@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Result files of made-up methods."""
+"""Result files of made-up methods, and folders of jobs."""
 
 import json
 
@@ -79,3 +79,22 @@ def load(make_lines, write_lines):
         return load_methods(files)
 
     return load
+
+
+@pytest.fixture
+def cfg(tiny_config):
+    from mmcadformer.comparison import prepare_config
+
+    return prepare_config(tiny_config, seed=4)
+
+
+@pytest.fixture
+def make_job(cfg, tmp_path):
+    from mmcadformer.comparison import Job
+
+    def make(name='a', **kwargs):
+        job = Job.plan(name, 4, tmp_path / 'jobs' / name, cfg, **kwargs)
+        job.prepare(cfg)
+        return job
+
+    return make
