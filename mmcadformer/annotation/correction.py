@@ -115,14 +115,10 @@ def read_corrections(
 
 
 def flat_names(images: Sequence[str]) -> dict[str, str]:
-    """Different file names without folders for images in folders.
+    """Different file names for images in folders, by image.
 
-    Args:
-        images: Image files with ``/`` between folders.
-
-    Returns:
-        Name by image: its own where no other image has the same, otherwise
-        joined from its folders.
+    It is an image's own where no other has the same, otherwise joined from its
+    folders.
     """
     own = [PurePosixPath(image).name for image in images]
     if len({name.lower() for name in own}) == len(own):
@@ -149,19 +145,11 @@ def to_coco(
 
     Args:
         items: The items.
-        masks: Mask by item.
-        names: File name by image.
-        sizes: Height and width by image.
+        masks, notes: Mask, and remark if any, by item.
+        names, sizes: File name, and height and width, by image.
         shape: 'polygon', which every tool reads, but which has no holes: they
             are filled (parts come largest first); or 'rle', the exact mask
             (``iscrowd`` 1, as CVAT wants masks).
-        notes: Remarks by item.
-
-    Returns:
-        ``images``, ``annotations`` and ``categories``.
-
-    Raises:
-        ValueError: ``shape`` is unknown.
     """
     if shape not in SHAPES:
         raise ValueError(f'shape must be one of {SHAPES}, got {shape!r}')

@@ -80,14 +80,11 @@ def read_review(path: Path) -> Review:
 
 
 def check_review(review: Review, masks: Mapping[str, set[str]]) -> None:
-    """Checks that a review is about the items and masks at hand.
+    """Raises ValueError for a review of other items, or of masks that have changed.
 
     Args:
         review: The review.
         masks: Fingerprints of the masks that each item has or had.
-
-    Raises:
-        ValueError: An item is unknown, or its mask has changed since.
     """
     unknown = [item for item in review.decisions if item not in masks]
     if unknown:

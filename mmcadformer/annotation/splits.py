@@ -167,10 +167,7 @@ def _exact(ratios: Mapping[str, float]) -> list[Fraction]:
 
 
 def count_table(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    """Counts objects, as the paper's Table I does.
-
-    Args:
-        pairs: Category and split of each object.
+    """Counts objects, given by category and split, as the paper's Table I does.
 
     Returns:
         Number by category, and in it by split and 'total'; the last category

@@ -150,12 +150,7 @@ class Workspace:
     def rate(
         self, masks: Mapping[str, ItemMask], rules: Mapping[str, Rule] = RULES
     ) -> dict[str, tuple[MaskMeasures, Suspicion]]:
-        """Measures and suspicion of a mask of each item.
-
-        Args:
-            masks: Mask by item.
-            rules: Rules for the flags.
-        """
+        """Measures and suspicion by item, given its mask."""
         rated = {}
         for item in self.items:
             mask = masks[item.item_id]

@@ -176,7 +176,7 @@ def describe(
             and anchors described by size or place.
 
     Returns:
-        Programs by type (:data:`EXPRESSION_TYPES`).
+        Programs by one of :data:`EXPRESSION_TYPES`.
     """
     noun: Program = [['category', semantics.facts[index].category]]
     found: dict[str, list[Program]] = {kind: [] for kind in EXPRESSION_TYPES}

@@ -46,9 +46,6 @@ def make_scene(
         difficulty: One of :data:`.layout.DIFFICULTIES` or settings of your own.
         max_refs: Most objects that get expressions.
         max_sentences: Most expressions of an object.
-
-    Returns:
-        The scene; it may have no refs.
     """
     level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
     ground = Ground(rng, image_size)
