@@ -16,14 +16,9 @@ def category_objects(
 ) -> list[Record]:
     """One record per image and category, whose mask is all of its objects.
 
-    Args:
-        objects: Records of :class:`BaseReferringDataset`.
-        expressions: Sentences for each category, in which ``{category}`` stands for
-            its name.
-
-    Returns:
-        Records in the order in which images and categories occur first. Objects
-        without a mask (expressions that refer to nothing) take no part.
+    They come in the order in which images and categories occur first. Objects
+    without a mask (expressions that refer to nothing) take no part. ``{category}`` in
+    the expressions stands for the category's name.
 
     Raises:
         ValueError: Masks are files of their own, which can't be put together.

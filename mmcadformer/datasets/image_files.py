@@ -23,13 +23,8 @@ def read_image(
 ) -> np.ndarray:
     """Reads an image and makes sure that all of it is there.
 
-    Args:
-        path: The file.
-        flag: OpenCV's, such as ``cv2.IMREAD_COLOR``.
-        backend_args: Of MMEngine's file backend.
-
     Returns:
-        Pixels as OpenCV orders them: (H, W) or (H, W, BGR(A)).
+        Pixels as OpenCV's ``flag`` orders them: (H, W) or (H, W, BGR(A)).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -66,16 +61,7 @@ def read_rgb(path: str | os.PathLike) -> tuple[np.ndarray, bytes]:
 
 
 def decode_image(data: bytes, name: str, flag: int) -> np.ndarray:
-    """Pixels of an image in memory, as :func:`read_image` returns them.
-
-    Args:
-        data: Content of the file.
-        name: What messages call it.
-        flag: OpenCV's.
-
-    Raises:
-        ValueError: It is empty, cut off or not an image.
-    """
+    """Pixels of an image in memory, or ValueError that calls it ``name``."""
     check_whole(data, name)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)

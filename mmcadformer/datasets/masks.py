@@ -156,11 +156,7 @@ def decode_segmentation(segmentation: object, height: int, width: int) -> np.nda
 
 
 def compressed_segments(segmentation: object, height: int, width: int) -> list[Rle]:
-    """Segments as pycocotools' compressed RLE, with bytes or text as counts.
-
-    Args:
-        segmentation: See :func:`segments_of`.
-        height, width: Size of the image in pixels.
+    """Segments as pycocotools' compressed RLE, for an image of this size.
 
     Raises:
         ValueError: A segment is malformed or has another size.

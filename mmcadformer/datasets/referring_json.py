@@ -63,10 +63,10 @@ class ReferringJsonDataset(BaseReferringDataset):
     def open_reader(self) -> JsonLinesReader:
         """Reader of the file."""
         return JsonLinesReader(
-            self.ann_file,
-            self.data_prefix['img_path'],
-            self.data_prefix['mask_path'],
-            self.backend_args,
+            source=self.ann_file,
+            img_dir=self.data_prefix['img_path'],
+            mask_dir=self.data_prefix['mask_path'],
+            backend_args=self.backend_args,
         )
 
     def expected_tree(self) -> str:

@@ -67,4 +67,8 @@ class ReferringSegDataset(BaseReferringDataset):
         """Reader of the file of references."""
         folder = osp.join(self.data_root, self.name)
         path = self.ann_file or find_refs(folder, self.backend_args)
-        return RefCOCOReader(path, self.data_prefix['img_path'], self.backend_args)
+        return RefCOCOReader(
+            source=path,
+            img_dir=self.data_prefix['img_path'],
+            backend_args=self.backend_args,
+        )

@@ -79,9 +79,9 @@ class RefSegRSDataset(BaseReferringDataset):
     def open_reader(self) -> RefSegRSReader:
         """Reader of the text files."""
         return RefSegRSReader(
-            self.data_root,
-            self.data_prefix['img_path'],
-            self.data_prefix['mask_path'],
+            source=self.data_root,
+            img_dir=self.data_prefix['img_path'],
+            mask_dir=self.data_prefix['mask_path'],
             suffix=self.suffix,
             threshold=self.mask_threshold,
             categories=[name for name in self.metainfo['classes'] if name != 'other'],

@@ -20,13 +20,12 @@ def shuffle_expressions(records: Sequence[Record]) -> list[Record]:
     objects alone, not on their order, the process or any global state.
 
     Args:
-        records: One per sentence, as in testing. Everything but
-            ``expressions`` stays as it is, so that results can be compared
-            with those of a normal run line by line.
+        records: One per sentence, as in testing.
 
     Returns:
-        The records whose image holds another object with a different sentence, in
-        the same order.
+        The records whose image holds another object with a different sentence.
+        Everything but ``expressions`` stays as it is, so that results can be
+        compared with those of a normal run line by line.
     """
     by_image = defaultdict(list)
     for record in records:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from mmengine.fileio import get
 
@@ -18,6 +19,7 @@ TOLERATED_OVERHANG = 2.0
 LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
 
 
+@dataclass(kw_only=True)
 class LayoutReader:
     """Reads the annotation files of one layout.
 
@@ -25,22 +27,18 @@ class LayoutReader:
     these alone, so that damage elsewhere stops nobody. The tools that look at
     whole data sets use the same two steps, but collect errors.
 
-    Args:
-        source: Main annotation file, for messages.
-        backend_args: Of MMEngine's file backend.
-
     Attributes:
-        ids_per_split: Whether splits have ids of their own.
+        source: Main annotation file, or the folder of several.
+        backend_args: Of MMEngine's file backend.
         remarks: What was noticed while objects were made that doesn't keep them
             from being used.
+        ids_per_split: Whether splits have ids of their own.
     """
 
-    ids_per_split = False
-
-    def __init__(self, source: str, backend_args: dict | None = None) -> None:
-        self.source = source
-        self.backend_args = backend_args
-        self.remarks: list[AnnotationError] = []
+    source: str
+    backend_args: dict | None = None
+    remarks: list[AnnotationError] = field(default_factory=list, init=False)
+    ids_per_split: ClassVar[bool] = False
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         """All entries, each with ``ref_id`` and ``split`` at least.
@@ -98,11 +96,7 @@ class LayoutReader:
 
 
 def read_file(path: str, backend_args: dict | None = None) -> bytes:
-    """Content of a file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
+    """Content of a file, or FileNotFoundError that names it."""
     try:
         return get(path, backend_args=backend_args)
     except FileNotFoundError:
@@ -110,11 +104,7 @@ def read_file(path: str, backend_args: dict | None = None) -> bytes:
 
 
 def parse_json(data: str | bytes, source: str) -> Any:
-    """Parses JSON from a file.
-
-    Raises:
-        AnnotationError: It is not valid JSON; the source is named.
-    """
+    """Parses JSON; an AnnotationError names the file that it is from."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -128,18 +118,24 @@ def is_length(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def expect(good: bool, kind: str, message: str) -> None:
+    """Raises AnnotationError unless something is as it should be."""
+    if not good:
+        raise AnnotationError(kind, message)
+
+
 def check_id(value: object, what: str) -> None:
     """Raises AnnotationError for what can't be an id."""
-    if not is_id(value):
-        raise AnnotationError('id', f'{what} must be a number or text, got {value!r}')
+    expect(is_id(value), 'id', f'{what} must be a number or text, got {value!r}')
 
 
 def check_split(value: object, where: str) -> None:
     """Raises AnnotationError for what can't be the name of a split."""
-    if not isinstance(value, str) or not value.strip():
-        raise AnnotationError(
-            'split', f'{where}: split must be text such as train, got {value!r}'
-        )
+    expect(
+        isinstance(value, str) and bool(value.strip()),
+        'split',
+        f'{where}: split must be text such as train, got {value!r}',
+    )
 
 
 def require(entry: object, keys: Iterable[str], where: str) -> None:
@@ -152,8 +148,7 @@ def require(entry: object, keys: Iterable[str], where: str) -> None:
             'entry', f'{where}: expected a dict, got {type(entry).__name__}'
         )
     for key in keys:
-        if key not in entry:
-            raise AnnotationError('entry', f'{where} has no {key!r}')
+        expect(key in entry, 'entry', f'{where} has no {key!r}')
         if key.endswith('id'):
             check_id(entry[key], f'{where}: an id')
 

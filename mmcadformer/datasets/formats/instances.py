@@ -11,7 +11,7 @@ from pycocotools import mask as mask_utils
 from ..errors import AnnotationError
 from ..masks import check_segmentation, compressed_segments, text_rle
 from ..records import Id, Record, is_id, numbered
-from .base import is_length, parse_json, read_file, require
+from .base import expect, is_length, parse_json, read_file, require
 
 
 class Instances:
@@ -32,8 +32,8 @@ class Instances:
 
     def _index(self, content: Record, kind: str) -> dict[Id, Any]:
         """Entries by id; a list of them where an id is used twice."""
-        if not isinstance(content[kind], list):
-            raise AnnotationError('file', f'{self.path}: {kind} must be a list')
+        is_list = isinstance(content[kind], list)
+        expect(is_list, 'file', f'{self.path}: {kind} must be a list')
         index: dict[Id, Any] = {}
         for position, entry in enumerate(content[kind]):
             require(entry, ('id',), f'{self.path}: {kind}[{position}]')
@@ -42,36 +42,24 @@ class Instances:
         return index
 
     def _get(self, index: dict[Id, Any], kind: str, key: Id, where: str) -> Record:
-        entry = index.get(key)
-        if entry is None:
-            raise AnnotationError(
-                'id',
-                f'{where} refers to {kind} id {key!r}, which {self.path} does not have',
-            )
-        if isinstance(entry, list):
-            raise AnnotationError(
-                'id',
-                f'{self.path}: {kind} id {key!r}, used by {where}, belongs to '
-                'more than one entry',
-            )
-        return entry
+        what = f'{kind} id {key!r}'
+        missing = f'{where} refers to {what}, which {self.path} does not have'
+        expect(key in index, 'id', missing)
+        twice = f'{self.path}: {what}, used by {where}, belongs to more than one entry'
+        expect(not isinstance(index[key], list), 'id', twice)
+        return index[key]
 
     def image(self, image_id: Id, where: str) -> Record:
         """Entry of an image with file name and size."""
         image = self._get(self._images, 'image', image_id, where)
         entry = f'{self.path}: image id {image_id!r} (used by {where})'
         require(image, ('file_name', 'height', 'width'), entry)
-        if not image['file_name'] or not isinstance(image['file_name'], str):
-            raise AnnotationError(
-                'entry', f'{entry}: file_name must be text, got {image["file_name"]!r}'
-            )
+        name = image['file_name']
+        is_text = isinstance(name, str) and name != ''
+        expect(is_text, 'entry', f'{entry}: file_name must be text, got {name!r}')
         for key in ('height', 'width'):
-            if not is_length(image[key]):
-                raise AnnotationError(
-                    'entry',
-                    f'{entry}: {key} must be a positive whole number, '
-                    f'got {image[key]!r}',
-                )
+            what = f'{key} must be a positive whole number, got {image[key]!r}'
+            expect(is_length(image[key]), 'entry', f'{entry}: {what}')
         return image
 
     def annotation(self, ann_id: Id, where: str) -> Record:
@@ -83,12 +71,9 @@ class Instances:
         annotation = self.annotation(ann_id, where)
         entry = f'{self.path}: annotation id {ann_id!r} (used by {where})'
         require(annotation, ('segmentation',), entry)
-        if annotation.get('image_id', image['id']) != image['id']:
-            raise AnnotationError(
-                'id',
-                f'{entry} belongs to image id {annotation["image_id"]!r}, not '
-                f'{image["id"]!r}',
-            )
+        image_id = annotation.get('image_id', image['id'])
+        other = f'{entry} belongs to image id {image_id!r}, not {image["id"]!r}'
+        expect(image_id == image['id'], 'id', other)
         try:
             overhang = check_segmentation(
                 annotation['segmentation'], image['height'], image['width']

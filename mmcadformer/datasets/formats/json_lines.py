@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,81 +15,77 @@ from ..errors import AnnotationError, Report, fail
 from ..masks import Segmentation, check_segmentation, segments_of
 from ..records import Record, is_id
 from .base import (
-    LEAVE_OUT,
     LayoutReader,
     check_expressions,
     check_id,
     check_split,
+    expect,
     is_length,
-    parse_json,
     read_file,
 )
 from .boxes import BadEntries, BoxItem
 from .writing import (
     IMAGE_MODES,
     check_mode,
+    check_objects,
     new_names,
     place_images,
     require_absent,
-    require_unique,
     with_masks,
 )
 
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and '\0' not in value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+# Of each key: the kind of damage, a test, and what it tests.
+_Rule = tuple[str, Callable[[object], bool], str]
+_ID: _Rule = ('id', is_id, 'a number or text')
+_RULES: dict[str, _Rule] = dict(
+    id=_ID,
+    image=('entry', _is_path, 'the path of a file'),
+    image_id=_ID,
+    object_id=_ID,
+    category=('entry', _is_text, 'text'),
+)
+_TEXTS = ('expression', 'expressions')
 _KEYS = frozenset(
-    (
-        'image',
-        'expression',
-        'expressions',
-        'mask',
-        'split',
-        'category',
-        'id',
-        'object_id',
-        'image_id',
-        'sentence_ids',
-        'height',
-        'width',
-        'attributes',
-    )
+    (*_RULES, *_TEXTS, 'mask', 'split', 'sentence_ids', 'height', 'width', 'attributes')
 )
-_BOX_KEYS = frozenset(
-    ('id', 'image', 'box', 'bbox', 'expression', 'expressions', 'category', 'split')
-)
-_Size = tuple[int, int] | tuple[None, None]
+_BOX_KEYS = frozenset(('id', 'image', 'box', 'bbox', 'category', 'split', *_TEXTS))
 
 
+@dataclass(kw_only=True)
 class JsonLinesReader(LayoutReader):
     """Reads a file with one object per line (see :class:`ReferringJsonDataset`).
 
-    Args:
-        path: The file.
+    Attributes:
         img_dir: Folder that image paths are below.
         mask_dir: Folder that mask paths are below.
-        backend_args: Of MMEngine's file backend.
     """
 
-    def __init__(
-        self,
-        path: str,
-        img_dir: str,
-        mask_dir: str,
-        backend_args: dict | None = None,
-    ) -> None:
-        super().__init__(path, backend_args)
-        self.img_dir = img_dir
-        self.mask_dir = mask_dir
+    img_dir: str
+    mask_dir: str
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         """Entries of the file, with ``ref_id`` and ``line`` added."""
-        data = read_file(self.source, self.backend_args)
         entries = []
-        for number, line in _lines(data):
+        for number, line in _lines(read_file(self.source, self.backend_args)):
+            default = f'line-{number}'
             where = f'{self.source}, line {number}'
             try:
-                entries.append(_parse_line(line, number, where))
+                entry = _parse_line(line, where)
             except AnnotationError as error:
-                error.ref_id = f'line-{number}'
+                error.ref_id = default
                 report(error)
+            else:
+                ref_id = entry.get('id', default)
+                entries.append(dict(entry, line=number, ref_id=ref_id))
         return entries
 
     def where(self, entry: Record) -> str:
@@ -98,46 +95,65 @@ class JsonLinesReader(LayoutReader):
     def make_object(self, entry: Record) -> Record:
         """Record of one line."""
         where = self.where(entry)
+        for key, (kind, good, what) in _RULES.items():
+            if key in entry:
+                message = f'{where}: {key} must be {what}, got {entry[key]!r}'
+                expect(good(entry[key]), kind, message)
         try:
             texts = _texts(entry)
         except ValueError as error:
             raise AnnotationError('expression', f'{where}: {error}') from None
         expressions = check_expressions(texts, where)
-        segmentation, (height, width) = self._mask(entry, where)
+        sent_ids = entry.get('sentence_ids')
+        if sent_ids is None:
+            sent_ids = list(range(len(expressions)))
+        expect(
+            isinstance(sent_ids, list)
+            and len(sent_ids) == len(expressions)
+            and all(map(is_id, sent_ids)),
+            'id',
+            f'{where}: sentence_ids must be one id for each expression',
+        )
+        segmentation, height, width = self._mask(entry, where)
         return dict(
-            img_path=os.path.join(self.img_dir, _path(entry['image'], 'image', where)),
-            image_id=_id(entry, 'image_id', entry['image'], where),
+            img_path=os.path.join(self.img_dir, entry['image']),
+            image_id=entry.get('image_id', entry['image']),
             ref_id=entry['ref_id'],
-            ann_id=_id(entry, 'object_id', entry['ref_id'], where),
-            category=_category(entry, where),
+            ann_id=entry.get('object_id', entry['ref_id']),
+            category=entry.get('category', 'object'),
             height=height,
             width=width,
             segmentation=segmentation,
             expressions=expressions,
-            sent_ids=_sentence_ids(entry, len(expressions), where),
+            sent_ids=sent_ids,
             split=entry['split'],
         )
 
-    def _mask(self, entry: Record, where: str) -> tuple[Segmentation | None, _Size]:
+    def _mask(self, entry: Record, where: str) -> tuple[Any, int | None, int | None]:
         """Segmentation, and height and width as far as they are known."""
-        mask, size = entry['mask'], _stated_size(entry, where)
+        mask, size = entry['mask'], (entry.get('height'), entry.get('width'))
+        expect(
+            size == (None, None) or all(map(is_length, size)),
+            'entry',
+            f'{where}: height and width must be positive whole numbers, got {size}',
+        )
         if mask is None:
-            return None, size
+            return None, *size
         if isinstance(mask, str):
-            path = os.path.join(self.mask_dir, _path(mask, 'mask', where))
-            return dict(file=path, above=0), size
+            expect(_is_path(mask), 'entry', f'{where}: mask must be the path of a file')
+            return dict(file=os.path.join(self.mask_dir, mask), above=0), *size
         try:
             if None in size:
                 size = _rle_size(mask)
             # Polygons alone don't tell the size; they are checked when drawn.
-            bounds = size if None not in size else (float('inf'), float('inf'))
-            overhang = check_segmentation(mask, *bounds)
+            height, width = (float('inf') if side is None else side for side in size)
+            overhang = check_segmentation(mask, height, width)
         except ValueError as error:
             raise AnnotationError(
                 'mask', f'{where}: {error}. If it names nothing, use "mask": null'
             ) from None
         self.remark_overhang(overhang, entry, where)
-        return mask, size
+        return mask, *size
 
 
 def write_json_lines(
@@ -152,15 +168,12 @@ def write_json_lines(
     """Writes a data set for :class:`ReferringJsonDataset`.
 
     Args:
-        objects: Records of all splits.
+        objects, backend_args, workers, progress: See :func:`write_refcoco`.
         root: Folder of the file.
         ann_file: Its name.
         image_mode: ``'keep'`` names the images where they are, relative to the
             folder; ``'copy'``, ``'hardlink'``, ``'symlink'`` put them into
             ``images/`` in it.
-        backend_args: Of MMEngine's file backend.
-        workers: Processes that read mask files.
-        progress: Show bars.
 
     Returns:
         The file.
@@ -173,9 +186,10 @@ def write_json_lines(
     root = Path(root)
     path = root / ann_file
     require_absent(path)
-    require_unique(objects)
+    check_objects(objects)
     if image_mode == 'keep':
-        names = {obj['img_path']: _relative(obj['img_path'], root) for obj in objects}
+        paths = {obj['img_path'] for obj in objects}
+        names = {p: PurePath(os.path.relpath(p, root)).as_posix() for p in paths}
     else:
         require_absent(root / 'images')
         names = new_names(objects)
@@ -236,38 +250,35 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _parse_line(line: bytes, number: int, where: str) -> Record:
-    """Entry of a line whose keys are known and complete."""
-    entry = parse_json(line, where)
-    if not isinstance(entry, dict):
-        raise AnnotationError(
-            'entry', f'{where}: expected an object, got {type(entry).__name__}'
-        )
-    unknown = sorted(set(entry) - _KEYS)
-    if unknown:
-        raise AnnotationError(
-            'entry',
-            f'{where}: unknown keys {unknown}; known are {sorted(_KEYS)}. Put '
-            "whatever else there is to say under 'attributes'",
-        )
-    for key in ('image', 'mask', 'split'):
-        if key not in entry:
-            raise AnnotationError('entry', f'{where} has no {key!r}')
-    check_split(entry['split'], where)
-    ref_id = _id(entry, 'id', f'line-{number}', where)
-    return dict(entry, line=number, ref_id=ref_id)
-
-
-def _box_item(line: bytes, number: int) -> BoxItem:
+def _parse(line: bytes, keys: frozenset[str]) -> Record:
+    """The object of a line, which has no other keys than these."""
     try:
         entry = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'not valid JSON ({error})') from None
     if not isinstance(entry, dict):
         raise ValueError(f'expected an object, got {type(entry).__name__}')
-    unknown = sorted(set(entry) - _BOX_KEYS)
+    unknown = sorted(set(entry) - keys)
     if unknown:
-        raise ValueError(f'unknown keys {unknown}; known are {sorted(_BOX_KEYS)}')
+        raise ValueError(f'unknown keys {unknown}; known are {sorted(keys)}')
+    return entry
+
+
+def _parse_line(line: bytes, where: str) -> Record:
+    """Entry whose keys are known and complete."""
+    try:
+        entry = _parse(line, _KEYS)
+    except ValueError as error:
+        raise AnnotationError('entry', f'{where}: {error}') from None
+    for key in ('image', 'mask', 'split'):
+        expect(key in entry, 'entry', f'{where} has no {key!r}')
+    check_split(entry['split'], where)
+    check_id(entry.get('id', 0), f'{where}: id')
+    return entry
+
+
+def _box_item(line: bytes, number: int) -> BoxItem:
+    entry = _parse(line, _BOX_KEYS)
     return BoxItem(
         item_id=str(entry.get('id', f'line-{number:06d}')),
         image=entry.get('image', ''),
@@ -301,62 +312,16 @@ def _texts(entry: Record) -> list:
     return texts
 
 
-def _path(value: object, key: str, where: str) -> str:
-    if not isinstance(value, str) or not value.strip() or '\0' in value:
-        raise AnnotationError(
-            'entry', f'{where}: {key} must be the path of a file, got {value!r}'
-        )
-    return value
-
-
-def _id(entry: Record, key: str, default: object, where: str) -> Any:
-    value = entry.get(key, default)
-    check_id(value, f'{where}: {key}')
-    return value
-
-
-def _category(entry: Record, where: str) -> str:
-    category = entry.get('category', 'object')
-    if not isinstance(category, str) or not category.strip():
-        raise AnnotationError(
-            'entry', f'{where}: category must be text, got {category!r}. {LEAVE_OUT}'
-        )
-    return category
-
-
-def _sentence_ids(entry: Record, count: int, where: str) -> list:
-    ids = entry.get('sentence_ids')
-    if ids is None:
-        return list(range(count))
-    if not isinstance(ids, list) or len(ids) != count or not all(map(is_id, ids)):
-        raise AnnotationError(
-            'id', f'{where}: sentence_ids must be one id for each expression'
-        )
-    return ids
-
-
-def _stated_size(entry: Record, where: str) -> _Size:
-    size = entry.get('height'), entry.get('width')
-    if size != (None, None) and not all(map(is_length, size)):
-        raise AnnotationError(
-            'entry',
-            f'{where}: height and width must be positive whole numbers, got {size}',
-        )
-    return size
-
-
-def _rle_size(mask: Segmentation) -> _Size:
+def _rle_size(mask: Segmentation) -> tuple[int | None, int | None]:
     """Size that an RLE states; (None, None) for polygons."""
     for segment in segments_of(mask):
         if isinstance(segment, dict):
-            size = segment.get('size')
-            if (
-                not isinstance(size, list)
-                or len(size) != 2
-                or not all(map(is_length, size))
-            ):
-                raise ValueError(f'RLE size must be [height, width], got {size!r}')
-            return size[0], size[1]
+            match segment.get('size'):
+                case [height, width] if is_length(height) and is_length(width):
+                    return height, width
+            raise ValueError(
+                f'RLE size must be [height, width], got {segment.get("size")!r}'
+            )
     return None, None
 
 
@@ -374,7 +339,3 @@ def _line(obj: Record, names: dict[str, str]) -> Record:
         width=obj['width'],
         mask=obj['segmentation'],
     )
-
-
-def _relative(path: str, root: Path) -> str:
-    return PurePath(os.path.relpath(path, root)).as_posix()

@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .base import (
     check_expressions,
     check_id,
     check_split,
+    expect,
     parse_json,
     read_file,
     require,
@@ -30,40 +32,31 @@ from .boxes import BadEntries, BoxItem
 from .instances import Instances, make_instances
 from .writing import (
     check_mode,
+    check_objects,
     new_names,
     place_images,
     require_absent,
-    require_targets,
-    require_unique,
     with_masks,
 )
 
 INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
 
 
+@dataclass(kw_only=True)
 class RefCOCOReader(LayoutReader):
     """Reads a file of references, and ``instances.json`` beside it.
 
-    Args:
-        refs_path: ``refs(unc).p``, or a ``.json`` file with its content.
+    Attributes:
         img_dir: Folder that file names of images are below.
-        backend_args: Of MMEngine's file backend.
     """
 
-    def __init__(
-        self,
-        refs_path: str,
-        img_dir: str,
-        backend_args: dict | None = None,
-    ) -> None:
-        super().__init__(refs_path, backend_args)
-        self.instances_path = os.path.join(os.path.dirname(refs_path), INSTANCES)
-        self.img_dir = img_dir
-        self._instances: Instances
+    img_dir: str
+    _instances: Instances = field(init=False)
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         """Entries of the file of references."""
-        self._instances = Instances(self.instances_path, self.backend_args)
+        path = os.path.join(os.path.dirname(self.source), INSTANCES)
+        self._instances = Instances(path, self.backend_args)
         refs = read_refs(self.source, self.backend_args)
         return list(_usable(refs, self.source, report))
 
@@ -76,7 +69,7 @@ class RefCOCOReader(LayoutReader):
         where = self.where(entry)
         image = self._instances.image(entry['image_id'], where)
         annotation, overhang = self._instances.mask(entry['ann_id'], image, where)
-        place = f'{self.instances_path}: annotation id {annotation["id"]!r}'
+        place = f'{self._instances.path}: annotation id {annotation["id"]!r}'
         self.remark_overhang(overhang, entry, f'{place} (used by {where})')
         expressions, sent_ids = _sentences(entry, where)
         return dict(
@@ -113,7 +106,7 @@ class RefCOCOReader(LayoutReader):
         self.remark(
             'category',
             entry,
-            f'{self.instances_path}: category id {key!r}, used by {where}, has no '
+            f'{self._instances.path}: category id {key!r}, used by {where}, has no '
             "name in 'categories'; reports show the id instead",
         )
         return str(key)
@@ -176,11 +169,7 @@ def _box_item(ref: Record, instances: Instances) -> BoxItem:
 
 
 def find_refs(folder: str, backend_args: dict | None = None) -> str:
-    """The file of references in a folder of annotations.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
+    """The file of references in a folder, or FileNotFoundError."""
     for name in (REFS_JSON, REFS_PICKLE):
         path = os.path.join(folder, name)
         if exists(path, backend_args=backend_args):
@@ -189,11 +178,7 @@ def find_refs(folder: str, backend_args: dict | None = None) -> str:
 
 
 def read_refs(path: str, backend_args: dict | None = None) -> list:
-    """The references of a file, unchecked.
-
-    Args:
-        path: Pickle, or JSON if the name ends so.
-        backend_args: Of MMEngine's file backend.
+    """The references of a pickle, or of JSON if the name ends so; unchecked.
 
     Raises:
         UnsafePickleError: The pickle asks for more than plain data.
@@ -204,10 +189,8 @@ def read_refs(path: str, backend_args: dict | None = None) -> list:
         refs = parse_json(data, path)
     else:
         refs = load_plain_pickle(data, path)
-    if not isinstance(refs, list):
-        raise AnnotationError(
-            'file', f'{path}: expected a list of references, got {type(refs).__name__}'
-        )
+    is_list, kind = isinstance(refs, list), type(refs).__name__
+    expect(is_list, 'file', f'{path}: expected a list of references, got {kind}')
     return refs
 
 
@@ -230,18 +213,15 @@ def _usable(refs: Iterable, path: str, report: Report) -> Iterator[Record]:
 def _sentences(ref: Record, where: str) -> tuple[list, list]:
     """Texts and ids of a reference's sentences."""
     sentences = ref['sentences']
-    if not isinstance(sentences, list):
-        raise AnnotationError('expression', f'{where}: sentences must be a list')
+    is_list = isinstance(sentences, list)
+    expect(is_list, 'expression', f'{where}: sentences must be a list')
     ids = ref.get('sent_ids')
     ids = ids if isinstance(ids, list) else []
     texts, sent_ids = [], []
     for position, sentence in enumerate(sentences):
-        if not isinstance(sentence, dict):
-            raise AnnotationError(
-                'expression',
-                f'{where}: sentence {position} must be a dict '
-                f"with the text under 'raw', got {sentence!r}",
-            )
+        form = f"must be a dict with the text under 'raw', got {sentence!r}"
+        is_dict = isinstance(sentence, dict)
+        expect(is_dict, 'expression', f'{where}: sentence {position} {form}')
         texts.append(sentence.get('raw') or sentence.get('sent'))
         fallback = ids[position] if position < len(ids) else position
         sent_ids.append(sentence.get('sent_id', fallback))
@@ -297,8 +277,7 @@ def write_refcoco(
     folder, pictures = root / name, root / 'images' / name
     if not replace:
         require_absent(folder, pictures)
-    require_unique(objects)
-    require_targets(objects, 'refcoco')
+    check_objects(objects, without_targets='refcoco')
     objects = with_masks(objects, backend_args, workers, progress)
     names = names or new_names(objects)
     staging = root / f'.{name}{UNFINISHED}'

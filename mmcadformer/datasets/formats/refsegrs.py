@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from ..image_files import read_image
 from ..masks import load_mask
 from ..records import Record
 from .base import LayoutReader, read_file
-from .writing import require_absent, require_targets, require_unique
+from .writing import check_objects, require_absent
 
 _FILE_NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 
@@ -33,41 +34,27 @@ def phrase_file(split: str) -> str:
     return f'output_phrase_{split}.txt'
 
 
+@dataclass(kw_only=True)
 class RefSegRSReader(LayoutReader):
-    """Reads ``output_phrase_<split>.txt``.
+    """Reads ``output_phrase_<split>.txt`` in the folder ``source``.
 
     Each line is an id, white space and an expression. Lines of one file with
     the same id are expressions for the same mask.
 
-    Args:
-        folder: Folder of the text files.
+    Attributes:
         img_dir: Folder of the images.
         mask_dir: Folder of the masks.
         suffix: Ending of image and mask files.
         threshold: Mask pixels above this grey value are the target.
         categories: Names to look for in the expressions.
-        backend_args: Of MMEngine's file backend.
     """
 
+    img_dir: str
+    mask_dir: str
+    suffix: str
+    threshold: int
+    categories: Sequence[str]
     ids_per_split = True
-
-    def __init__(
-        self,
-        folder: str,
-        img_dir: str,
-        mask_dir: str,
-        suffix: str,
-        threshold: int,
-        categories: Sequence[str],
-        backend_args: dict | None = None,
-    ) -> None:
-        super().__init__(os.path.join(folder, phrase_file('*')), backend_args)
-        self.folder = folder
-        self.img_dir = img_dir
-        self.mask_dir = mask_dir
-        self.suffix = suffix
-        self.threshold = threshold
-        self.categories = categories
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         """Entries of one split, or of all that there are."""
@@ -77,18 +64,19 @@ class RefSegRSReader(LayoutReader):
     def _find_splits(self) -> list[str]:
         start, end = phrase_file('*').split('*')
         names = list_dir_or_file(
-            self.folder, list_dir=False, suffix=end, backend_args=self.backend_args
+            self.source, list_dir=False, suffix=end, backend_args=self.backend_args
         )
         found = [
             name[len(start) : -len(end)] for name in names if name.startswith(start)
         ]
         if not found:
-            raise FileNotFoundError(f'{self.source} not found')
+            path = os.path.join(self.source, phrase_file('*'))
+            raise FileNotFoundError(f'{path} not found')
         return sorted(found)
 
     def where(self, entry: Record) -> str:
         """File, line and id."""
-        path = os.path.join(self.folder, phrase_file(entry['split']))
+        path = os.path.join(self.source, phrase_file(entry['split']))
         return f'{path}, line {entry["lines"][0]} (id {entry["ref_id"]})'
 
     def make_object(self, entry: Record) -> Record:
@@ -110,7 +98,7 @@ class RefSegRSReader(LayoutReader):
         )
 
     def _read(self, split: str, report: Report) -> Iterable[Record]:
-        path = os.path.join(self.folder, phrase_file(split))
+        path = os.path.join(self.source, phrase_file(split))
         entries: dict[str, Record] = {}
         data = read_file(path, self.backend_args)
         for number, line in enumerate(data.split(b'\n'), 1):
@@ -178,11 +166,8 @@ def write_refsegrs(
     sentences have no place in this layout.
 
     Args:
-        objects: Records of all splits.
+        objects, backend_args, workers, progress: See :func:`write_refcoco`.
         root: Folder of the data set.
-        backend_args: Of MMEngine's file backend.
-        workers: Processes that write images.
-        progress: Show a bar.
 
     Returns:
         The folder.
@@ -193,8 +178,7 @@ def write_refsegrs(
     """
     root = Path(root)
     require_absent(root)
-    require_unique(objects)
-    require_targets(objects, 'refsegrs')
+    check_objects(objects, without_targets='refsegrs')
     names = _names(objects)
     phrases = _phrases(names, objects)
     for folder in ('images', 'masks'):

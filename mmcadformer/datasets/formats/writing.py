@@ -16,11 +16,12 @@ from ..masks import (
     Segmentation,
     compressed_segments,
     encode_mask,
+    is_mask_file,
     load_mask,
     segments_of,
     text_rle,
 )
-from ..records import Record
+from ..records import Id, Record
 
 IMAGE_MODES = ('copy', 'hardlink', 'symlink')
 
@@ -42,14 +43,7 @@ def new_names(objects: Iterable[Record]) -> dict[str, str]:
 def place_images(
     names: Mapping[str, str], folder: Path, mode: str = 'copy', progress: bool = True
 ) -> None:
-    """Copies images, or makes links to them.
-
-    Args:
-        names: New name by path.
-        folder: Folder to put them in.
-        mode: One of ``IMAGE_MODES``.
-        progress: Show a bar.
-    """
+    """Copies images into a folder, or makes links to them, under new names by path."""
     jobs = [(path, folder / name, mode) for path, name in names.items()]
     for _ in map_tracked(_place, jobs, 0, progress):
         pass
@@ -81,25 +75,26 @@ def require_absent(*paths: Path) -> None:
             )
 
 
-def require_targets(objects: Iterable[Record], layout: str) -> None:
-    """Raises ValueError for an object that refers to nothing."""
-    for obj in objects:
-        if obj['segmentation'] is None:
-            raise ValueError(
-                f'ref_id {obj["ref_id"]!r} refers to nothing in {obj["img_path"]}; the '
-                f'layout {layout} can not say so, only json can'
-            )
+def check_objects(objects: Iterable[Record], without_targets: str = '') -> None:
+    """Raises ValueError for objects that can't be written.
 
-
-def require_unique(objects: Iterable[Record]) -> None:
-    """Raises ValueError for a ``ref_id`` that is used twice."""
-    seen: dict = {}
+    Args:
+        objects: Records of all splits, which must have a ``ref_id`` each.
+        without_targets: Layout that has no way to say that a sentence refers to
+            nothing.
+    """
+    seen: dict[Id, Record] = {}
     for obj in objects:
         other = seen.setdefault(obj['ref_id'], obj)
         if other is not obj:
             raise ValueError(
                 f'ref_id {obj["ref_id"]!r} is used in the splits {other["split"]!r} '
                 f'and {obj["split"]!r}; the new layout has one list of ids for all'
+            )
+        if without_targets and obj['segmentation'] is None:
+            raise ValueError(
+                f'ref_id {obj["ref_id"]!r} refers to nothing in {obj["img_path"]}; the '
+                f'layout {without_targets} can not say so, only json can'
             )
 
 
@@ -114,12 +109,6 @@ def with_masks(
     Polygons stay as they are. Mask files, and RLE in whatever form, become
     lists of compressed RLE of exactly the same pixels.
 
-    Args:
-        objects: Records of objects.
-        backend_args: Of MMEngine's file backend.
-        workers: Processes; 0 for none.
-        progress: Show a bar.
-
     Returns:
         New records; ``segmentation`` is a list of polygons and RLE dicts with text
         as counts, or None for no target.
@@ -131,7 +120,7 @@ def with_masks(
 def _with_mask(job: tuple[Record, dict | None]) -> Record:
     obj, backend_args = job
     height, width, segmentation = obj['height'], obj['width'], obj['segmentation']
-    if isinstance(segmentation, dict) and 'file' in segmentation:
+    if is_mask_file(segmentation):
         mask = load_mask(segmentation, height, width, backend_args)
         (height, width), segmentation = mask.shape, [encode_mask(mask)]
     else:

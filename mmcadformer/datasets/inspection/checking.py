@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -44,9 +43,6 @@ def check_dataset(
             which takes seconds, and images are told apart by their names.
         workers: Processes that open images; 0 for none.
         progress: Show a bar.
-
-    Returns:
-        All findings.
     """
     report = CheckReport(dataset.name)
     try:
@@ -56,28 +52,43 @@ def check_dataset(
         report.add(AnnotationError('file', str(error)))
         return report
     report.counts = _count(objects)
-    digests: dict[str, str] = {}
-    masks: dict[int, str] = {}
+    # Fingerprints of intact images by path, and of intact masks by record.
+    digests: dict[str | int, str | None] = {}
     if images:
         groups = defaultdict(list)
         for obj in objects:
             groups[obj['img_path']].append(obj)
         jobs = [(path, group, dataset.backend_args) for path, group in groups.items()]
         results = map_tracked(_check_image, jobs, workers, progress)
-        for (path, group), checked in zip(groups.items(), results, strict=True):
-            _report_image(path, group, checked, digests, masks, report)
+        for (path, group), (image, *masks) in zip(groups.items(), results, strict=True):
+            digests[path] = None if image[0] else image[1]
+            for obj, mask in zip(group, masks, strict=True):
+                digests[id(obj)] = None if mask[0] else mask[1]
+                for kind, text in (image, mask):
+                    if kind:
+                        report.add(_error(kind, path, obj, f': {text}'))
     else:
-        _report_missing(dataset, objects, report)
+        missing = set(dataset.missing_files(objects))
+        for obj in objects:
+            for kind, path in files_of(obj):
+                if path in missing:
+                    report.add(_error(kind, path, obj, ' does not exist'))
 
     def image_key(obj: Record) -> object:
-        return digests.get(obj['img_path'], obj['img_path'])
+        return digests.get(obj['img_path']) or obj['img_path']
 
     def mask_key(obj: Record) -> object:
-        return masks.get(id(obj), obj['ann_id'])
+        return digests.get(id(obj)) or obj['ann_id']
 
     report.findings += leaks(objects, image_key)
     report.findings += ambiguous_expressions(objects, image_key, mask_key)
     return report
+
+
+def _error(kind: str, path: str, obj: Record, text: str) -> AnnotationError:
+    return AnnotationError(
+        kind, f'{path} (ref_id {obj["ref_id"]!r}){text}', obj['ref_id']
+    )
 
 
 def leaks(
@@ -90,9 +101,6 @@ def leaks(
     Args:
         objects: Records of all splits.
         image_key: What tells images apart.
-
-    Returns:
-        Of the kind ``'leakage'``.
     """
     groups = defaultdict(list)
     for obj in objects:
@@ -129,28 +137,18 @@ def _count(objects: Sequence[Record]) -> dict[str, int]:
     )
 
 
-@dataclass
-class _Checked:
-    """What came of an image: its own finding, and those of its masks."""
-
-    image: Finding
-    masks: list[Finding]
-
-
-def _check_image(job: tuple[str, list[Record], dict | None]) -> _Checked:
-    """Decodes an image and its masks."""
+def _check_image(job: tuple[str, list[Record], dict | None]) -> list[Finding]:
+    """Decodes an image and its masks: what is found of it, and of each of them."""
     path, objects, backend_args = job
     size = None
     try:
         # As the pipelines read it.
         image = read_image(path, cv2.IMREAD_COLOR, backend_args)
     except (OSError, ValueError) as problem:
-        finding: Finding = ('image', str(problem))
+        found: Finding = ('image', str(problem))
     else:
-        finding = (None, _digest(image))
-        size = image.shape[0], image.shape[1]
-    masks = [_check_mask(obj, size, backend_args) for obj in objects]
-    return _Checked(finding, masks)
+        found, size = (None, _digest(image)), image.shape[:2]
+    return [found, *(_check_mask(obj, size, backend_args) for obj in objects)]
 
 
 def _check_mask(
@@ -178,36 +176,3 @@ def _digest(pixels: np.ndarray) -> str:
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(pixels.tobytes())
     return digest.hexdigest()
-
-
-def _report_image(
-    path: str,
-    group: Sequence[Record],
-    checked: _Checked,
-    digests: dict[str, str],
-    masks: dict[int, str],
-    report: CheckReport,
-) -> None:
-    """Reports what is wrong; keeps the fingerprints of what isn't."""
-    kind, text = checked.image
-    if text and not kind:
-        digests[path] = text
-    for obj, mask in zip(group, checked.masks, strict=True):
-        where = f'{path} (ref_id {obj["ref_id"]!r})'
-        for kind, text in (checked.image, mask):
-            if kind:
-                report.add(AnnotationError(kind, f'{where}: {text}', obj['ref_id']))
-        kind, text = mask
-        if text and not kind:
-            masks[id(obj)] = text
-
-
-def _report_missing(
-    dataset: BaseReferringDataset, objects: Iterable[Record], report: CheckReport
-) -> None:
-    missing = set(dataset.missing_files(objects))
-    for obj in objects:
-        for kind, path in files_of(obj):
-            if path in missing:
-                text = f'{path} (ref_id {obj["ref_id"]!r}) does not exist'
-                report.add(AnnotationError(kind, text, obj['ref_id']))

@@ -20,12 +20,7 @@ _BARS = '#31688e'
 
 
 def format_statistics(name: str, statistics: Statistics) -> str:
-    """Tables for people.
-
-    Args:
-        name: Name of the data set.
-        statistics: Of :func:`collect_statistics`.
-    """
+    """Tables of what :func:`collect_statistics` found in a data set."""
     parts = [
         f'{name}: triplets by category and split',
         _triplets(statistics),
@@ -107,13 +102,7 @@ def _table(headers: Sequence[str], rows: Iterable[Sequence]) -> str:
 
 
 def plot_statistics(name: str, statistics: Statistics, path: str | os.PathLike) -> None:
-    """Draws the distributions into one picture.
-
-    Args:
-        name: Name of the data set.
-        statistics: Of :func:`collect_statistics`.
-        path: File to write; the ending says how.
-    """
+    """Draws the distributions into one picture; the file's ending says how."""
     categories = statistics['triplets']['categories']
     height = max(8.0, 0.32 * len(categories) + 5.0)
     figure = Figure(figsize=(14, height), layout='constrained')

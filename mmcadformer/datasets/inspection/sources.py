@@ -41,15 +41,9 @@ def open_layout(
     img_dir: str | None = None,
     mask_dir: str | None = None,
 ) -> BaseReferringDataset:
-    """Data set in one of the layouts; nothing is read yet.
+    """Data set in one of the ``LAYOUTS``; nothing is read yet.
 
-    Args:
-        layout: A key of ``LAYOUTS``.
-        data_root: Root folder of the data.
-        name: Name of the data set. This and what follows default to the layout's.
-        ann_file: Annotation file.
-        img_dir: Folder of the images.
-        mask_dir: Folder of mask files.
+    Name, annotation file and folders default to those of the layout.
 
     Raises:
         ValueError: The layout is unknown or needs a name.
@@ -70,11 +64,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def datasets_of_config(cfg: Config) -> list[tuple[BaseReferringDataset, list[str]]]:
-    """Data sets that a config trains, validates and tests on.
-
-    Returns:
-        Each data set once, and the ``exclude_file``s that the config uses it with.
-    """
+    """Data sets of a config, each once, with the ``exclude_file``s it is used with."""
     found: dict[str, tuple[dict, list[str]]] = {}
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader') or {}
@@ -107,9 +97,6 @@ def read_whole(
         report: Gets all that is wrong or looks so. By default, what keeps an object
             from being used raises.
         excluded: Ids to leave out.
-
-    Returns:
-        Records of all objects that can be made.
 
     Raises:
         FileNotFoundError: An annotation file is missing.
@@ -166,9 +153,6 @@ def open_sources(
     args: argparse.Namespace,
 ) -> list[tuple[BaseReferringDataset, set[str]]]:
     """Data sets that a command line names, and the ids to leave out of them.
-
-    Args:
-        args: With the arguments of :func:`add_source_arguments`.
 
     Raises:
         FileNotFoundError: There is no such config or list of ids.

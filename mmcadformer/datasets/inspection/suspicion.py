@@ -19,10 +19,7 @@ def repeated_ids(
 ) -> list[AnnotationError]:
     """Ids that several entries have, one error each.
 
-    Args:
-        entries: Entries with ``ref_id`` and ``split``.
-        source: File they are from.
-        per_split: Entries of different splits may have the same one.
+    If ``per_split``, entries of different splits may have the same one.
     """
     counts = Counter(
         (entry['ref_id'], entry['split'] if per_split else None) for entry in entries
@@ -39,12 +36,7 @@ def repeated_ids(
 
 
 def unusual_splits(entries: Iterable[Record], source: str) -> list[AnnotationError]:
-    """Entries whose split says neither train, val nor test: often a typing error.
-
-    Args:
-        entries: Entries with ``ref_id`` and ``split``.
-        source: File they are from.
-    """
+    """Entries whose split says neither train, val nor test: often a typing error."""
     return [
         AnnotationError(
             'unknown-split',
@@ -64,7 +56,7 @@ def ambiguous_expressions(
     """Expressions that stand for several objects of one image.
 
     Args:
-        objects: Records of objects.
+        objects: Their records.
         image_key: What tells images of records apart; by default the path.
         mask_key: What tells masks of records apart; by default the annotation.
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pack a sample for the model."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
+
+from .transform import Sample
 
 META_KEYS = (
     'expression',
@@ -28,32 +34,21 @@ META_KEYS = (
 class PackReferringInputs(PackSegInputs):
     """Pack image, mask and expression.
 
-    Required Keys:
-
-    - img (np.ndarray): (H, W, 3)
-    - expression (str): set by :class:`ChooseExpression`
-    - gt_seg_map (optional)
-    - the other ``meta_keys`` (optional)
-
-    Added Keys:
-
-    - inputs (torch.Tensor): (3, H, W), of the image's type
-    - data_samples (SegDataSample): ``gt_sem_seg`` int64 (1, H, W) if there is
-      a mask, the ``meta_keys`` as metainfo
+    Returns ``inputs``, a tensor (3, H, W) of the image's type, and ``data_samples``,
+    a ``SegDataSample`` with ``gt_sem_seg``, int64 (1, H, W), if there is a mask.
 
     Args:
-        meta_keys (Sequence[str]): Keys to keep as metainfo; those that a
-            sample lacks are skipped.
+        meta_keys: Keys to keep as metainfo; those that a sample lacks are skipped.
 
     Raises:
         KeyError: There is no expression.
     """
 
-    def __init__(self, meta_keys=META_KEYS):
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         super().__init__(meta_keys=meta_keys)
 
-    def transform(self, results):
-        """Return ``inputs`` and ``data_samples``."""
+    def transform(self, results: Sample) -> Sample:
+        """Returns ``inputs`` and ``data_samples``."""
         if 'expression' not in results:
             raise KeyError(
                 "PackReferringInputs: no 'expression' in the sample;"

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load a record's image, choose its expression, load the mask it refers to."""
 
+from __future__ import annotations
+
 import mmcv
 import numpy as np
-from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmcv.transforms import LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
 from mmengine.fileio import get
 from mmseg.registry import TRANSFORMS
 
 from ..image_files import check_whole
 from ..masks import load_mask
+from .transform import ReferringTransform, Sample
 
 
 @TRANSFORMS.register_module()
@@ -20,16 +23,15 @@ class WholeLoadImageFromFile(LoadImageFromFile):
     word, and errors of others don't name the file.
 
     Args:
-        **kwargs: See :class:`LoadImageFromFile`; ``ignore_empty`` has no
-            effect.
+        **kwargs: See :class:`LoadImageFromFile`; ``ignore_empty`` has no effect.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is empty, cut off or no image; file and entry are named.
+        ValueError: It is empty, cut off or not an image; file and entry are named.
     """
 
-    def transform(self, results):
-        """Set ``img``, ``img_shape`` and ``ori_shape``."""
+    def transform(self, results: Sample) -> Sample:
+        """Sets ``img``, ``img_shape`` and ``ori_shape``."""
         path = results['img_path']
         try:
             data = get(path, backend_args=self.backend_args)
@@ -43,7 +45,7 @@ class WholeLoadImageFromFile(LoadImageFromFile):
             raise
         except Exception as error:
             raise ValueError(
-                f'{path} (ref_id {results.get("ref_id")!r}) is no readable image: '
+                f'{path} (ref_id {results.get("ref_id")!r}) is not a readable image: '
                 f'{error}'
             ) from error
         results['img'] = image.astype(np.float32) if self.to_float32 else image
@@ -52,102 +54,71 @@ class WholeLoadImageFromFile(LoadImageFromFile):
 
 
 @TRANSFORMS.register_module()
-class ChooseExpression(BaseTransform):
-    """Choose one of an object's expressions.
-
-    Required Keys:
-
-    - expressions (list[str])
-    - sent_ids (list)
-
-    Added Keys:
-
-    - expression (str)
-    - sent_id
+class ChooseExpression(ReferringTransform):
+    """Choose one of an object's ``expressions``: sets ``expression`` and ``sent_id``.
 
     Args:
-        mode (str): ``'random'`` or ``'first'``. Defaults to ``'random'``;
-            test records have one expression, so it doesn't matter there.
+        mode: ``'random'`` or ``'first'``; test records have one expression, so it
+            doesn't matter there.
     """
 
-    def __init__(self, mode='random'):
-        if mode not in ('random', 'first'):
-            raise ValueError(
-                f"ChooseExpression: mode must be 'random' or 'first', got {mode!r}"
-            )
+    def __init__(self, mode: str = 'random') -> None:
+        self.require(
+            mode in ('random', 'first'),
+            f"mode must be 'random' or 'first', got {mode!r}",
+        )
         self.mode = mode
 
     @cache_randomness
-    def _draw(self, count):
+    def _draw(self, count: int) -> int:
         return np.random.randint(count)
 
-    def transform(self, results):
-        """Set ``expression`` and ``sent_id``."""
+    def transform(self, results: Sample) -> Sample:
+        """Sets ``expression`` and ``sent_id``."""
         index = self._draw(len(results['expressions'])) if self.mode == 'random' else 0
         results['expression'] = results['expressions'][index]
         results['sent_id'] = results['sent_ids'][index]
         return results
 
-    def __repr__(self):
-        return f'{self.__class__.__name__}(mode={self.mode!r})'
-
 
 @TRANSFORMS.register_module()
-class LoadReferringMask(BaseTransform):
+class LoadReferringMask(ReferringTransform):
     """Load the mask of the referred object.
 
     Put it before ``Resize`` to resize the mask with the image (training), and
     after it to keep the truth at the original resolution (testing).
 
-    Required Keys:
-
-    - segmentation (list of polygons | list of RLE dicts | RLE dict | mask file
-      | None, see :func:`~mmcadformer.datasets.masks.load_mask`)
-    - height (int | None)
-    - width (int | None)
-    - img_path (str)
-    - ori_shape (optional): size of the image as loaded, compared with the size
-      that the annotations state
-
-    Modified Keys:
-
-    - seg_fields (list[str])
-
-    Added Keys:
-
-    - gt_seg_map (np.ndarray): uint8 (H, W), 0 background, 1 target
+    Adds ``gt_seg_map``, uint8 (H, W), 0 background, 1 target, to ``seg_fields``.
+    ``segmentation`` in the record may be whatever
+    :func:`~mmcadformer.datasets.masks.load_mask` takes; ``ori_shape``, the size of
+    the image as loaded, is compared with the size that the annotations state.
 
     Args:
-        backend_args (dict, optional): Of MMEngine's file backend, for mask
-            files.
+        backend_args: Of MMEngine's file backend, for mask files.
 
     Raises:
         ValueError: The image has another size than the annotations say, or the
             segmentation is damaged or empty.
     """
 
-    def __init__(self, backend_args=None):
+    def __init__(self, backend_args: dict | None = None) -> None:
         self.backend_args = backend_args
 
-    def transform(self, results):
-        """Set ``gt_seg_map``."""
-        stated = (results['height'], results['width'])
-        size = tuple(results.get('ori_shape', stated)[:2])
-        if None not in stated and size != stated:
+    def transform(self, results: Sample) -> Sample:
+        """Sets ``gt_seg_map``."""
+        ref_id, stated = results.get('ref_id'), (results['height'], results['width'])
+        height, width = results.get('ori_shape', stated)[:2]
+        if None not in stated and (height, width) != stated:
             raise ValueError(
-                f'{results["img_path"]} is {size[0]} x {size[1]} px '
-                f'(height x width), but the annotations of ref_id '
-                f'{results.get("ref_id")!r} say {stated[0]} x {stated[1]}'
+                f'{results["img_path"]} is {height} x {width} px (height x width), but '
+                f'the annotations of ref_id {ref_id!r} say {stated[0]} x {stated[1]}'
             )
         try:
-            mask = load_mask(results['segmentation'], *size, self.backend_args)
+            mask = load_mask(results['segmentation'], height, width, self.backend_args)
         except ValueError as error:
             raise ValueError(
-                f'{results["img_path"]}, ref_id {results.get("ref_id")!r}: {error}'
+                f'{results["img_path"]}, ref_id {ref_id!r}: {error}'
             ) from None
         results['gt_seg_map'] = mask
         results['seg_fields'].append('gt_seg_map')
         return results
-
-    def __repr__(self):
-        return f'{self.__class__.__name__}()'
