@@ -40,9 +40,6 @@ def duel(method: MethodResults, reference: MethodResults, margin: float) -> Duel
     Args:
         method, reference: Results on the same expressions.
         margin: Differences up to this count as ties; 0...1.
-
-    Raises:
-        ValueError: If ``margin`` isn't in 0...1.
     """
     if not 0 <= margin <= 1:
         raise ValueError(f'the margin of a tie must be in 0...1, not {margin}')
@@ -92,8 +89,7 @@ def breakdown_table(
     Args:
         title: What the groups are.
         methods: Two or more; the first is the reference.
-        groups: Of expressions.
-        margin: See :func:`duel`.
+        groups, margin: See :func:`group_expressions` and :func:`duel`.
     """
     reference, *others = methods
     scores = [f'{m.name} {key}' for m in methods for key in ('mIoU', 'oIoU')]

@@ -126,11 +126,7 @@ class Job:
         checkpoint: str = 'best',
         save_masks: bool = False,
     ) -> Job:
-        """Describes a job; nothing is written.
-
-        Args:
-            name, seed, folder, checkpoint, save_masks: See the class.
-            cfg: What :func:`prepare_config` returned.
+        """Describes a job with a config of :func:`prepare_config`; nothing is written.
 
         Raises:
             ValueError: If there will be no best checkpoint to test.
@@ -190,12 +186,7 @@ class Job:
         )
 
     def mark(self, file: str, **facts: object) -> None:
-        """Records that a step came to its end.
-
-        Args:
-            file: 'trained.json' or 'done.json'.
-            **facts: What else is worth knowing.
-        """
+        """Records that a step came to its end, in 'trained.json' or 'done.json'."""
         own = {key: getattr(self, key) for key in _RECORDED}
         write_json(self.folder / file, {**own, **facts})
 

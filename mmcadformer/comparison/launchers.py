@@ -7,8 +7,8 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,7 +76,8 @@ def run_locally(
     waiting, free = list(jobs), list(slots)
     running: list[_Running] = []
     failures: dict[str, str] = {}
-    with exit_on_sigterm(), _ended_in_any_case(running):
+    with exit_on_sigterm(), ExitStack() as ended:
+        ended.callback(_end, running)
         while running or waiting:
             while waiting and free:
                 job, slot = waiting.pop(0), free.pop(0)
@@ -91,16 +92,12 @@ def run_locally(
     return failures
 
 
-@contextmanager
-def _ended_in_any_case(running: list[_Running]) -> Iterator[None]:
+def _end(running: list[_Running]) -> None:
     """Leaves no process behind that still runs."""
-    try:
-        yield
-    finally:
-        for entry in running:
-            entry.process.terminate()
-        for entry in running:
-            entry.process.wait()
+    for entry in running:
+        entry.process.terminate()
+    for entry in running:
+        entry.process.wait()
 
 
 def _start(job: Job, command: list[str], slot: Slot) -> _Running:
@@ -135,12 +132,8 @@ def write_script(job: Job, command: Sequence[str], directives: Sequence[str]) ->
     """Writes the batch script of a job for Slurm.
 
     Args:
-        job: The job.
-        command: Its command line.
+        job, command: The job, and its command line.
         directives: Options of sbatch, such as '--partition=gpu'.
-
-    Returns:
-        The script.
     """
     options = [
         f'--job-name={job.name}_seed{job.seed}',
@@ -161,10 +154,7 @@ def write_script(job: Job, command: Sequence[str], directives: Sequence[str]) ->
 
 
 def submit(job: Job, script: Path) -> str:
-    """Submits a script to Slurm, unless the job still waits or runs.
-
-    Returns:
-        What happened, for people.
+    """Submits a script to Slurm, unless the job still waits or runs; says what it did.
 
     Raises:
         RuntimeError: If Slurm refuses the job or isn't installed.

@@ -33,10 +33,6 @@ def largest_disagreements(methods: Sequence[MethodResults], count: int) -> list[
     By turns one on which the first method does worse than another and one on which
     it does better, so that a sheet shows both as far as both occur.
 
-    Args:
-        methods: Results on the same expressions.
-        count: Number of expressions wanted.
-
     Returns:
         Up to ``count`` indices, without expressions on which all agree.
     """

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from mmengine.utils import get_git_hash
 
+from ..utils.command_line import Parser
 from ..utils.files import write_text
 from .costs import Cost
 from .results import MethodResults
@@ -21,14 +21,8 @@ _COSTS = ('parameters, M', 'FLOPs, G', 'latency, ms', 'latency, ratio')
 GROUPINGS = ('expression', 'image')
 
 
-def add_difference_options(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
-) -> None:
-    """Adds what :func:`choose_pairs` and :func:`difference_table` take.
-
-    Args:
-        parser: Parser or group, extended in place.
-    """
+def add_difference_options(parser: Parser) -> None:
+    """Adds what :func:`choose_pairs` and :func:`difference_table` take."""
     parser.add_argument(
         '--pairs',
         choices=['reference', 'all'],
@@ -55,7 +49,7 @@ def score_table(
     Args:
         names: All methods, also those without a result yet.
         results: Of the methods that have any.
-        costs: Of all methods; None leaves them out.
+        costs: Of all methods; None leaves the columns out.
     """
     found = {method.name: method for method in results}
     caption = 'Mean ± standard deviation over seeds, percent.'
@@ -88,12 +82,8 @@ def difference_table(
         results: Of the methods.
         pairs: Method and what it is compared with; pairs without results are left
             out.
-        grouping: What is drawn: an 'expression', or an 'image' with all of its
-            expressions.
+        grouping: What is drawn: an 'expression', or an 'image' with all of its own.
         resamples, level: See :func:`paired_bootstrap`.
-
-    Raises:
-        ValueError: If the grouping is unknown.
     """
     if grouping not in GROUPINGS:
         raise ValueError(f'grouping must be one of {GROUPINGS}, not {grouping!r}')
@@ -128,11 +118,10 @@ def choose_pairs(
 
 
 def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> str:
-    """Writes a page with tables and, below them, how they came about.
+    """Writes tables and, below them, how they came about, in Markdown.
 
     Args:
-        path: Markdown file.
-        tables: In order.
+        path, tables: The file, and what it shows.
         notes: Name -> text, e.g. the command.
 
     Returns:

@@ -57,13 +57,7 @@ class MethodResults:
 
 
 def read_results(path: str | Path) -> list[Line]:
-    """Reads the lines that :class:`ReferringIoUMetric` wrote.
-
-    Args:
-        path: JSON lines.
-
-    Returns:
-        One dict per expression.
+    """Reads the lines that :class:`ReferringIoUMetric` wrote, one per expression.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -98,9 +92,6 @@ def load_methods(files: Mapping[str, Sequence[str | Path]]) -> list[MethodResult
 
     Args:
         files: Name of a method -> one result file for each seed.
-
-    Returns:
-        One per method, in the order given.
 
     Raises:
         FileNotFoundError: If a file isn't there.

@@ -96,7 +96,7 @@ def paired_bootstrap(
         'mIoU' and 'oIoU', in percentage points.
 
     Raises:
-        ValueError: If an argument is out of range or the results don't match.
+        ValueError: An argument is out of range, or the results don't match.
     """
     count = len(method.expressions)
     if len(reference.expressions) != count:

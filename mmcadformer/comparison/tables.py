@@ -55,11 +55,7 @@ class Table:
     caption: str = ''
 
     def add(self, *cells: Cell) -> None:
-        """Adds a row.
-
-        Raises:
-            ValueError: If it has too few or too many cells.
-        """
+        """Adds a row."""
         if len(cells) != len(self.columns):
             raise ValueError(
                 f'{len(cells)} cells for {len(self.columns)} columns: {cells}'
@@ -136,11 +132,7 @@ def to_latex(table: Table) -> str:
 
 
 def write_tables(table: Table, path: Path) -> list[Path]:
-    """Writes ``path`` with the endings .md, .csv and .tex.
-
-    Returns:
-        The three files.
-    """
+    """Writes ``path`` with the endings .md, .csv and .tex; returns the files."""
     written = []
     for ending, convert in (('.md', to_markdown), ('.csv', to_csv), ('.tex', to_latex)):
         written.append(path.with_name(path.name + ending))
