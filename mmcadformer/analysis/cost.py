@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -183,22 +184,17 @@ def _fusion_cost(node: Node) -> dict[str, int]:
 
 
 def _merge_equal(children: list[Node]) -> list[Node]:
-    """Puts layers that follow one another and cost the same into one node."""
-    groups: list[list[Node]] = []
-    for child in children:
-        last = groups[-1][-1] if groups else None
-        same = (
-            last is not None
-            and child.name.rsplit('.', 1)[-1].isdigit()
-            and (child.params, child.flops) == (last.params, last.flops)
-            and [c.params for c in child.children] == [c.params for c in last.children]
-        )
-        if same:
-            groups[-1].append(child)
-        else:
-            groups.append([child])
+    """Puts numbered layers that follow one another and cost the same into one node."""
+
+    def cost(child: Node) -> tuple:
+        number = child.name.rsplit('.', 1)[-1]
+        below = [grandchild.params for grandchild in child.children]
+        equal = (child.params, child.flops, below)
+        return equal if number.isdigit() else (child.name,)
+
     merged = []
-    for group in groups:
+    for _, equal in groupby(children, cost):
+        group = list(equal)
         name = group[0].name
         if len(group) > 1:
             last_number = group[-1].name.rsplit('.', 1)[-1]

@@ -53,8 +53,7 @@ class ReferringVisualizer(SegLocalVisualizer):
             image: RGB uint8 (H, W, 3), of the size of the masks.
             data_sample: Holds ``expression`` and, as far as they are known,
                 ``pred_sem_seg`` and ``gt_sem_seg`` (1, H, W).
-            draw_gt: Whether to show the truth.
-            draw_pred: Whether to show the prediction.
+            draw_gt, draw_pred: Whether to show truth and prediction.
 
         Raises:
             ValueError: If a mask doesn't have the size of the image.

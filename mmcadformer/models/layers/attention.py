@@ -10,18 +10,12 @@ from torch import Tensor, nn
 
 
 def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """Normalise each channel of each sample over its positions, without affine.
+    """Normalise each channel of each sample over its positions (B, N, C).
 
     Unlike :func:`torch.nn.functional.instance_norm` it takes channels-last
     sequences and accepts a single position (a 32x32 image at stride 32), for which
-    the result is zero.
-
-    Args:
-        x: Sequence of positions (B, N, C).
-        eps: Added to the variance.
-
-    Returns:
-        (B, N, C), in the dtype of ``x``; statistics are taken in float32 at least.
+    the result is zero. Statistics are taken in float32 at least; ``eps`` is added to
+    the variance.
     """
     y = x if x.dtype == torch.float64 else x.float()
     # Not torch.var_mean, which takes several times as long over this dimension.
