@@ -22,11 +22,7 @@ from .tiling import Tile
 
 
 class AreaOfInterest:
-    """Polygons in pixel coordinates of a scene.
-
-    Args:
-        polygons: Their union; x is the column and y the row.
-    """
+    """A union of polygons in pixel coordinates: x is the column and y the row."""
 
     def __init__(self, polygons: BaseGeometry) -> None:
         self.polygons = polygons
@@ -70,9 +66,6 @@ def read_aoi(
         height, width: Of the scene in pixels.
         layer: Its name; by default the first layer with geometries.
 
-    Returns:
-        The area inside the scene.
-
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it can't be read, has no such layer or no area, or lies
@@ -99,8 +92,9 @@ def _read_polygons(
 ) -> tuple[BaseGeometry, str | None]:
     """The union of a layer's polygons, and its coordinate system."""
     try:
+        layer = _choose_layer(path, name, layer)
         meta, _, geometries, _ = pyogrio.raw.read(
-            path, layer=_choose_layer(path, name, layer), columns=[], force_2d=True
+            path, layer=layer, columns=[], force_2d=True
         )
         shapes = [] if geometries is None else shapely.from_wkb(geometries)
         shapes = [shapely.make_valid(shape) for shape in shapes if shape is not None]
@@ -121,19 +115,16 @@ def _choose_layer(path: str | os.PathLike, name: str, wanted: str | None) -> str
     layers = [layer for layer, kind in pyogrio.list_layers(path) if kind is not None]
     if not layers:
         raise ValueError(f'{name} has no layer with polygons')
-    if wanted is not None:
-        if wanted not in layers:
-            raise ValueError(
-                f'{name} has no layer {wanted!r} with polygons, only '
-                + ', '.join(layers)
-            )
-        return wanted
-    if len(layers) > 1:
+    if wanted is None and len(layers) > 1:
         warn(
             f'{name} has several layers, of which the first counts unless another is '
             f'chosen (--aoi-layer): {", ".join(layers)}'
         )
-    return layers[0]
+    if wanted is not None and wanted not in layers:
+        raise ValueError(
+            f'{name} has no layer {wanted!r} with polygons, only ' + ', '.join(layers)
+        )
+    return layers[0] if wanted is None else wanted
 
 
 def _union_of_areas(geometry: BaseGeometry) -> BaseGeometry:
@@ -148,13 +139,13 @@ def _to_scene(
     name: str,
 ) -> BaseGeometry:
     """Polygons in the coordinates of a scene of some height and width."""
+    if place.crs is None and crs is None:
+        return polygons
     if place.crs is None or crs is None:
-        if place.crs is not None or crs is not None:
-            whose = 'the scene' if place.crs is None else name
-            warn(
-                f'{whose} has no coordinate system: the coordinates of both are taken '
-                'to be of one system'
-            )
+        warn(
+            f'{"the scene" if place.crs is None else name} has no coordinate system: '
+            'the coordinates of both are taken to be of one system'
+        )
         return polygons
     transformer = pyproj.Transformer.from_crs(crs, place.crs, always_xy=True)
     frame = place.to_map(shapely.box(0, 0, size[1], size[0]))

@@ -8,6 +8,7 @@ outlines are right there, too.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pyproj
@@ -39,6 +40,10 @@ class Georeference:
         transform: From (column, row) to its coordinates, or None.
         height, width: In pixels.
 
+    Attributes:
+        on_earth: Whether positions on the earth can be told: only then are there
+            areas, and longitudes and latitudes.
+
     Raises:
         ValueError: If the coordinates have no place on the earth.
     """
@@ -52,135 +57,90 @@ class Georeference:
     ) -> None:
         self.transform = transform or PICTURE_TRANSFORM
         self.crs: pyproj.CRS | None = None
-        self._lonlat: _LonLat | None = None
-        if crs is None or transform is None:
-            return
-        self.crs = pyproj.CRS.from_user_input(crs.to_wkt())
-        if not _has_longitudes(self.crs):
-            return
-        self._lonlat = _LonLat(self.crs, abs(transform.determinant) ** 0.5)
-        frame = self.to_map(shapely.box(0, 0, width, height))
-        if not self._lonlat.contains(frame):
-            raise ValueError(
-                f'the scene reaches from {frame.bounds[:2]} to {frame.bounds[2:]} in '
-                f'{self.crs.name}, which is not a place on the earth: its coordinate '
-                'system or its geotransform is wrong'
-            )
-
-    @property
-    def on_earth(self) -> bool:
-        """Whether positions on the earth can be told."""
-        return self._lonlat is not None
+        self.on_earth = False
+        if crs is not None and transform is not None:
+            self.crs = pyproj.CRS.from_user_input(crs.to_wkt())
+            self.on_earth = self._find_longitudes(self.crs)
+        if self.on_earth:
+            self._check_place(self.to_map(shapely.box(0, 0, width, height)))
 
     def to_map(self, polygon: shapely.Polygon) -> shapely.Polygon:
         """From (column, row) to the scene's coordinates."""
         return affine_transform(polygon, self.transform.to_shapely())
 
     def area(self, polygon: shapely.Polygon) -> float | None:
-        """Area on the ellipsoid of a polygon in map coordinates.
+        """Square metres, on the ellipsoid, of a polygon in map coordinates.
 
-        It is the same in any projection, a geographic one included.
-
-        Returns:
-            Square metres; None if the scene has no place on the earth.
+        They are the same in any projection, a geographic one included; None if the
+        scene has no place on the earth.
         """
-        return None if self._lonlat is None else self._lonlat.area(polygon)
+        if not self.on_earth:
+            return None
+        rings = shapely.get_rings(self._in_pieces(polygon))
+        outer, *holes = (self._ring_area(ring) for ring in rings)
+        return outer - sum(holes)
 
     def to_wgs84(self, polygon: shapely.Polygon) -> BaseGeometry:
         """From map coordinates to longitude and latitude as RFC 7946 wants them.
 
         Rings run anticlockwise around the inside, coordinates have 7 digits, and
         what crosses the 180th meridian is cut in two there.
-
-        Raises:
-            ValueError: If the scene has no place on the earth.
         """
-        if self._lonlat is None:
-            raise ValueError('the scene has no place on the earth')
-        moved = self._lonlat.to_wgs84(polygon)
+        moved = shapely.transform(
+            self._in_pieces(self._off_the_poles(polygon)), self._to_degrees
+        )
+        west, _, east, _ = moved.bounds
+        if not -180 <= west <= east <= 180 or east - west >= 180:
+            # Longitudes that go on beyond 180 where a ring crosses the meridian.
+            parts = [_unwrapped(part) for part in shapely.get_parts(moved)]
+            moved = _cut_at_antimeridian(shapely.union_all(parts))
         rounded = shapely.set_precision(moved, 10.0**-DIGITS)
         # Pixels of less than a centimetre would vanish.
-        parts = areas_of(moved if rounded.is_empty else rounded)
-        parts = [shapely.geometry.polygon.orient(part) for part in parts]
-        return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+        areas = areas_of(moved if rounded.is_empty else rounded)
+        areas = [shapely.geometry.polygon.orient(area) for area in areas]
+        return areas[0] if len(areas) == 1 else shapely.MultiPolygon(areas)
 
-
-def areas_of(geometry: BaseGeometry) -> list[shapely.Polygon]:
-    """The polygons of any geometry, without the lines and points that cuts leave."""
-    parts = shapely.get_parts(shapely.get_parts(geometry))
-    return [part for part in parts if part.area > 0]
-
-
-def _has_longitudes(crs: pyproj.CRS) -> bool:
-    """Whether positions on the earth, and not on another body, can be told."""
-    if crs.geodetic_crs is None or crs.is_geocentric:
-        return False
-    try:
-        pyproj.Transformer.from_crs(crs, 'EPSG:4326')
-    except pyproj.exceptions.ProjError:
-        return False
-    return True
-
-
-class _LonLat:
-    """Turns polygons of a coordinate system into longitude and latitude.
-
-    Args:
-        crs: A geographic or projected system of the earth.
-        pixel: Side of a pixel in its units.
-    """
-
-    def __init__(self, crs: pyproj.CRS, pixel: float) -> None:
+    def _find_longitudes(self, crs: pyproj.CRS) -> bool:
+        """Whether positions on the earth, and not on another body, can be told."""
         geodetic, geod = crs.geodetic_crs, crs.get_geod()
-        assert geodetic is not None and geod is not None  # see _has_longitudes
-        self._geod = geod
-        self._to_geodetic = pyproj.Transformer.from_crs(crs, geodetic, always_xy=True)
-        self._to_wgs84 = pyproj.Transformer.from_crs(crs, 'EPSG:4326', always_xy=True)
+        if geodetic is None or geod is None or crs.is_geocentric:
+            return False
+        new = partial(pyproj.Transformer.from_crs, always_xy=True)
+        try:
+            self._to_wgs84 = new(crs, 'EPSG:4326')
+        except pyproj.exceptions.ProjError:
+            return False
+        self._to_geodetic, self._geod = new(crs, geodetic), geod
         # Some old systems count in grads.
         self._degrees = math.degrees(geodetic.axis_info[0].unit_conversion_factor)
-        self._pixel = pixel
-        self._piece = _PIECE_PIXELS * pixel
-        self._beyond = 0.0
-        self._poles: list[shapely.Point] = []
+        self._pixel = abs(self.transform.determinant) ** 0.5
+        self._piece = _PIECE_PIXELS * self._pixel
+        self._poles = []
         if crs.is_geographic:
             self._piece = min(self._piece, _MAX_DEGREES / self._degrees)
-            self._beyond = pixel * self._degrees
-            return
+            return True
         for latitude in (-90, 90):
             place = self._to_wgs84.transform(
                 0, latitude, direction=TransformDirection.INVERSE
             )
             if np.isfinite(place).all():
                 self._poles.append(shapely.Point(place))
+        return True
 
-    def contains(self, frame: shapely.Polygon) -> bool:
-        """Whether all corners and edges have a place on the earth.
-
-        Grids that count from the centres of their pixels may end half a pixel
-        beyond a pole.
-        """
+    def _check_place(self, frame: shapely.Polygon) -> None:
+        """Whether all corners and edges have a place on the earth."""
+        assert self.crs is not None
         corners = shapely.get_coordinates(self._in_pieces(frame)).T
         _, latitudes = self._to_geodetic.transform(*corners)
-        limit = 90 + self._beyond
-        return bool((np.abs(latitudes) * self._degrees <= limit).all())
-
-    def area(self, polygon: shapely.Polygon) -> float:
-        """Square metres on the ellipsoid."""
-        rings = shapely.get_rings(self._in_pieces(polygon))
-        outer, *holes = (self._ring_area(ring) for ring in rings)
-        return outer - sum(holes)
-
-    def to_wgs84(self, polygon: shapely.Polygon) -> BaseGeometry:
-        """Longitudes from -180 to 180; what crosses the 180th meridian is cut."""
-        moved = shapely.transform(
-            self._in_pieces(self._off_the_poles(polygon)), self._to_degrees
-        )
-        west, _, east, _ = moved.bounds
-        if -180 <= west and east <= 180 and east - west < 180:
-            return moved
-        # Longitudes that go on beyond 180 where a ring crosses the meridian.
-        parts = [_unwrapped(part) for part in shapely.get_parts(moved)]
-        return _cut_at_antimeridian(shapely.union_all(parts))
+        # Grids that count from the centres of their pixels may end half a pixel
+        # beyond a pole.
+        beyond = self._pixel * self._degrees if self.crs.is_geographic else 0
+        if not (np.abs(latitudes) * self._degrees <= 90 + beyond).all():
+            raise ValueError(
+                f'the scene reaches from {frame.bounds[:2]} to {frame.bounds[2:]} in '
+                f'{self.crs.name}, which is not a place on the earth: its coordinate '
+                'system or its geotransform is wrong'
+            )
 
     def _in_pieces(self, geometry: BaseGeometry) -> BaseGeometry:
         near = _POLAR_PIECES * self._piece
@@ -204,6 +164,12 @@ class _LonLat:
         longitudes, latitudes = np.array(corners) * self._degrees
         latitudes = np.clip(latitudes, -90, 90)
         return abs(self._geod.polygon_area_perimeter(longitudes, latitudes)[0])
+
+
+def areas_of(geometry: BaseGeometry) -> list[shapely.Polygon]:
+    """The polygons of any geometry, without the lines and points that cuts leave."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return [part for part in parts if part.area > 0]
 
 
 def _unwrapped(polygon: shapely.Polygon) -> BaseGeometry:

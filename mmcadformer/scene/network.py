@@ -39,9 +39,7 @@ class TileNetwork(Protocol):
     ) -> np.ndarray:
         """Probabilities, float32 (tiles, expressions, H, W), 0...1.
 
-        Args:
-            tiles: RGB uint8 (H, W, 3), all of one size.
-            expressions: Sentences, each for all tiles.
+        All tiles are RGB uint8 (H, W, 3); each sentence is for all of them.
         """
 
     def fingerprint(self) -> str:
@@ -86,16 +84,13 @@ class ModelNetwork:
     ) -> np.ndarray:
         """See :class:`TileNetwork`."""
         items = [self._prepared(tile, expressions[0]) for tile in tiles]
+        keys = ('inputs', 'data_samples')
         data = self.model.data_preprocessor(
-            dict(
-                inputs=[item['inputs'] for item in items],
-                data_samples=[item['data_samples'] for item in items],
-            ),
-            False,
+            {key: [item[key] for item in items] for key in keys}, False
         )
         self._warn_of_truncation(expressions)
         with self._autocast():
-            inputs, samples = data['inputs'], data['data_samples']
+            inputs, samples = (data[key] for key in keys)
             found = predict_expressions(
                 self.model, inputs, samples, expressions, self.pairs
             )

@@ -81,7 +81,7 @@ def trace_objects(
         expression: What they are.
         place: Where the scene lies.
         wanted: What to keep.
-        strips: First row and uint16 probabilities (rows, width), top to bottom.
+        strips: The probabilities, uint16.
 
     Returns:
         The objects from top to bottom, and in pixel coordinates those that are too
@@ -171,12 +171,7 @@ class PixelOutlines:
     def labels(self, row: int, shape: tuple[int, int]) -> np.ndarray:
         """Number, from 1, of the polygon around each pixel; 0 outside.
 
-        Args:
-            row: First row.
-            shape: Rows and width.
-
-        Returns:
-            int32 ``shape``.
+        They are int32 of a shape (rows, width) for the rows from ``row`` on.
         """
         height, width = shape
         top = np.maximum(self._top - row, 0)

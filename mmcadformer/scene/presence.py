@@ -13,10 +13,10 @@ that category taken out, as if there were no data.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,7 +149,7 @@ def make_examples(
     """Examples from the records of a data set in test mode.
 
     Args:
-        records: As of :class:`~mmcadformer.datasets.BaseReferringDataset`, one per
+        records: See :class:`~mmcadformer.datasets.BaseReferringDataset`; one per
             sentence.
         max_images: Use so many images, drawn at random; None uses all.
         seed: Of the draw, and of the images that sentences are tried on.
@@ -159,8 +159,8 @@ def make_examples(
 
     Raises:
         FileNotFoundError: If a mask, or an image of unknown size, doesn't exist.
-        ValueError: If no sentence refers to anything, no counterexample can be made,
-            a mask is damaged, or ``max_images`` is not a number of images.
+        ValueError: If there are no examples of either kind, a mask is damaged, or
+            ``max_images`` is not a number of images.
     """
     if max_images is not None and max_images < 1:
         raise ValueError(f'max_images must be 1 or more, not {max_images}')
@@ -172,19 +172,24 @@ def make_examples(
         chosen = sorted(rng.choice(len(images), max_images, replace=False))
         names = sorted(images)
         images = {names[i]: images[names[i]] for i in chosen}
-    present = {image: _with_target(here) for image, here in images.items()}
+    present, absent = (
+        {
+            image: [r for r in here if (r['segmentation'] is None) == nothing]
+            for image, here in images.items()
+        }
+        for nothing in (False, True)
+    )
     if not any(present.values()):
         raise ValueError('no expression of these data refers to anything')
     elsewhere = _on_other_images(present, rng)
     examples = []
-    for image, here in images.items():
-        kinds = {
-            'present': _sentences(present[image]),
-            'no target': _sentences(r for r in here if r['segmentation'] is None),
-        }
-        examples += [Example(kind, image, texts) for kind, texts in kinds.items()]
-        examples += _erased(image, present[image])
-        examples.append(Example('other image', image, elsewhere.get(image, [])))
+    for image in images:
+        examples += [
+            Example('present', image, _sentences(present[image])),
+            Example('no target', image, _sentences(absent[image])),
+            *_erased(image, present[image]),
+            Example('other image', image, elsewhere[image]),
+        ]
     examples = [example for example in examples if example.expressions]
     if all(example.kind == 'present' for example in examples):
         raise ValueError(
@@ -203,7 +208,7 @@ def score_examples(
         FileNotFoundError: If an image doesn't exist.
         ValueError: If one is damaged.
     """
-    for image, group in groupby(examples, key=lambda example: example.image):
+    for image, group in itertools.groupby(examples, key=lambda example: example.image):
         picture = read_image(image, cv2.IMREAD_COLOR)[..., ::-1]
         for example in group:
             tile = picture.copy()
@@ -232,50 +237,46 @@ def choose_threshold(
     Raises:
         ValueError: If there are no scores, or the share is out of range.
     """
+    check_max_false_alarms(max_false_alarms)
     high, low = np.sort(present), np.sort(absent)
     if not len(high) or not len(low):
         raise ValueError('scores of both kinds are needed to choose a threshold')
     scores = np.unique(np.concatenate([high, low]))
     # Between neighbouring scores, so that neither lies on the threshold.
     candidates = np.concatenate([[0.0], (scores[:-1] + scores[1:]) / 2, [1.0]])
-    recall = _passing(high, candidates)
-    alarms = _passing(low, candidates)
+    recall, alarms = (
+        (len(kind) - np.searchsorted(kind, candidates)) / len(kind)
+        for kind in (high, low)
+    )
     if max_false_alarms is None:
         merit = recall - alarms
         best = np.flatnonzero(merit == merit.max())
         index = best[len(best) // 2]
+    elif alarms[-1] > max_false_alarms:
+        raise ValueError(
+            f'max_false_alarms {max_false_alarms} cannot be kept: {alarms[-1]:.1%} of '
+            'the empty examples have the highest score there is'
+        )
     else:
-        check_max_false_alarms(max_false_alarms)
-        if alarms[-1] > max_false_alarms:
-            raise ValueError(
-                f'max_false_alarms {max_false_alarms} cannot be kept: '
-                f'{alarms[-1]:.1%} of the empty examples have the highest score'
-            )
-        index = int(np.flatnonzero(alarms <= max_false_alarms)[0])
-    return Calibration(
-        float(candidates[index]),
-        float(recall[index]),
-        float(alarms[index]),
-        _auroc(high, low),
-    )
+        index = np.flatnonzero(alarms <= max_false_alarms)[0]
+    # Share of pairs in the right order; ties count half.
+    below = np.searchsorted(low, high, side='left')
+    not_above = np.searchsorted(low, high, side='right')
+    auroc = (below + not_above).mean() / (2 * len(low))
+    found = (candidates[index], recall[index], alarms[index], auroc)
+    return Calibration(*map(float, found))
 
 
 def summarise(
     scored: Sequence[tuple[Example, Sequence[float]]],
     max_false_alarms: float | None = None,
 ) -> dict:
-    """The content of a presence file, from scored examples.
-
-    Returns:
-        ``threshold``, ``score`` (its definition), and what it rests on.
-    """
-    by_kind: dict[str, list[float]] = {}
+    """A presence file from scored examples: the threshold and what it rests on."""
+    kinds: dict[str, list[float]] = dict(present=[])
     for example, scores in scored:
-        by_kind.setdefault(example.kind, []).extend(scores)
-    present = by_kind.pop('present')
-    absent = [score for scores in by_kind.values() for score in scores]
-    found = choose_threshold(present, absent, max_false_alarms)
-    kinds = dict(present=present, **by_kind)
+        kinds.setdefault(example.kind, []).extend(scores)
+    present, *others = kinds.values()
+    found = choose_threshold(present, sum(others, []), max_false_alarms)
     return dict(
         threshold=found.threshold,
         score=DEFINITION,
@@ -293,22 +294,13 @@ def summarise(
     )
 
 
-def _passing(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Share of the sorted scores at or above each threshold."""
-    return (len(scores) - np.searchsorted(scores, thresholds)) / len(scores)
-
-
 def check_max_false_alarms(share: float | None) -> None:
     """Refuses a share outside 0...1 by a ValueError."""
     if share is not None and not 0 <= share <= 1:
         raise ValueError(f'max_false_alarms {share} is out of range: 0...1')
 
 
-def _with_target(records: Sequence[dict]) -> list[dict]:
-    return [record for record in records if record['segmentation'] is not None]
-
-
-def _sentences(records: Iterable[dict]) -> list[str]:
+def _sentences(records: Sequence[dict]) -> list[str]:
     return [record['expressions'][0] for record in records]
 
 
@@ -320,19 +312,20 @@ def _on_other_images(
     images: dict[str, list[dict]], rng: np.random.Generator
 ) -> dict[str, list[str]]:
     """Gives each sentence an image without its category, if there is one."""
-    without: dict[str, list[str]] = {
-        category: [
-            image for image, here in images.items() if category not in _categories(here)
-        ]
-        for category in sorted(set().union(*map(_categories, images.values())))
-    }
-    sentences: dict[str, list[str]] = {}
-    for here in images.values():
-        for record in here:
-            others = without[record['category']]
-            if others:
-                image = others[rng.integers(len(others))]
-                sentences.setdefault(image, []).append(record['expressions'][0])
+    sentences: dict[str, list[str]] = {image: [] for image in images}
+    without: dict[str, list[str]] = {}
+    for record in itertools.chain(*images.values()):
+        category = record['category']
+        if category not in without:
+            without[category] = [
+                image
+                for image, here in images.items()
+                if category not in _categories(here)
+            ]
+        others = without[category]
+        if others:
+            image = others[rng.integers(len(others))]
+            sentences[image].append(record['expressions'][0])
     return sentences
 
 
@@ -366,10 +359,3 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
         min(int(columns[-1]) + 1 + across, width),
         min(int(rows[-1]) + 1 + down, height),
     )
-
-
-def _auroc(present: np.ndarray, absent: np.ndarray) -> float:
-    """Share of pairs in the right order; ties count half. Both are sorted."""
-    below = np.searchsorted(absent, present, side='left')
-    not_above = np.searchsorted(absent, present, side='right')
-    return float((below + not_above).mean() / (2 * len(absent)))

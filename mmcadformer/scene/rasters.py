@@ -30,14 +30,9 @@ Strips = Iterable[tuple[int, np.ndarray]]
 
 
 class RasterWriter:
-    """Writes rasters of one band, of a scene's size and place.
+    """Writes rasters of one band, of a scene's size in pixels and its place.
 
     Its methods raise an ``OSError`` if a file can't be written, or not as a whole.
-
-    Args:
-        height, width: In pixels.
-        crs: Coordinate system of the scene, or None.
-        transform: Geotransform of the scene, or None.
     """
 
     def __init__(

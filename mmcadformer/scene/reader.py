@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,8 @@ from .stretch import Stretch, given_stretch, percentile_stretch
 CACHE_MEGABYTES = 128
 # The values of a stretch come from this many squares along each axis.
 SAMPLE_GRID, SAMPLE_SIDE = 16, 64
-# If there is no data in any: side of the squares that cover the scene, and which
-# share of their pixels is taken.
+# If there is no data in any: the side of squares that cover the scene, of whose pixels
+# one in so many is taken.
 SEARCH_SIDE, SEARCH_STEP = 512, 16
 
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -293,28 +294,23 @@ class SceneReader:
 
     def _sample(self) -> np.ndarray:
         """Valid values (bands, N) from squares all over the scene."""
-        sample = self._valid_values(
-            SAMPLE_SIDE, _spread(self.height), _spread(self.width)
-        )
-        if sample.size:
-            return sample
-        # Little of the scene has data: look everywhere.
-        rows, columns = (
-            range(0, length, SEARCH_SIDE) for length in (self.height, self.width)
-        )
-        return self._valid_values(SEARCH_SIDE, rows, columns, step=SEARCH_STEP)
+        size = (self.height, self.width)
+        squares = [_spread(length) for length in size]
+        sample = self._valid_values(squares, SAMPLE_SIDE)
+        if not sample.size:  # little of the scene has data
+            everywhere = [range(0, length, SEARCH_SIDE) for length in size]
+            sample = self._valid_values(everywhere, SEARCH_SIDE, SEARCH_STEP)
+        return sample
 
     def _valid_values(
-        self, side: int, rows: Sequence[int], columns: Sequence[int], step: int = 1
+        self, squares: Sequence[Iterable[int]], side: int, step: int = 1
     ) -> np.ndarray:
-        """Every ``step``-th valid value (bands, N) of squares."""
+        """Every ``step``-th value (bands, N) of squares in some rows and columns."""
         found = []
-        for row in rows:
-            for column in columns:
-                height, width = min(side, self.height - row), self.width - column
-                window = Window(column, row, min(side, width), height)
-                values, valid = self._read(window)
-                found.append(values[:, valid][:, ::step])
+        for row, column in itertools.product(*squares):
+            height, width = min(side, self.height - row), min(side, self.width - column)
+            values, valid = self._read(Window(column, row, width, height))
+            found.append(values[:, valid][:, ::step])
         return np.concatenate(found, axis=1)
 
     def _read(

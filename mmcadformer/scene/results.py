@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from ..utils.files import read_json
 from ..utils.log import warn
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, PixelOutlines, trace_objects
@@ -68,8 +69,8 @@ class SceneResult:
     Attributes:
         objects: From top to bottom, one expression after the other.
         files: All that was written, the summary last.
-        summary: Content of the summary: per expression files, number of objects,
-            area, and how many tiles the presence gate left.
+        summary: Its content: per expression files, number of objects, area, and how
+            many tiles the presence gate left.
     """
 
     objects: list[FoundObject]
@@ -79,13 +80,7 @@ class SceneResult:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of a run.
-
-    Args:
-        folder: Where they go.
-        stem: How their names begin.
-        formats: Of the polygons, keys of ``FORMATS``.
-    """
+    """The files of a run: folder, start of their names, formats of the polygons."""
 
     folder: Path
     stem: str
@@ -106,14 +101,11 @@ class Outputs:
         return {form: f'{self.stem}{FORMATS[form][1]}' for form in self.formats}
 
     def check(self, scene: str, inputs: Iterable[str | os.PathLike]) -> None:
-        """Looks for files that a run would destroy.
+        """Raises a ValueError for files that a run would destroy.
 
         Args:
             scene: What the summary calls the scene.
             inputs: Files that the run reads.
-
-        Raises:
-            ValueError: If there is one.
         """
         files = [self.summary, *map(self.folder.joinpath, self.vectors().values())]
         files = [file for file in files if file.exists()]
@@ -136,29 +128,20 @@ class Outputs:
         summary = self._read_summary()
         names = list(summary.get('polygons', []))
         for record in summary.get('expressions', []):
-            names += [
-                record[kind] for kind in ('mask', 'probability') if kind in record
-            ]
-        return [name for name in names if (self.folder / name).exists()]
+            names += [record.get('mask', ''), record.get('probability', '')]
+        return [name for name in names if (self.folder / name).is_file()]
 
     def _read_summary(self) -> dict:
         """Empty if there is none, or it is something else."""
         try:
-            summary = json.loads(self.summary.read_text(encoding='utf-8'))
+            summary = read_json(self.summary)
         except (OSError, ValueError):
             return {}
         return summary if isinstance(summary, dict) else {}
 
 
 class ResultWriter:
-    """Writes what a run has found.
-
-    Args:
-        run: The run; it may still have to look.
-        place: Where the scene lies.
-        writing: What to write.
-        outputs: Where to.
-    """
+    """Writes what a finished run has found in a scene that lies in a place."""
 
     def __init__(
         self, run: SceneRun, place: Georeference, writing: Writing, outputs: Outputs
@@ -210,17 +193,16 @@ class ResultWriter:
     def _write_expression(
         self, folder: Path, number: int
     ) -> tuple[list[FoundObject], dict]:
+        """Rasters and objects of an expression, and its part of the summary."""
         expression = self.run.expressions[number]
         name = f'{self.outputs.stem}_{number + 1:02d}'
         record = dict(expression=expression, mask=f'{name}_mask.tif')
-        if self.writing.probability is not None:
+        encoding = self.writing.probability
+        if encoding is not None:
             record['probability'] = f'{name}_probability.tif'
-            self._rasters.write_probability(
-                folder / record['probability'],
-                self.run.rows(number),
-                expression,
-                self.writing.probability,
-            )
+            file = folder / record['probability']
+            rows = self.run.rows(number)
+            self._rasters.write_probability(file, rows, expression, encoding)
         file = folder / record['mask']
         self._rasters.write_mask(file, self._masks(number), expression)
         found, small = trace_objects(
@@ -229,8 +211,14 @@ class ResultWriter:
         if small:  # the mask shows what the polygons show
             file.unlink()
             self._rasters.write_mask(file, self._masks(number, small), expression)
-        record.update(self._numbers(found, small), **self.run.tile_numbers(number))
-        return found, record
+        areas = [item.area for item in found if item.area is not None]
+        numbers = dict(
+            objects=len(found),
+            objects_too_small=len(small),
+            area_m2=round(sum(areas), 2) if self.place.on_earth else None,
+            pixels=sum(item.pixels for item in found),
+        )
+        return found, dict(record, **numbers, **self.run.tile_numbers(number))
 
     def _masks(
         self, number: int, without: Sequence[shapely.Polygon] = ()
@@ -240,17 +228,6 @@ class ResultWriter:
             mask = mask_strip(values, self.writing.threshold)
             mask[small.labels(row, mask.shape) > 0] = 0
             yield row, mask
-
-    def _numbers(
-        self, found: Sequence[FoundObject], small: Sequence[shapely.Polygon]
-    ) -> dict:
-        areas = [item.area for item in found if item.area is not None]
-        return dict(
-            objects=len(found),
-            objects_too_small=len(small),
-            area_m2=round(sum(areas), 2) if self.place.on_earth else None,
-            pixels=sum(item.pixels for item in found),
-        )
 
     def _write_vectors(self, folder: Path, objects: Sequence[FoundObject]) -> None:
         # When the scene was made, for formats that want a date: equal results are
@@ -278,12 +255,7 @@ class ResultWriter:
 def choose_formats(
     formats: Sequence[str] | None, place: Georeference, scene: str
 ) -> list[str]:
-    """The vector formats to write.
-
-    Args:
-        formats: Those asked for, or None.
-        place: Where the scene lies.
-        scene: Its name, for messages.
+    """The vector formats to write, of those asked for if there are any.
 
     Raises:
         ValueError: If GeoJSON is asked for and the place isn't known.

@@ -19,16 +19,9 @@ from .tiling import Batch, StripBlender, Tile, Tiling, quantise
 
 
 class SceneRun:
-    """Looks at a scene and leaves finished rows on disk.
+    """Looks at an open scene, or a part of it, and leaves finished rows on disk.
 
-    Args:
-        reader: The open scene.
-        network: Looks at the tiles.
-        tiling: How the scene is cut.
-        expressions: What to look for.
-        presence: Tiles with a lower score say nothing.
-        aoi: Where to look; None for everywhere.
-        files: Where everything is kept.
+    Tiles with a lower presence score than ``presence`` say nothing.
     """
 
     def __init__(

@@ -82,12 +82,8 @@ class SceneSegmentor:
     ) -> SceneSegmentor:
         """Builds one from a config and a checkpoint.
 
-        Args:
-            config, checkpoint, device, cfg_options: See
-                :func:`~mmcadformer.apis.init_model`.
-            tile_sizes, overlap: See :class:`Tiling`.
-            presence: See the class.
-            batch_size, amp: See :class:`ModelNetwork`.
+        See :func:`~mmcadformer.apis.init_model`, :class:`Tiling` and
+        :class:`ModelNetwork`, whose ``pairs`` are the ``batch_size``.
         """
         tiling = Tiling(tuple(tile_sizes), overlap)
         read_presence(presence)  # fails before the model is loaded
@@ -117,16 +113,13 @@ class SceneSegmentor:
             expressions: One or more sentences.
             out_dir: Folder for the results, made if needed. They are called after
                 the scene.
-            aoi: Vector file with polygons: only there is looked, elsewhere the
+            aoi: Vector file with polygons: the search is there only, elsewhere the
                 results have no data.
             aoi_layer: Name of its layer; by default the first.
             reading: How the scene's pixels are understood.
             writing: What is written.
             restart: Begin anew instead of going on with an interrupted run.
             progress: Show a progress bar.
-
-        Returns:
-            Objects and files.
 
         Raises:
             FileNotFoundError: If scene or area of interest don't exist.
@@ -189,11 +182,7 @@ class SceneSegmentor:
 
 
 def check_expressions(expressions: str | Sequence[str]) -> list[str]:
-    """Sentences without blanks around them.
-
-    Raises:
-        ValueError: If there is none, or one is empty or can't be written as UTF-8.
-    """
+    """Sentences without blanks around them; refuses what can't be written."""
     if isinstance(expressions, str):
         expressions = [expressions]
     if not len(expressions):

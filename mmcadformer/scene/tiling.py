@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,7 @@ FULL = 65534
 NO_DATA = 65535
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A square part of the scene, in pixels; may stick out of a smaller scene."""
 
     row: int
@@ -91,12 +91,9 @@ class Tiling:
         tiles_per_batch: int,
         wanted: Callable[[Tile], bool] | None = None,
     ) -> list[Batch]:
-        """Tiles for a scene, in batches from top to bottom.
+        """Tiles for a scene of some size in pixels, in batches from top to bottom.
 
-        Args:
-            height, width: Of the scene in pixels.
-            tiles_per_batch: The most tiles of a batch.
-            wanted: Tells whether a tile has anything to look at.
+        Only those that are ``wanted``, if that is given.
         """
         groups = []
         for size in self.sizes:
@@ -163,12 +160,7 @@ def quantise(probabilities: np.ndarray) -> np.ndarray:
 
 
 class StripBlender:
-    """Weighted mean of the tiles over some rows of the scene, for one expression.
-
-    Args:
-        start, stop: First row, and first row below the strip.
-        width: Of the scene in pixels.
-    """
+    """Weighted mean of the tiles over some rows of the scene, for one expression."""
 
     def __init__(self, start: int, stop: int, width: int) -> None:
         self.start, self.stop, self.width = start, stop, width
@@ -176,12 +168,9 @@ class StripBlender:
         self._weight = np.zeros((stop - start, width), np.uint32)
 
     def add(self, tile: Tile, values: np.ndarray, shared: int) -> None:
-        """Adds the part of a tile that lies in the strip.
+        """Adds the part of a tile's uint16 (size, size) that lies in the strip.
 
-        Args:
-            tile: Where it is.
-            values: uint16 (size, size), see :func:`quantise`.
-            shared: See :func:`tile_weights`.
+        Its neighbours share so many pixels, see :func:`tile_weights`.
         """
         top, bottom = max(tile.row, self.start), min(tile.stop, self.stop)
         right = min(tile.column + tile.size, self.width)
@@ -194,14 +183,9 @@ class StripBlender:
         self._sum[here] += weights * values[inside].astype(np.uint64)
 
     def result(self, valid: np.ndarray) -> np.ndarray:
-        """The mean.
+        """The mean, uint16 (rows, width): 0...FULL, 0 where no tile says anything.
 
-        Args:
-            valid: Bool (rows, width), False where the scene has no data.
-
-        Returns:
-            uint16 (rows, width): 0...FULL, 0 where no tile says anything, NO_DATA
-            where ``valid`` is False.
+        It is NO_DATA where ``valid``, bool (rows, width), is False.
         """
         weight = np.maximum(self._weight, 1).astype(np.uint64)
         mean = ((self._sum + weight // np.uint64(2)) // weight).astype(np.uint16)

@@ -55,6 +55,7 @@ def write_vectors(
             _write_geojson(file, objects, place)
         else:
             _write_layer(file, objects, place, driver, moment)
+            _check_layer(file, objects)
     except (OSError, RuntimeError) as error:  # pyogrio's are the latter
         raise OSError(f'{file} cannot be written: {error}') from error
 
@@ -75,10 +76,7 @@ def _write_geojson(
                     area_m2=None if found.area is None else round(found.area, 2),
                     pixels=found.pixels,
                 ),
-                geometry=dict(
-                    type=geometry['type'],
-                    coordinates=_rounded(geometry['coordinates']),
-                ),
+                geometry=dict(geometry, coordinates=_rounded(geometry['coordinates'])),
             )
             stream.write('\n' if number == 1 else ',\n')
             stream.write(json.dumps(feature, ensure_ascii=False))
@@ -98,18 +96,17 @@ def _write_layer(
     driver: str,
     moment: float,
 ) -> None:
-    expressions = [found.expression for found in objects]
     date = datetime.fromtimestamp(moment, tz=timezone.utc)
+    expressions = [found.expression for found in objects]
     options = {}
     if driver == 'ESRI Shapefile':
         expressions = _fit_into_dbf(expressions)
         options['DBF_DATE_LAST_UPDATE'] = date.strftime('%Y-%m-%d')
-    area = [np.nan if found.area is None else found.area for found in objects]
     fields = dict(
         id=np.arange(1, len(objects) + 1, dtype=np.int32),
         expression=np.array(expressions, dtype=object),
         score=np.array([round(found.score, 6) for found in objects], np.float64),
-        area_m2=np.round(np.array(area, np.float64), 2),
+        area_m2=np.round(np.array([found.area for found in objects], np.float64), 2),
         pixels=np.array([found.pixels for found in objects], np.int64),
     )
     if not place.on_earth:
@@ -130,7 +127,6 @@ def _write_layer(
                 encoding='UTF-8',
                 layer_options=options,
             )
-    _check_layer(file, objects)
 
 
 def _check_layer(file: Path, objects: Sequence[FoundObject]) -> None:
