@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', required=True, help='.pth or .safetensors')
     parser.add_argument('--out-dir', default='outputs', help='default: %(default)s')
     parser.add_argument(
-        '--aoi', metavar='FILE', help='vector file; only inside its polygons is looked'
+        '--aoi', metavar='FILE', help='vector file: look only inside its polygons'
     )
     parser.add_argument(
         '--aoi-layer', metavar='NAME', help='its layer; default: the first'

@@ -10,8 +10,12 @@ pytest.importorskip('rasterio', reason='needs the geo extra')
 
 import pyogrio
 import pyproj
+import rasterio
 import shapely
 from affine import Affine
+from rasterio.features import shapes
+
+from mmcadformer.scene import Georeference
 
 GEOD = pyproj.Geod(ellps='WGS84')
 
@@ -80,6 +84,31 @@ def test_a_hole_is_no_area_where_its_outline_crosses_180(make_scene, segment, tm
     parts = geojson_parts(tmp_path / 'out/scene.geojson')
     assert sorted(len(part.interiors) for part in parts) == [1, 1]
     assert area_of(parts) == pytest.approx(found.area, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    'epsg, place',
+    [
+        (4326, Affine(0.05, 0, 179.6, 0, -0.05, 10)),
+        (4326, Affine(0.05, 0, -180.4, 0, -0.05, 10)),
+        (32601, Affine(10, 0, 171071 - 80, 0, -10, 1106896 + 80)),
+    ],
+)
+def test_holes_at_180_are_cut_as_they_are(epsg, place):
+    """Those that touch the meridian, cross it, or lie in a part that it cuts off."""
+    rng = np.random.default_rng(0)
+    where = Georeference(rasterio.crs.CRS.from_epsg(epsg), place, 16, 16)
+    cut = 0
+    for _ in range(20):
+        mask = np.pad((rng.random((14, 14)) < 0.8).astype(np.uint8), 1)
+        for outline, _ in shapes(mask, mask=mask, connectivity=4, transform=place):
+            polygon = shapely.geometry.shape(outline)
+            shape = where.to_wgs84(polygon)
+            parts = shapely.get_parts(shape)
+            cut += len(parts) > 1
+            assert shape.is_valid
+            assert area_of(parts) == pytest.approx(where.area(polygon), rel=1e-3)
+    assert cut > 10
 
 
 @pytest.mark.parametrize(

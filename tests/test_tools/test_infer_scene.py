@@ -213,12 +213,15 @@ def write_json_lines(root, masks):
 def calibrate(call_tool, tiny_config, tiny_checkpoint, tmp_path):
     """Calibrates on a data set of one's own; gives what was written."""
 
-    def run(*masks):
+    def run(*masks, wrapped=False):
         write_json_lines(tmp_path, masks)
         cfg = Config.fromfile(tiny_config)
-        cfg.val_dataloader.dataset = dict(
+        dataset = dict(
             type='ReferringJsonDataset', data_root=str(tmp_path), split='val'
         )
+        if wrapped:
+            dataset = dict(type='ConcatDataset', datasets=[dataset, dataset])
+        cfg.val_dataloader.dataset = dataset
         cfg.dump(tmp_path / 'config.py')
         out = tmp_path / 'presence.json'
         call_tool(
@@ -237,6 +240,11 @@ POLYGON = [[10, 20, 40, 20, 40, 30, 10, 30]]
 def test_calibration_reads_masks_in_files(calibrate):
     counts = calibrate(('pool', 'file'), ('tank', 'file'))
     assert counts == {'present': 4, 'erased': 4, 'other image': 4}
+
+
+def test_calibration_goes_through_wrapped_data_sets(calibrate):
+    counts = calibrate(('pool', POLYGON), ('tank', POLYGON), wrapped=True)
+    assert counts == {'present': 8, 'erased': 8, 'other image': 8}
 
 
 def test_calibration_looks_up_unknown_sizes(calibrate):
