@@ -71,7 +71,6 @@ class Actions:
         folder: For results; what is in it gets deleted.
 
     Attributes:
-        models, examples, limits: As given.
         room: How many results the page has to show at once.
     """
 
@@ -89,19 +88,11 @@ class Actions:
         self._folder = folder
 
     def start(self) -> Start:
-        """The page as it opens.
-
-        Raises:
-            ValueError: If the first example can't be read.
-        """
+        """The page as it opens; ValueError if the first example can't be read."""
         return self._of_example(0) if self.examples else Start(sentence='')
 
     def thumbnails(self) -> list[np.ndarray]:
-        """Small square pictures of the examples.
-
-        Raises:
-            ValueError: If an example can't be read.
-        """
+        """Small square pictures of the examples; ValueError as in :meth:`start`."""
         return [_thumbnail(self._read(example.path).rgb) for example in self.examples]
 
     def take_upload(self, path: str | None) -> list:

@@ -34,15 +34,17 @@ def title_html(finding: Finding, show_model: bool) -> str:
 def numbers_html(finding: Finding, files: Files) -> str:
     """Score, area and time, and what the visitor should know."""
     result = finding.result
-    pixels = int(result.mask.sum())
+    pixels, seconds, area = int(result.mask.sum()), finding.seconds, files.area
+    duration = f'{seconds:.2f} s' if seconds >= 0.995 else f'{1000 * seconds:.0f} ms'
     together = f'for {finding.sentences} sentences' if finding.sentences > 1 else ''
     facts = [
         ('score', f'{result.score:.3f}', 'mean confidence inside the mask'),
         ('area', f'{pixels:,} px', f'{pixels / result.mask.size:.1%} of the picture'),
-        ('time', _seconds(finding.seconds), together),
+        ('time', duration, together),
     ]
-    if files.area is not None:
-        facts.insert(2, ('on the ground', _square_metres(files.area), ''))
+    if area is not None:
+        metres = f'{area:,.1f} m²' if area < 1000 else f'{area:,.0f} m²'
+        facts.insert(2, ('on the ground', metres, ''))
     remarks = []
     if not pixels:
         remarks.append(
@@ -63,22 +65,9 @@ def numbers_html(finding: Finding, files: Files) -> str:
 
 
 def message_html(text: str, kind: str) -> str:
-    """A message for the visitor.
-
-    Args:
-        text: What to say.
-        kind: 'error' or 'note'.
-    """
+    """A message for the visitor, whose kind is 'error' or 'note'."""
     role = 'alert' if kind == 'error' else 'status'
     return f'<p class="message {kind}" role="{role}">{escape(text)}</p>'
-
-
-def _seconds(seconds: float) -> str:
-    return f'{seconds:.2f} s' if seconds >= 0.995 else f'{1000 * seconds:.0f} ms'
-
-
-def _square_metres(area: float) -> str:
-    return f'{area:,.1f} m²' if area < 1000 else f'{area:,.0f} m²'
 
 
 def shown_size(image: np.ndarray) -> np.ndarray:

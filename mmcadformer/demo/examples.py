@@ -18,12 +18,7 @@ _DRAWN, _DRAWN_SIZE, _DRAWN_SEED = 6, 256, 2025
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and what may be asked about it.
-
-    Attributes:
-        path: The picture.
-        sentences: In the order in which they are offered; may be none.
-    """
+    """A picture, and the sentences that are offered for it, if any."""
 
     path: Path
     sentences: tuple[str, ...]

@@ -241,15 +241,7 @@ def _find_place(reader: SceneReader) -> tuple[Georeference | None, tuple[str, ..
 
 
 def check_sentences(first: str | None, second: str | None, limits: Limits) -> list[str]:
-    """The sentences to look for.
-
-    Args:
-        first: Must say something.
-        second: May be empty.
-        limits: The longest sentence.
-
-    Returns:
-        One or two sentences without spaces around them.
+    """The one or two sentences to look for, without spaces around them.
 
     Raises:
         ValueError: If the first is empty, or one is too long.
