@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a pickle that came from the internet without running what is in it.
+"""Reads a pickle that came from the internet without running what is in it.
 
 A pickle can name any importable function and have it called while it is read.
 The annotation pickles of the RefCOCO family hold nothing but lists, dicts,
@@ -8,10 +8,14 @@ two harmless exceptions (ordered dicts and NumPy numbers, which are turned into
 Python numbers).
 """
 
+from __future__ import annotations
+
 import io
 import pickle
 import re
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +27,7 @@ class UnsafePickleError(ValueError):
 class _NumberType:
     """Stands in for ``numpy.dtype`` while a NumPy number is read."""
 
-    def __init__(self, code, *_flags):
+    def __init__(self, code: object, *_flags: object) -> None:
         if not (isinstance(code, str) and re.fullmatch(r'[bifu][1248]', code)):
             raise UnsafePickleError(
                 f'the pickle holds a NumPy value of type {code!r}, '
@@ -31,19 +35,19 @@ class _NumberType:
             )
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Sequence[Any]) -> None:
         if state[1] in ('<', '>'):
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
-def _plain_number(number_type, raw):
+def _plain_number(number_type: object, raw: object) -> int | float | bool:
     """Python number from the bytes of a NumPy one."""
     if not isinstance(number_type, _NumberType) or not isinstance(raw, bytes):
         raise UnsafePickleError('the pickle holds a malformed NumPy number')
     return np.frombuffer(raw, number_type.dtype)[0].item()
 
 
-_ADMITTED = {
+_ADMITTED: dict[tuple[str, str], Callable] = {
     ('collections', 'OrderedDict'): OrderedDict,
     ('numpy', 'dtype'): _NumberType,
     ('numpy.core.multiarray', 'scalar'): _plain_number,
@@ -54,7 +58,7 @@ _ADMITTED = {
 class _PlainUnpickler(pickle.Unpickler):
     """Unpickler without imports: names outside ``_ADMITTED`` are errors."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Callable:
         try:
             return _ADMITTED[module, name]
         except KeyError:
@@ -65,17 +69,14 @@ class _PlainUnpickler(pickle.Unpickler):
             ) from None
 
 
-def load_plain_pickle(data, source='<bytes>'):
-    """Unpickle plain containers, strings and numbers; refuse all else.
+def load_plain_pickle(data: bytes, source: str = '<bytes>') -> Any:
+    """Reads plain containers, strings and numbers; refuses all else.
 
     Pickles written by Python 2 are read too (their strings as UTF-8).
 
     Args:
-        data (bytes): The pickle.
-        source (str): Where it came from, for error messages.
-
-    Returns:
-        The unpickled object.
+        data: The pickle.
+        source: Where it came from, for error messages.
 
     Raises:
         UnsafePickleError: The pickle asks for a global that plain data does
