@@ -9,14 +9,15 @@ from pathlib import Path
 
 from mmengine.utils import get_git_hash
 
+from ..evaluation import summarize
 from ..utils.command_line import Parser
 from ..utils.files import write_text
 from .costs import Cost
 from .results import MethodResults
-from .statistics import THRESHOLDS, paired_bootstrap, score
+from .statistics import paired_bootstrap, score
 from .tables import Cell, Table, to_markdown
 
-_SCORES = ('mIoU', 'oIoU', *(f'Pr@{x:g}' for x in THRESHOLDS))
+_SCORES = tuple(summarize([0], [0]))
 _COSTS = ('parameters, M', 'FLOPs, G', 'latency, ms', 'latency, ratio')
 GROUPINGS = ('expression', 'image')
 

@@ -38,8 +38,7 @@ class MethodResults:
     @property
     def iou(self) -> np.ndarray:
         """(S, N) in 0...1; an empty prediction of an empty truth counts 1."""
-        empty = self.union == 0
-        return np.where(empty, 1.0, self.intersection / np.where(empty, 1, self.union))
+        return ratio(self.intersection, self.union)
 
     @property
     def expressions(self) -> tuple[Line, ...]:
@@ -54,6 +53,11 @@ class MethodResults:
             union=self.union[:, chosen],
             lines=tuple(tuple(lines[i] for i in chosen) for lines in self.lines),
         )
+
+
+def ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
+    """Of arrays of one shape; 1 where the union is 0."""
+    return np.where(union == 0, 1.0, intersection / np.where(union == 0, 1, union))
 
 
 def read_results(path: str | Path) -> list[Line]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .results import MethodResults
+from ..evaluation import summarize
+from .results import MethodResults, ratio
 
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # Resamples are drawn in parts of about this many numbers.
 _CHUNK = 4_000_000
 
@@ -60,11 +60,11 @@ def score(results: MethodResults) -> dict[str, Spread]:
     Returns:
         'mIoU', 'oIoU' and 'Pr@X', in percent, as ReferringIoUMetric defines them.
     """
-    overall = _ratio(results.intersection.sum(axis=1), results.union.sum(axis=1))
-    scores = dict(mIoU=100 * results.iou.mean(axis=1), oIoU=100 * overall)
-    for threshold in THRESHOLDS:
-        scores[f'Pr@{threshold:g}'] = 100 * (results.iou > threshold).mean(axis=1)
-    return {name: Spread.of(values) for name, values in scores.items()}
+    seeds = [
+        summarize(intersection.tolist(), union.tolist())
+        for intersection, union in zip(results.intersection, results.union, strict=True)
+    ]
+    return {name: Spread.of([seed[name] for seed in seeds]) for name in seeds[0]}
 
 
 def paired_bootstrap(
@@ -129,12 +129,8 @@ def paired_bootstrap(
 def _scores(results: MethodResults, weights: np.ndarray) -> np.ndarray:
     """mIoU and oIoU of draws (R, N), averaged over seeds, (2, R)."""
     mean = (weights @ results.iou.mean(axis=0)) / weights.sum(axis=1)
-    overall = _ratio(weights @ results.intersection.T, weights @ results.union.T)
+    overall = ratio(weights @ results.intersection.T, weights @ results.union.T)
     return 100 * np.stack([mean, overall.mean(axis=1)])
-
-
-def _ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
-    return np.where(union == 0, 1.0, intersection / np.where(union == 0, 1, union))
 
 
 def _draw(

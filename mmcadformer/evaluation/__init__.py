@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation of referring segmentation."""
 
-from .referring_iou import ReferringIoUMetric
+from .referring_iou import THRESHOLDS, ReferringIoUMetric, summarize
 
-__all__ = ['ReferringIoUMetric']
+__all__ = ['THRESHOLDS', 'ReferringIoUMetric', 'summarize']

@@ -19,6 +19,39 @@ from torch import Tensor
 
 from ..utils.files import whole_file
 
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+"""The usual X of Pr@X."""
+
+
+def summarize(
+    intersections: Sequence[float],
+    unions: Sequence[float],
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> dict[str, float]:
+    """mIoU, oIoU and Pr@X of some expressions, in percent.
+
+    An empty union counts as IoU 1.
+
+    Args:
+        intersections, unions: Pixels, for each expression.
+        thresholds: The X of Pr@X.
+    """
+    ious = list(map(iou, intersections, unions))
+    union = sum(unions)
+    metrics = dict(
+        mIoU=100 * sum(ious) / len(ious),  # Eq. (14)
+        oIoU=100 * sum(intersections) / union if union else 100.0,  # Eq. (15)
+    )
+    for threshold in thresholds:
+        hits = sum(value > threshold for value in ious)
+        metrics[f'Pr@{threshold:g}'] = 100 * hits / len(ious)
+    return metrics
+
+
+def iou(intersection: float, union: float) -> float:
+    """Intersection over union; 1 where both prediction and truth are empty."""
+    return intersection / union if union else 1.0
+
 
 class _Result(NamedTuple):
     """What is kept of one expression until all have been seen."""
@@ -39,14 +72,9 @@ class _Result(NamedTuple):
     pred_counts: str = ''
     truth_counts: str = ''
 
-    @property
-    def iou(self) -> float:
-        """1 where both prediction and truth are empty."""
-        return self.intersection / self.union if self.union else 1.0
-
     def to_line(self) -> dict[str, Any]:
         """What the output file holds of it."""
-        line = dict(self._asdict(), iou=round(self.iou, 6))
+        line = dict(self._asdict(), iou=round(iou(self.intersection, self.union), 6))
         for name in ('pred', 'truth'):
             counts = line.pop(f'{name}_counts')
             if counts:
@@ -95,7 +123,7 @@ class ReferringIoUMetric(BaseMetric):
     def __init__(
         self,
         eval_size: str = 'original',
-        thresholds: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9),
+        thresholds: Sequence[float] = THRESHOLDS,
         per_category: bool = False,
         output_file: str | None = None,
         save_rle: bool = False,
@@ -212,18 +240,11 @@ class ReferringIoUMetric(BaseMetric):
         return metrics
 
     def _summarize(self, results: list[_Result]) -> dict[str, float]:
-        """Metrics of some expressions, in percent."""
-        ious = [result.iou for result in results]
-        union = sum(result.union for result in results)
-        intersection = sum(result.intersection for result in results)
-        metrics = dict(
-            mIoU=100 * sum(ious) / len(ious),  # Eq. (14)
-            oIoU=100 * intersection / union if union else 100.0,  # Eq. (15)
+        return summarize(
+            [result.intersection for result in results],
+            [result.union for result in results],
+            self.thresholds,
         )
-        for threshold in self.thresholds:
-            hits = sum(iou > threshold for iou in ious)
-            metrics[f'Pr@{threshold:g}'] = 100 * hits / len(ious)
-        return metrics
 
     def _summarize_groups(
         self, groups: dict[str, list[_Result]], prefix: str = ''
