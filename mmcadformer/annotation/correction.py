@@ -175,13 +175,7 @@ def to_coco(
                 attributes=attributes,
             )
         )
-    content = make_instances(
-        records,
-        names,
-        {number: number for number in images.values()},
-        {record['ann_id']: record['ann_id'] for record in records},
-        {name: number for number, name in enumerate(named, 1)},
-    )
+    content = make_instances(records, names, named)
     for annotation in content['annotations']:
         (first, *_) = annotation['segmentation']
         if isinstance(first, dict):

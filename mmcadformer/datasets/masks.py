@@ -86,13 +86,10 @@ def text_rle(rle: Rle) -> Rle:
 
 
 def segments_of(segmentation: object) -> list:
-    """Polygons (flat lists of coordinates) and RLE dicts of an annotation.
-
-    Args:
-        segmentation: List of polygons and RLE dicts, or one RLE dict.
+    """Polygons (flat lists of coordinates) and RLE dicts of a list, or one RLE dict.
 
     Raises:
-        ValueError: It is none of these, or holds no segment.
+        ValueError: The segmentation is none of these, or holds no segment.
     """
     if isinstance(segmentation, dict):
         return [segmentation]
@@ -109,10 +106,6 @@ def check_segmentation(segmentation: object, height: float, width: float) -> flo
 
     It runs on every object when a dataset is indexed, so it decodes run
     lengths but draws no polygon.
-
-    Args:
-        segmentation: See :func:`segments_of`.
-        height, width: Size of the image in pixels.
 
     Returns:
         How many pixels polygons reach out of the image, at least 0.

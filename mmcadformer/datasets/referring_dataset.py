@@ -109,22 +109,22 @@ class BaseReferringDataset(BaseSegDataset):
             self.full_init()
 
     def _check_options(self, test_mode: bool) -> None:
-        problem = None
+        where, sentences = f'{self.name}/{self.split}', self.category_expressions
         if self.shuffle_expressions and not test_mode:
-            problem = (
-                'shuffle_expressions is a control for testing; it needs test_mode=True'
+            raise ValueError(
+                f'{where}: shuffle_expressions is a control for testing; it needs '
+                'test_mode=True'
             )
-        elif isinstance(self.category_expressions, str):
-            problem = (
-                'category_expressions must be a list of sentences, got '
-                f'{self.category_expressions!r}'
+        if isinstance(sentences, str):
+            raise ValueError(
+                f'{where}: category_expressions must be a list of sentences, got '
+                f'{sentences!r}'
             )
-        elif self.category_expressions and test_mode:
-            problem = (
-                'category_expressions are for training; test data is taken as it is'
+        if sentences and test_mode:
+            raise ValueError(
+                f'{where}: category_expressions are for training; test data is taken '
+                'as it is'
             )
-        if problem:
-            raise ValueError(f'{self.name}/{self.split}: {problem}')
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> None:
@@ -159,15 +159,12 @@ class BaseReferringDataset(BaseSegDataset):
             raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
 
     def load_objects(self) -> list[Record]:
-        """Reads the objects of :attr:`split` from disk.
+        """Reads the objects of :attr:`split` from disk, in the order of the file.
 
         Entries are selected before they are looked into, so that damage in
-        those that are not used doesn't stop anyone.
-
-        Returns:
-            Records without the keys that this class adds (``dataset_name``,
-            ``seg_fields``, ``label_map``, ``reduce_zero_label``), in the order of
-            the file.
+        those that are not used doesn't stop anyone. Of a record's keys,
+        ``dataset_name``, ``seg_fields``, ``label_map`` and ``reduce_zero_label`` are
+        added later.
         """
         excluded = read_id_list(self.exclude_file) if self.exclude_file else set()
 
@@ -226,11 +223,6 @@ class BaseReferringDataset(BaseSegDataset):
         self, refs: Sequence[Record], source: str, excluded: Set[str]
     ) -> list[Record]:
         """Entries of the split that are not excluded.
-
-        Args:
-            refs: Entries with ``ref_id`` and ``split``.
-            source: File they are from, for messages.
-            excluded: Ids to leave out.
 
         Raises:
             ValueError: The split is unknown or nothing of it is left, or an id

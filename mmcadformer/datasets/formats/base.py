@@ -56,19 +56,11 @@ class LayoutReader:
         """
         raise NotImplementedError
 
-    def where(self, entry: Record) -> str:
-        """File and place of an entry, for messages."""
-        raise NotImplementedError
-
     def make_object(self, entry: Record) -> Record:
-        """Checks an entry and turns it into a record.
+        """Checks one of the entries and turns it into the record of an object.
 
-        Args:
-            entry: One of :meth:`entries`.
-
-        Returns:
-            The record of an object (see :class:`BaseReferringDataset`) without the
-            keys that every record of a dataset shares.
+        The keys that all records of a :class:`BaseReferringDataset` share are left
+        to that.
 
         Raises:
             AnnotationError: Something is wrong with it.

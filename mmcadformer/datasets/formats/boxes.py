@@ -94,11 +94,7 @@ class BadEntries:
 
 
 def box_in_image(box: Sequence[float], height: int, width: int) -> Box:
-    """Cuts a box at the edges of its image.
-
-    Args:
-        box: Left, top, right, bottom in pixels.
-        height, width: Size of the image in pixels.
+    """Cuts a box (left, top, right, bottom) at the edges of its image.
 
     Raises:
         ValueError: It reaches out by more than ``OVERHANG`` pixels.

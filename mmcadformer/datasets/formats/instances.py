@@ -10,7 +10,7 @@ from pycocotools import mask as mask_utils
 
 from ..errors import AnnotationError
 from ..masks import check_segmentation, compressed_segments, text_rle
-from ..records import Id, Record, is_id, numbered
+from ..records import Id, Record, integer_ids, is_id, numbered
 from .base import expect, is_length, parse_json, read_file, require
 
 
@@ -97,13 +97,11 @@ class Instances:
                 continue
             if isinstance(entry, list):
                 found.append(f'annotation id {key!r} is used twice')
-            elif not is_id(entry.get('image_id')) or (
-                entry['image_id'] not in self._images
-            ):
-                found.append(
-                    f'annotation id {key!r} refers to image id '
-                    f'{entry.get("image_id")!r}, which is not there'
-                )
+                continue
+            image_id = entry.get('image_id')
+            if not is_id(image_id) or image_id not in self._images:
+                text = f'refers to image id {image_id!r}, which is not there'
+                found.append(f'annotation id {key!r} {text}')
         for key, entry in self._images.items():
             if isinstance(entry, list) and key not in used_images:
                 found.append(f'image id {key!r} is used twice')
@@ -111,22 +109,21 @@ class Instances:
 
 
 def make_instances(
-    objects: Sequence[Record],
-    names: Mapping[str, str],
-    image_ids: Mapping[Id, int],
-    ann_ids: Mapping[Id, int],
-    categories: Mapping[str, int],
+    objects: Sequence[Record], names: Mapping[str, str], categories: Iterable[str]
 ) -> Record:
     """Content of ``instances.json``.
 
     Args:
         objects: See :func:`~mmcadformer.datasets.formats.refcoco.write_annotations`.
         names: File name by image path.
-        image_ids, ann_ids, categories: Number by id or name.
+        categories: Names in the order of their numbers.
 
     Raises:
         ValueError: Records that share an id don't agree.
     """
+    numbers = {name: number for number, name in enumerate(categories, 1)}
+    image_ids = integer_ids(obj['image_id'] for obj in objects)
+    ann_ids = integer_ids(obj['ann_id'] for obj in objects)
 
     def image(obj: Record) -> Record:
         return dict(
@@ -137,11 +134,17 @@ def make_instances(
         )
 
     def annotation(obj: Record) -> Record:
+        segments = compressed_segments(obj['segmentation'], obj['height'], obj['width'])
+        rle = mask_utils.merge(segments)
+        mixed = len({type(segment) for segment in obj['segmentation']}) > 1
         entry = dict(
             numbered('id', ann_ids, obj['ann_id']),
             image_id=image_ids[obj['image_id']],
-            category_id=categories[obj['category']],
-            **_shape(obj),
+            category_id=numbers[obj['category']],
+            segmentation=[text_rle(rle)] if mixed else obj['segmentation'],
+            bbox=[float(value) for value in mask_utils.toBbox(rle)],
+            area=int(mask_utils.area(rle)),
+            iscrowd=0,
         )
         if 'attributes' in obj:
             entry['attributes'] = obj['attributes']
@@ -150,7 +153,7 @@ def make_instances(
     return dict(
         images=_unique(objects, 'image_id', image),
         annotations=_unique(objects, 'ann_id', annotation),
-        categories=[dict(id=number, name=name) for name, number in categories.items()],
+        categories=[dict(id=number, name=name) for name, number in numbers.items()],
     )
 
 
@@ -167,18 +170,3 @@ def _unique(
                 'something else too (another file, size, category or mask)'
             )
     return list(entries.values())
-
-
-def _shape(obj: Record) -> Record:
-    """Mask, box and area of an object."""
-    segmentation = obj['segmentation']
-    segments = compressed_segments(segmentation, obj['height'], obj['width'])
-    rle = mask_utils.merge(segments)
-    if len({type(segment) for segment in segmentation}) > 1:
-        segmentation = [text_rle(rle)]
-    return dict(
-        segmentation=segmentation,
-        bbox=[float(value) for value in mask_utils.toBbox(rle)],
-        area=int(mask_utils.area(rle)),
-        iscrowd=0,
-    )

@@ -88,13 +88,9 @@ class JsonLinesReader(LayoutReader):
                 entries.append(dict(entry, line=number, ref_id=ref_id))
         return entries
 
-    def where(self, entry: Record) -> str:
-        """File, line and id."""
-        return f'{self.source}, line {entry["line"]} (id {entry["ref_id"]!r})'
-
     def make_object(self, entry: Record) -> Record:
         """Record of one line."""
-        where = self.where(entry)
+        where = f'{self.source}, line {entry["line"]} (id {entry["ref_id"]!r})'
         for key, (kind, good, what) in _RULES.items():
             if key in entry:
                 message = f'{where}: {key} must be {what}, got {entry[key]!r}'
@@ -220,16 +216,9 @@ def load_json_lines_boxes(
     one ``expression``. ``id`` (default: ``line-<number>``) and ``split`` may be
     left out.
 
-    Args:
-        path: The file.
-        bad: Gets the lines that can't be used.
-
-    Returns:
-        The items, in the order of the lines.
-
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line is bad, and ``bad`` doesn't leave it out.
+        ValueError: A line is bad, and ``bad`` doesn't take it.
     """
     bad = bad or BadEntries()
     try:

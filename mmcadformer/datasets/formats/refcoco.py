@@ -60,13 +60,9 @@ class RefCOCOReader(LayoutReader):
         refs = read_refs(self.source, self.backend_args)
         return list(_usable(refs, self.source, report))
 
-    def where(self, entry: Record) -> str:
-        """File and ``ref_id``."""
-        return f'{self.source}: ref_id {entry["ref_id"]}'
-
     def make_object(self, entry: Record) -> Record:
         """Record of one reference with all its sentences."""
-        where = self.where(entry)
+        where = f'{self.source}: ref_id {entry["ref_id"]}'
         image = self._instances.image(entry['image_id'], where)
         annotation, overhang = self._instances.mask(entry['ann_id'], image, where)
         place = f'{self._instances.path}: annotation id {annotation["id"]!r}'
@@ -94,22 +90,17 @@ class RefCOCOReader(LayoutReader):
         )
 
     def _category(self, annotation: Record, entry: Record, where: str) -> str:
-        """Name of the object's category.
-
-        The category is only used in reports, so an id without a name is no
-        reason to stop.
-        """
+        """Name of the category, or its id: it is only used in reports."""
         key = annotation.get('category_id', entry.get('category_id'))
         name = self._instances.category(key)
-        if name is not None:
-            return name
-        self.remark(
-            'category',
-            entry,
-            f'{self._instances.path}: category id {key!r}, used by {where}, has no '
-            "name in 'categories'; reports show the id instead",
-        )
-        return str(key)
+        if name is None:
+            self.remark(
+                'category',
+                entry,
+                f'{self._instances.path}: category id {key!r}, used by {where}, has no '
+                "name in 'categories'; reports show the id instead",
+            )
+        return str(key) if name is None else name
 
 
 def load_refcoco_boxes(
@@ -128,9 +119,8 @@ def load_refcoco_boxes(
         The items, and the folder of their images.
 
     Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: A file is damaged or unsafe, or a reference is bad and
-            ``bad`` doesn't leave it out.
+        FileNotFoundError, ValueError: A file is missing, damaged or unsafe, or a
+            reference is bad and ``bad`` doesn't leave it out.
     """
     bad = bad or BadEntries()
     root = Path(root)
@@ -148,16 +138,15 @@ def _box_item(ref: Record, instances: Instances) -> BoxItem:
     require(ref, ('ref_id', 'ann_id', 'image_id', 'sentences'), where)
     image = instances.image(ref['image_id'], where)
     annotation = instances.annotation(ref['ann_id'], where)
+    what = f'annotation id {annotation["id"]!r}'
     try:
         left, top, width, height = annotation['bbox']
         box = left, top, left + width, top + height
     except (KeyError, TypeError, ValueError):
-        raise ValueError(
-            f'annotation id {annotation["id"]!r} has no bbox of four numbers'
-        ) from None
+        raise ValueError(f'{what} has no bbox of four numbers') from None
     category = instances.category(annotation.get('category_id'))
     if category is None:
-        raise ValueError(f'annotation id {annotation["id"]!r} has no category')
+        raise ValueError(f'{what} has no category')
     return BoxItem(
         item_id=f'ref-{ref["ref_id"]}',
         image=image['file_name'],
@@ -253,12 +242,12 @@ def write_refcoco(
         name: Name of the data set's folders.
         image_mode: ``'copy'`` the images, or ``'hardlink'`` or ``'symlink'`` to
             them.
-        names: File name to give to each image path; by default their paths below
-            the folder that they share.
-        beside: JSON files to write beside the annotations, content by name.
+        names: File name by image path; by default the path below the folder that
+            all images share.
+        beside: Content of JSON files to write beside the annotations, by name.
         refs_as_json: Write ``refs.json``, too.
         replace: Replace a data set of this name.
-        backend_args: Of MMEngine's file backend.
+        backend_args: Of MMEngine's file backend, to read mask files.
         workers: Processes that read mask files.
         progress: Show bars.
 
@@ -314,9 +303,8 @@ def write_annotations(
 
     Args:
         objects: Records with sizes and masks of :func:`with_masks`. Those without
-            expressions become annotations that no reference is about, which need no
-            ``ref_id``, ``sent_ids`` and ``split``;
-            ``attributes`` are kept.
+            expressions become annotations without a reference, and need no ``ref_id``,
+            ``sent_ids`` and ``split``; ``attributes`` are kept.
         names: File name by image path.
         folder: Made if needed.
         refs_as_json: Write ``refs.json``, too.
@@ -328,31 +316,12 @@ def write_annotations(
         ValueError: Records that share an id don't agree.
     """
     categories = categories or sorted({obj['category'] for obj in objects})
-    numbers = {name: number for number, name in enumerate(categories, 1)}
-    image_ids = integer_ids(obj['image_id'] for obj in objects)
-    ann_ids = integer_ids(obj['ann_id'] for obj in objects)
-    content = make_instances(objects, names, image_ids, ann_ids, numbers)
+    content = make_instances(objects, names, categories)
     if info is not None:
         content = dict(info=info, **content)
-    said = [obj for obj in objects if obj['expressions']]
-    ref_ids = integer_ids(obj['ref_id'] for obj in said)
-    sentences = _all_sentences(said)
-    refs = [
-        dict(
-            numbered('ref_id', ref_ids, obj['ref_id']),
-            ann_id=ann_ids[obj['ann_id']],
-            image_id=image_ids[obj['image_id']],
-            category_id=numbers[obj['category']],
-            file_name=names[obj['img_path']],
-            split=obj['split'],
-            sent_ids=[sentence['sent_id'] for sentence in own],
-            sentences=own,
-        )
-        for obj, own in zip(said, sentences, strict=True)
-    ]
+    text = _compact(_references(objects, names, categories))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / INSTANCES, _compact(content))
-    text = _compact(refs)
     if refs_as_json:
         write_text(folder / REFS_JSON, text)
     # Protocol 2, as readers of the original RefCOCO expect. Through JSON, the
@@ -360,24 +329,41 @@ def write_annotations(
     (folder / REFS_PICKLE).write_bytes(pickle.dumps(json.loads(text), protocol=2))
 
 
-def _all_sentences(objects: Sequence[Record]) -> list[list[Record]]:
-    """Entries of the sentences of each object."""
-    ids = [sent_id for obj in objects for sent_id in obj['sent_ids']]
-    if len(set(ids)) < len(ids):
-        ids = list(range(len(ids)))
-    numbers, rest = integer_ids(ids), iter(ids)
-    return [
-        [
+def _references(
+    objects: Sequence[Record], names: Mapping[str, str], categories: Sequence[str]
+) -> list[Record]:
+    image_ids = integer_ids(obj['image_id'] for obj in objects)
+    ann_ids = integer_ids(obj['ann_id'] for obj in objects)
+    objects = [obj for obj in objects if obj['expressions']]
+    ref_ids = integer_ids(obj['ref_id'] for obj in objects)
+    sent_ids = [sent_id for obj in objects for sent_id in obj['sent_ids']]
+    if len(set(sent_ids)) < len(sent_ids):
+        sent_ids = list(range(len(sent_ids)))
+    sent_numbers, rest = integer_ids(sent_ids), iter(sent_ids)
+    refs = []
+    for obj in objects:
+        sentences = [
             dict(
-                numbered('sent_id', numbers, next(rest)),
+                numbered('sent_id', sent_numbers, next(rest)),
                 sent=text.lower(),
                 raw=text,
                 tokens=text.lower().split(),
             )
             for text in obj['expressions']
         ]
-        for obj in objects
-    ]
+        refs.append(
+            dict(
+                numbered('ref_id', ref_ids, obj['ref_id']),
+                ann_id=ann_ids[obj['ann_id']],
+                image_id=image_ids[obj['image_id']],
+                category_id=categories.index(obj['category']) + 1,
+                file_name=names[obj['img_path']],
+                split=obj['split'],
+                sent_ids=[sentence['sent_id'] for sentence in sentences],
+                sentences=sentences,
+            )
+        )
+    return refs
 
 
 def _compact(content: Any) -> str:

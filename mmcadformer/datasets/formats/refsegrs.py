@@ -74,11 +74,6 @@ class RefSegRSReader(LayoutReader):
             raise FileNotFoundError(f'{path} not found')
         return sorted(found)
 
-    def where(self, entry: Record) -> str:
-        """File, line and id."""
-        path = os.path.join(self.source, phrase_file(entry['split']))
-        return f'{path}, line {entry["lines"][0]} (id {entry["ref_id"]})'
-
     def make_object(self, entry: Record) -> Record:
         """Record of one mask with all its expressions."""
         name = entry['ref_id']

@@ -51,9 +51,6 @@ def load_voc_boxes(
             ``ymax`` are the last pixels, as in Pascal VOC itself.
         bad: Gets the entries that can't be used.
 
-    Returns:
-        The items, in the order of the files.
-
     Raises:
         FileNotFoundError: A folder is missing, or there is no XML in it.
         ValueError: An entry is bad, and ``bad`` doesn't leave it out.
@@ -71,19 +68,21 @@ def load_voc_boxes(
             objects, image = _read_annotation(path, Path(images))
         name = path.relative_to(annotations).with_suffix('').as_posix()
         for index, element in enumerate(objects):
-            key = _split_key(split_unit, number, image)
+            key = number if split_unit == 'object' else Path(image).stem
             number += 1
             if splits is not None and key not in splits:
                 continue
-            where = f'{path}: object {index}'
-            with bad.around(where):
+            with bad.around(f'{path}: object {index}'):
+                texts = tuple(e.text or '' for e in element.findall('description'))
+                if not texts:
+                    raise ValueError('it has no <description>')
                 items.append(
                     BoxItem(
                         item_id=f'{name}#{index}',
                         image=image,
                         box=_box(element, one_based),
                         category=_text(element, 'name'),
-                        expressions=_descriptions(element),
+                        expressions=texts,
                         split=splits[key] if splits is not None else None,
                     )
                 )
@@ -130,17 +129,6 @@ def _text(element: Element, tag: str) -> str:
     if not text:
         raise ValueError(f'it has no <{tag}>')
     return text
-
-
-def _descriptions(element: Element) -> tuple[str, ...]:
-    texts = [child.text or '' for child in element.findall('description')]
-    if not texts:
-        raise ValueError('it has no <description>')
-    return tuple(texts)
-
-
-def _split_key(unit: str, number: int, image: str) -> Key:
-    return number if unit == 'object' else Path(image).stem
 
 
 def _read_splits(folder: Path | None, unit: str) -> dict[Key, str] | None:

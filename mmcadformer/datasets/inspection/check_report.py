@@ -102,15 +102,12 @@ class CheckReport:
     def write_fix_list(
         self, path: str | os.PathLike, strict: bool = False, keep: Iterable[str] = ()
     ) -> int:
-        """Writes the ids to leave out, as the datasets' ``exclude_file``.
+        """Writes an ``exclude_file`` and returns the number of ids in it.
 
         Args:
             path: Text, or a JSON list if the name ends so.
-            strict: Also those of warnings.
+            strict: Leave out what warnings are about, too.
             keep: Ids that are left out already and stay so.
-
-        Returns:
-            Number of ids.
 
         Raises:
             ValueError: An id can't be written as a line of text.

@@ -41,38 +41,28 @@ def collect_statistics(
         count_tokens: Length of each expression as the text encoder sees it, [CLS]
             and [SEP] included. Without it, tokens aren't counted.
         max_tokens: Limit to report truncation at.
-        backend_args: Of MMEngine's file backend.
+        backend_args: Of MMEngine's file backend, to open mask files.
         workers: Processes that open mask files; 0 for none.
         progress: Show a bar.
 
     Returns:
-        ``triplets`` (by category and split), ``images``, ``objects``, ``words``,
-        ``vocabulary``, ``categories_named``, ``area``, ``tokens``; all of it can be
-        written as JSON.
+        What can be written as JSON.
     """
-    expressions = [text for obj in objects for text in obj['expressions']]
-    words = [_words(text) for text in expressions]
-    splits = _splits(objects)
+    there = {obj['split'] for obj in objects}
+    splits = [s for s in SPLITS if s in there] + sorted(there.difference(SPLITS))
+    said = [(obj['split'], text) for obj in objects for text in obj['expressions']]
+    words = [(split, _WORD.findall(text.lower())) for split, text in said]
     return dict(
         splits=splits,
         triplets=_triplets(objects, splits),
         images=_by_split(objects, splits, 'img_path'),
         objects=_by_split(objects, splits, 'ann_id'),
-        words=_spread([len(w) for w in words]),
-        vocabulary=_vocabulary(words, objects),
+        words=_spread([len(own) for _, own in words]),
+        vocabulary=_vocabulary(words),
         categories_named=_categories_named(words, objects),
         area=_areas(objects, backend_args, workers, progress),
-        tokens=_tokens(expressions, count_tokens, max_tokens),
+        tokens=_tokens([text for _, text in said], count_tokens, max_tokens),
     )
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
-
-
-def _splits(objects: Iterable[Record]) -> list[str]:
-    there = {obj['split'] for obj in objects}
-    return [s for s in SPLITS if s in there] + sorted(there.difference(SPLITS))
 
 
 def _triplets(objects: Iterable[Record], splits: Sequence[str]) -> Statistics:
@@ -80,25 +70,23 @@ def _triplets(objects: Iterable[Record], splits: Sequence[str]) -> Statistics:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for obj in objects:
         counts[obj['category']][obj['split']] += len(obj['expressions'])
-    table = {
-        category: _with_total(counts[category], splits) for category in sorted(counts)
-    }
-    total = sum(counts.values(), Counter())
-    return dict(categories=table, total=_with_total(total, splits))
 
+    def row(count: Counter[str]) -> dict[str, int]:
+        return dict({split: count[split] for split in splits}, total=count.total())
 
-def _with_total(counts: Counter[str], splits: Iterable[str]) -> dict[str, int]:
-    return dict({split: counts[split] for split in splits}, total=counts.total())
+    return dict(
+        categories={category: row(counts[category]) for category in sorted(counts)},
+        total=row(sum(counts.values(), Counter())),
+    )
 
 
 def _by_split(
     objects: Iterable[Record], splits: Iterable[str], key: str
 ) -> dict[str, int]:
     """Number of different values in each split, and in all of them."""
-    found = {
-        split: {obj[key] for obj in objects if obj['split'] == split}
-        for split in splits
-    }
+    found: dict[str, set] = {split: set() for split in splits}
+    for obj in objects:
+        found[obj['split']].add(obj[key])
     counts = {split: len(values) for split, values in found.items()}
     return dict(counts, total=len(set().union(*found.values())))
 
@@ -116,30 +104,21 @@ def _spread(values: Sequence[int]) -> Statistics:
     )
 
 
-def _vocabulary(
-    words: Iterable[Sequence[str]], objects: Iterable[Record]
-) -> Statistics:
-    counts = Counter(word for expression in words for word in expression)
-    texts = {' '.join(expression) for expression in words}
-    in_training = {
-        word
-        for obj in objects
-        if 'train' in obj['split']
-        for text in obj['expressions']
-        for word in _words(text)
-    }
+def _vocabulary(words: Iterable[tuple[str, list[str]]]) -> Statistics:
+    counts = Counter(word for _, own in words for word in own)
+    in_training = {word for split, own in words if 'train' in split for word in own}
     return dict(
         size=len(counts),
         words=sum(counts.values()),
         once=sum(count == 1 for count in counts.values()),
         not_in_training=len(set(counts) - in_training),
-        different_expressions=len(texts),
+        different_expressions=len({' '.join(own) for _, own in words}),
         most_frequent=dict(counts.most_common(30)),
     )
 
 
 def _categories_named(
-    words: Iterable[Sequence[str]], objects: Iterable[Record]
+    words: Iterable[tuple[str, list[str]]], objects: Iterable[Record]
 ) -> Statistics:
     """How many of the data set's categories an expression names.
 
@@ -147,9 +126,8 @@ def _categories_named(
     within a longer one.
     """
     names = sorted({obj['category'].lower() for obj in objects}, key=len, reverse=True)
-    patterns = '|'.join(re.escape(name) for name in names)
-    pattern = re.compile(rf'\b({patterns})(?:e?s)?\b')
-    return _spread([len(set(pattern.findall(' '.join(w)))) for w in words])
+    pattern = re.compile(rf'\b({"|".join(map(re.escape, names))})(?:e?s)?\b')
+    return _spread([len(set(pattern.findall(' '.join(own)))) for _, own in words])
 
 
 def _areas(
