@@ -2,8 +2,8 @@
 """Datasets of (image, expression, mask) and their transforms."""
 
 from ..utils.plain_pickle import UnsafePickleError, load_plain_pickle
-from .errors import AnnotationError
 from .masks import check_segmentation, decode_segmentation, load_mask
+from .records import AnnotationError
 from .referring_dataset import BaseReferringDataset
 from .referring_json import ReferringJsonDataset
 from .referring_seg import ReferringSegDataset

@@ -14,12 +14,20 @@ from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
-from .categories import category_objects
-from .errors import KINDS, AnnotationError, Report, fail
 from .formats import LayoutReader
 from .inspection.suspicion import ambiguous_expressions, repeated_ids, unusual_splits
-from .records import Record, files_of, ids_of, read_id_list
-from .shuffling import shuffle_expressions as shuffle
+from .records import (
+    KINDS,
+    AnnotationError,
+    Record,
+    Report,
+    fail,
+    files_of,
+    ids_of,
+    read_id_list,
+)
+from .variants import category_objects
+from .variants import shuffle_expressions as shuffle
 
 
 class BaseReferringDataset(BaseSegDataset):
@@ -60,7 +68,7 @@ class BaseReferringDataset(BaseSegDataset):
         shuffle_expressions: Test with the expression of another object
             of the same image instead of the right one, which a model that is
             blind to language doesn't notice (see
-            :func:`~mmcadformer.datasets.shuffling.shuffle_expressions`).
+            :func:`~mmcadformer.datasets.variants.shuffle_expressions`).
             Images with one object are left out.
         category_expressions: For training: one sample more per
             image and category, with all of its objects as the target and one of

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 
-from mmcadformer.datasets.categories import category_objects
+from mmcadformer.datasets.variants import category_objects
 
 PIPELINE = [
     dict(type='mmseg.ChooseExpression', mode='first'),

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layouts that referring data come in, each with its reader and its writer."""
 
-from .base import LayoutReader
+from .base import IMAGE_MODES, LayoutReader
 from .boxes import BadEntries, BoxItem, box_in_image, read_items, write_items
 from .json_lines import JsonLinesReader, load_json_lines_boxes, write_json_lines
 from .refcoco import RefCOCOReader, load_refcoco_boxes, read_refs, write_refcoco
 from .refsegrs import RefSegRSReader, write_refsegrs
 from .voc_xml import SPLIT_UNITS, load_voc_boxes
-from .writing import IMAGE_MODES
 
 __all__ = [
     'IMAGE_MODES',

@@ -8,9 +8,8 @@ from typing import Any
 
 from pycocotools import mask as mask_utils
 
-from ..errors import AnnotationError
 from ..masks import check_segmentation, compressed_segments, text_rle
-from ..records import Id, Record, integer_ids, is_id, numbered
+from ..records import AnnotationError, Id, Record, integer_ids, is_id, numbered
 from .base import expect, is_length, parse_json, read_file, require
 
 

@@ -11,28 +11,25 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...utils.files import whole_file
-from ..errors import AnnotationError, Report, fail
 from ..masks import Segmentation, check_segmentation, segments_of
-from ..records import Record, is_id
+from ..records import AnnotationError, Record, Report, fail, is_id
 from .base import (
+    IMAGE_MODES,
     LayoutReader,
     check_expressions,
     check_id,
+    check_mode,
+    check_objects,
     check_split,
     expect,
     is_length,
-    read_file,
-)
-from .boxes import BadEntries, BoxItem
-from .writing import (
-    IMAGE_MODES,
-    check_mode,
-    check_objects,
     new_names,
     place_images,
+    read_file,
     require_absent,
     with_masks,
 )
+from .boxes import BadEntries, BoxItem
 
 
 def _is_path(value: object) -> bool:

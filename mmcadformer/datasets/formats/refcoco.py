@@ -16,28 +16,33 @@ from mmengine.fileio import exists
 
 from ...utils.files import UNFINISHED, write_json, write_text
 from ...utils.plain_pickle import load_plain_pickle
-from ..errors import AnnotationError, Report, fail
-from ..records import Record, integer_ids, is_id, numbered
+from ..records import (
+    AnnotationError,
+    Record,
+    Report,
+    fail,
+    integer_ids,
+    is_id,
+    numbered,
+)
 from .base import (
     LayoutReader,
     check_expressions,
     check_id,
-    check_split,
-    expect,
-    parse_json,
-    read_file,
-    require,
-)
-from .boxes import BadEntries, BoxItem
-from .instances import Instances, make_instances
-from .writing import (
     check_mode,
     check_objects,
+    check_split,
+    expect,
     new_names,
+    parse_json,
     place_images,
+    read_file,
+    require,
     require_absent,
     with_masks,
 )
+from .boxes import BadEntries, BoxItem
+from .instances import Instances, make_instances
 
 INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
 

@@ -19,12 +19,10 @@ from mmengine.fileio import list_dir_or_file
 from ...utils.files import write_text
 from ...utils.parallel import map_tracked
 from ...utils.text import visible_text
-from ..errors import AnnotationError, Report, fail
 from ..image_files import read_image
 from ..masks import load_mask
-from ..records import Record
-from .base import LayoutReader, read_file
-from .writing import check_objects, require_absent
+from ..records import AnnotationError, Record, Report, fail
+from .base import LayoutReader, check_objects, read_file, require_absent
 
 _FILE_NAME = re.compile(r'[A-Za-z0-9_-][A-Za-z0-9._-]*')
 

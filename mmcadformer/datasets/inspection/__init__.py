@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole data sets: opened with all splits, checked, counted."""
 
-from .check_report import CheckReport
-from .checking import check_dataset
-from .counting import collect_statistics
-from .counting_report import format_statistics, plot_statistics
+from .checking import CheckReport, check_dataset
+from .counting import collect_statistics, format_statistics, plot_statistics
 from .sources import open_layout, read_whole
 
 __all__ = [

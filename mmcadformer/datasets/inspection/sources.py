@@ -13,8 +13,7 @@ from mmseg.registry import DATASETS
 
 from ...utils.command_line import Parser, add_cfg_options
 from ...utils.config import leaf_datasets, read_config
-from ..errors import AnnotationError, Report, fail
-from ..records import Record, ids_of, read_id_list
+from ..records import AnnotationError, Record, Report, fail, ids_of, read_id_list
 from .suspicion import repeated_ids, unusual_splits
 
 if TYPE_CHECKING:

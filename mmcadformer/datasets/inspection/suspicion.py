@@ -7,9 +7,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from ..errors import AnnotationError
 from ..formats.base import LEAVE_OUT
-from ..records import Record
+from ..records import AnnotationError, Record
 
 _USUAL_SPLIT = re.compile('train|val|test')
 

@@ -2,11 +2,19 @@
 """Transforms of referring segmentation samples."""
 
 from ...language.directions import rewrite_directions
-from .cropping import RandomReferringCrop, survives_cropping
-from .erasing import RandomBoxErasing
-from .flipping import RandomReferringFlip, RandomReferringRotate90
-from .formatting import PackReferringInputs
-from .loading import ChooseExpression, LoadReferringMask, WholeLoadImageFromFile
+from .augmentation import (
+    RandomBoxErasing,
+    RandomReferringCrop,
+    RandomReferringFlip,
+    RandomReferringRotate90,
+    survives_cropping,
+)
+from .loading import (
+    ChooseExpression,
+    LoadReferringMask,
+    PackReferringInputs,
+    WholeLoadImageFromFile,
+)
 
 __all__ = [
     'ChooseExpression',
