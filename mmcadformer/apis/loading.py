@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch import nn
@@ -16,6 +15,7 @@ from torch import nn
 from ..models import ReferringSegmentor
 from ..utils.checkpoint import read_checkpoint
 from ..utils.config import read_config
+from ..utils.log import warn
 
 
 def init_model(
@@ -97,7 +97,7 @@ def load_checkpoint(
     if problems and strict:
         raise ValueError(f'{path} does not fit the model. ' + '; '.join(problems))
     for problem in problems:
-        print_log(f'{path}: {problem}', logger='current', level=30)
+        warn(f'{path}: {problem}')
     return checkpoint['meta']
 
 

@@ -350,12 +350,12 @@ def _erased(image: str, records: Sequence[dict]) -> Iterator[Example]:
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Box around an object with a margin, inside the image."""
     height, width = mask.shape
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    tall, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
-    down, across = (round(_MARGIN + _MARGIN_SHARE * side) for side in (tall, wide))
+    left, top, wide, tall = cv2.boundingRect(mask)
+    across, down = (round(_MARGIN + _MARGIN_SHARE * side) for side in (wide, tall))
+    right, bottom = left + wide + across, top + tall + down
     return (
-        max(int(columns[0]) - across, 0),
-        max(int(rows[0]) - down, 0),
-        min(int(columns[-1]) + 1 + across, width),
-        min(int(rows[-1]) + 1 + down, height),
+        max(left - across, 0),
+        max(top - down, 0),
+        min(right, width),
+        min(bottom, height),
     )

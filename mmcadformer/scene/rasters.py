@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,22 +30,17 @@ Strips = Iterable[tuple[int, np.ndarray]]
 """First row and values (rows, width), from top to bottom."""
 
 
+@dataclass(frozen=True)
 class RasterWriter:
     """Writes rasters of one band, of a scene's size in pixels and its place.
 
     Its methods raise an ``OSError`` if a file can't be written, or not as a whole.
     """
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        crs: rasterio.crs.CRS | str | None,
-        transform: Affine | None,
-    ) -> None:
-        self._place = dict(height=height, width=width, crs=crs)
-        if transform is not None:
-            self._place['transform'] = transform
+    height: int
+    width: int
+    crs: rasterio.crs.CRS | str | None
+    transform: Affine | None
 
     def write_probability(
         self, file: Path, strips: Strips, expression: str, dtype: str
@@ -83,12 +79,15 @@ class RasterWriter:
         scale: float,
     ) -> None:
         profile = dict(
-            driver='GTiff', count=1, dtype=dtype, nodata=nodata, compress='deflate',
-            tiled=True, blockxsize=BLOCK, blockysize=BLOCK, bigtiff='if_safer',
+            height=self.height, width=self.width, count=1, dtype=dtype, nodata=nodata,
+            driver='GTiff', compress='deflate', bigtiff='if_safer',
+            tiled=True, blockxsize=BLOCK, blockysize=BLOCK, crs=self.crs,
         )  # fmt: skip
+        if self.transform is not None:
+            profile['transform'] = self.transform
         checksum = 0
         try:
-            with open_raster(file, 'w', **profile, **self._place) as raster:
+            with open_raster(file, 'w', **profile) as raster:
                 raster.set_band_description(1, expression)
                 if scale != 1:
                     raster.scales = (scale,)

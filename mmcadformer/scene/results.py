@@ -140,17 +140,19 @@ class Outputs:
         return summary if isinstance(summary, dict) else {}
 
 
+@dataclass
 class ResultWriter:
     """Writes what a finished run has found in a scene that lies in a place."""
 
-    def __init__(
-        self, run: SceneRun, place: Georeference, writing: Writing, outputs: Outputs
-    ) -> None:
-        self.run, self.place, self.writing = run, place, writing
-        self.outputs = outputs
-        reader = run.reader
+    run: SceneRun
+    place: Georeference
+    writing: Writing
+    outputs: Outputs
+
+    def __post_init__(self) -> None:
+        scene = self.run.reader
         self._rasters = RasterWriter(
-            reader.height, reader.width, reader.crs, reader.transform
+            scene.height, scene.width, scene.crs, scene.transform
         )
 
     def write(self) -> SceneResult:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -18,32 +19,29 @@ from .run_files import RunFiles
 from .tiling import Batch, StripBlender, Tile, Tiling, quantise
 
 
+@dataclass
 class SceneRun:
     """Looks at an open scene, or a part of it, and leaves finished rows on disk.
 
     Tiles with a lower presence score than ``presence`` say nothing.
     """
 
-    def __init__(
-        self,
-        reader: SceneReader,
-        network: TileNetwork,
-        tiling: Tiling,
-        expressions: Sequence[str],
-        presence: float,
-        aoi: AreaOfInterest | None,
-        files: RunFiles,
-    ) -> None:
-        self.reader, self.network, self.tiling = reader, network, tiling
-        self.expressions, self.presence = expressions, presence
-        self.aoi, self.files = aoi, files
-        self.height, self.width = reader.height, reader.width
+    reader: SceneReader
+    network: TileNetwork
+    tiling: Tiling
+    expressions: Sequence[str]
+    presence: float
+    aoi: AreaOfInterest | None
+    files: RunFiles
+
+    def __post_init__(self) -> None:
+        self.height, self.width = self.reader.height, self.reader.width
         self.strips = range(-(-self.height // BLOCK))
-        self.batches = tiling.batches(
+        self.batches = self.tiling.batches(
             self.height,
             self.width,
-            max(1, network.pairs // len(expressions)),
-            aoi.touches if aoi is not None else None,
+            max(1, self.network.pairs // len(self.expressions)),
+            self.aoi.touches if self.aoi is not None else None,
         )
 
     def look(self, progress: bool) -> None:

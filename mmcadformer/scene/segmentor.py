@@ -129,8 +129,8 @@ class SceneSegmentor:
         writing = writing or Writing()
         if aoi is None and aoi_layer is not None:
             raise ValueError(
-                f'the layer {aoi_layer!r} is of an area of interest (aoi), and none is '
-                'given'
+                f'{aoi_layer!r} is to be a layer of an area of interest (aoi), but '
+                'none is given'
             )
         with SceneReader(scene, reading) as reader:
             size = (reader.height, reader.width)
@@ -147,9 +147,7 @@ class SceneSegmentor:
                 raise ValueError(
                     f'output folder {out_dir} cannot be made: {error}'
                 ) from None
-            files = RunFiles(
-                outputs.work, self._plan(reader, area, expressions), restart
-            )
+            plan = self._plan(reader, area, expressions)
             run = SceneRun(
                 reader,
                 self.network,
@@ -157,7 +155,7 @@ class SceneSegmentor:
                 expressions,
                 self.presence,
                 area,
-                files,
+                RunFiles(outputs.work, plan, restart),
             )
             run.look(progress)
             return ResultWriter(run, place, writing, outputs).write()

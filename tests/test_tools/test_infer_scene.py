@@ -134,7 +134,7 @@ def test_bad_input_gets_one_clear_line(infer, make_scene, picture, tmp_path):
         ([scene, 'it', '--aoi', flat, '--aoi-layer', 'x'], "flat.geojson .*layer 'x'"),
         (
             [scene, 'it', '--aoi-layer', 'x'],
-            "the layer 'x' is of an area .* none is given",
+            "'x' is to be a layer of an area .* none is given",
         ),
         ([scene, 'it', '--aoi', tmp_path / 'no.shp'], 'no.shp does not exist'),
         ([scene, 'it', '--bands', 1, 2], 'give three'),
