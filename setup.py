@@ -41,7 +41,14 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['mmcadformer', 'mmcadformer.*']),
     package_data={
-        'mmcadformer': ['py.typed', '**/*.txt', '**/*.html', '**/*.css', '**/*.js']
+        'mmcadformer': [
+            'py.typed',
+            '**/*.txt',
+            '**/*.yml',
+            '**/*.html',
+            '**/*.css',
+            '**/*.js',
+        ]
     },
     install_requires=read_requirements('runtime'),
     extras_require=extras,

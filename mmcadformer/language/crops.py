@@ -18,14 +18,6 @@ _FARTHEST = re.compile(
 )
 # "in the picture" is true of any crop.
 _WHERE = re.compile(rf' (?:in|of|within) (?:the|this) (?:{_IMAGE})$')
-# The rest of a sentence may be articles, adjectives and nouns. These words point at
-# things that may be cut off, or at places that the crop moves.
-_POINTING = lex.FUNCTION_WORDS.union(
-    *(lex.RELATED, lex.PLACES, lex.DIRECTIONS, lex.UNMAPPED),
-    'after amongst during edge end faces far following half least less lesser like '
-    'many mid more most not other out outer inner part second set side smaller '
-    'together two via whose'.split(),
-)
 
 
 def survives_cropping(expression: str) -> bool:
@@ -35,17 +27,13 @@ def survives_cropping(expression: str) -> bool:
     largest or the leftmost stays so. "The tank on the left" may lie on the right of a
     crop, the smallest may be larger than what is left of another one (but the largest
     stays the largest), and the road that the tank is beside may be gone.
-
-    Args:
-        expression: A referring expression in English.
-
-    Returns:
-        False in doubt.
+    False in doubt.
     """
+    # What is left may be articles, adjectives and nouns.
     rest = _FARTHEST.sub('', _WHERE.sub('', expression.lower().strip(' .')))
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", rest)
     return not any(
-        word in _POINTING
+        word in lex.POINTING
         or lex.ORDINAL.fullmatch(word)
         or (word.endswith('est') and word not in lex.LARGEST)
         for word in words

@@ -47,18 +47,14 @@ def rewrite_directions(expression: str, transform: str) -> str | None:
 
     Args:
         expression: A referring expression in English.
-        transform: ``'horizontal'`` (left and right change places),
-            ``'vertical'`` (top and bottom change places), or ``'rotate90'``,
-            ``'rotate180'``, ``'rotate270'`` (turn counter-clockwise by so many
-            degrees).
+        transform: ``'horizontal'`` (left and right change places), ``'vertical'``
+            (top and bottom do), or ``'rotate90'``, ``'rotate180'``, ``'rotate270'``
+            (turn counter-clockwise by so many degrees).
 
     Returns:
         The expression with its direction words changed and their capitals kept;
         the very expression if it tells no direction; None if it tells one that
         can't be mapped safely ("left turn", "the second tank", "right next to").
-
-    Raises:
-        ValueError: The transform is unknown.
     """
     if transform not in _MOVES:
         raise ValueError(
@@ -188,14 +184,13 @@ class _Rewriter:
     # Is it a direction at all? ---------------------------------------------
 
     def _check(self, i: int, family: Family) -> None:
+        """Refuses words that may tell no direction of the image."""
         if family is lex.SIDES:
             self._check_side(i)
-        elif family in (lex.ATTRIBUTES, lex.ENDS):
-            self._check_end(i, family)
-        elif family is lex.RELATIONS:
-            self._check_relation(i)
         elif family in lex.COMPASS_FAMILIES:
             self._check_compass(i)
+        elif family in (lex.ATTRIBUTES, lex.ENDS, lex.RELATIONS):
+            self._check_vertical(i, family)
 
     def _check_side(self, i: int) -> None:
         """Refuses "left" and "right" where they may tell no direction."""
@@ -214,11 +209,17 @@ class _Rewriter:
             if before and before not in lex.BEFORE_NOUN | lex.FACING:
                 raise _Unsafe
 
-    def _check_end(self, i: int, family: Family) -> None:
-        """Refuses "top", "lower", ... that may mean up in the world."""
+    def _check_vertical(self, i: int, family: Family) -> None:
+        """Refuses "top", "lower", "above", ... that may mean up in the world."""
         before, after = self.previous(i), self.next(i)
         if after in lex.UP_IDIOM_AFTER or after.isdecimal():
             raise _Unsafe
+        if family is lex.RELATIONS:
+            if before in lex.ABOVE_IDIOM_BEFORE or (
+                after and self._separator(i) == '-'
+            ):
+                raise _Unsafe
+            return
         if not self._is_noun(i):
             return
         if family is lex.ATTRIBUTES and after not in ('of', 'and', 'or'):
@@ -226,15 +227,6 @@ class _Rewriter:
         if before == 'on' or (before and before not in lex.BEFORE_NOUN):
             raise _Unsafe
         if after == 'of' and self._thing_after(i + 1) in lex.SOLID:
-            raise _Unsafe
-
-    def _check_relation(self, i: int) -> None:
-        after = self.next(i)
-        if after in lex.UP_IDIOM_AFTER or after.isdecimal():
-            raise _Unsafe
-        if self.previous(i) in lex.ABOVE_IDIOM_BEFORE:
-            raise _Unsafe
-        if after and self._separator(i) == '-':
             raise _Unsafe
 
     def _check_compass(self, i: int) -> None:
@@ -262,7 +254,10 @@ class _Rewriter:
         if not self.quarter or not all(word in lex.DIRECTIONS for word in pair):
             return False
         (first, one), (second, other) = (lex.DIRECTIONS[word] for word in pair)
-        if not _is_diagonal(first, second) or not _combine(one, other):
+        crossed = bool(first[0]) != bool(second[0]) and bool(first[1]) != bool(
+            second[1]
+        )
+        if not crossed or not _combine(one, other):
             return False
         moved = self.move(first[0] + second[0], first[1] + second[1])
         for j, step, family in ((i, first, one), (i + 1, second, other)):
@@ -370,11 +365,6 @@ def _capitalized_as(old: str, new: str) -> str:
     if len(old) > 1 and old.isupper():
         return new.upper()
     return new[0].upper() + new[1:] if old[0].isupper() else new
-
-
-def _is_diagonal(first: Step, second: Step) -> bool:
-    """Whether one step is along x and the other along y."""
-    return all(abs(a) + abs(b) == 1 for a, b in zip(first, second, strict=True))
 
 
 def _combine(*families: Family) -> bool:

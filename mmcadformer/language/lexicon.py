@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of referring expressions, by what they tell.
+"""The words of referring expressions, by what they tell; ``lexicon.yml`` lists them.
 
 A direction is a step ``(dx, dy)`` with x to the right and y down. A *family*
 maps directions to words of one kind ("upper", "lower"), so that mirroring an
@@ -9,14 +9,21 @@ image means exchanging words within their family.
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from mmengine import load
 
 Step = tuple[int, int]
 Family = dict[Step, str]
 Words = frozenset[str]
 
 
-def _words(text: str) -> Words:
-    return frozenset(text.split())
+_LISTS: dict[str, str] = load(Path(__file__).with_name('lexicon.yml'))
+
+
+def _words(*names: str) -> Words:
+    """The words of some lists together."""
+    return frozenset(word for name in names for word in _LISTS[name].split())
 
 
 def _joined(*families: Family) -> Words:
@@ -61,30 +68,19 @@ QUARTER_TURN_FAMILY = {'uppermost': MOST, 'lowermost': MOST}
 
 HANDED = {'clockwise': 'counterclockwise', 'counterclockwise': 'clockwise'}
 HOURS = tuple('one two three four five six seven eight nine ten eleven twelve'.split())
-OCLOCK = _words("o'clock o’clock oclock")
+OCLOCK = ("o'clock", 'o’clock', 'oclock')
 
-MIRRORS = _words('horizontal vertical')
-QUARTER_TURNS = _words('rotate90 rotate270')
+MIRRORS = frozenset(('horizontal', 'vertical'))
+QUARTER_TURNS = frozenset(('rotate90', 'rotate270'))
 _VERTICAL_MOVES = QUARTER_TURNS | {'vertical', 'rotate180'}
 
 # Words that tell a direction which isn't mapped, with the transforms that
 # would change what they mean.
-UNMAPPED = {
-    word: moves
-    for moves, words in (
-        (
-            _VERTICAL_MOVES,
-            'up down over under beneath underneath higher highest lowest behind front '
-            'back rear ahead upside upright underside beyond',
-        ),
-        (
-            QUARTER_TURNS,
-            'horizontal horizontally vertical vertically row rows column columns',
-        ),
-        (MIRRORS, 'anticlockwise anti counter slash backslash'),
-        (_VERTICAL_MOVES | MIRRORS, 'starboard sideways lefthand righthand'),
-    )
-    for word in words.split()
+UNMAPPED: dict[str, Words] = {
+    **dict.fromkeys(_words('up_down'), _VERTICAL_MOVES),
+    **dict.fromkeys(_words('lines'), QUARTER_TURNS),
+    **dict.fromkeys(_words('handed'), MIRRORS),
+    **dict.fromkeys(_words('sideways'), _VERTICAL_MOVES | MIRRORS),
 }
 # They count from a side, which only "from ..." names.
 ORDINAL = re.compile(
@@ -102,106 +98,34 @@ HARMLESS = re.compile(
     r'blowers?|followers?|least|(f|b)easts?|yeast|breast'
 )
 
-# Places in the image --------------------------------------------------------
+# Words without a direction of their own --------------------------------------
 
-IMAGE = _words('image picture photo photograph scene frame view map screen tile')
-PARTS = _words(
-    'side sides part parts area corner corners edge edges border borders margin end '
-    'half quarter region portion section hand boundary most'
-)
+IMAGE = _words('image')
+PARTS = _words('parts')
 EXTREME_PLACES = _joined(MOST, EXTREMES, *COMPASS_FAMILIES[2:4])
-PLACES = _joined(SIDES, ENDS, ATTRIBUTES, *COMPASS_FAMILIES[:2]) | _words(
-    'corner middle center centre central centered'
-)
+PLACES = _joined(SIDES, ENDS, ATTRIBUTES, *COMPASS_FAMILIES[:2]) | _words('spots')
+RELATED = _words('placed', 'compared')
+PREPOSITIONS = _words('placed', 'prepositions')
+DETERMINERS = _words('determiners')
+BOUNDARIES = frozenset('.,;:!?()"') | _words('boundaries')
+FUNCTION_WORDS = PREPOSITIONS | _words('connectives')
+DEGREE = _words('degree')
+LARGEST = _words('largest')
+PROPERTIES = _words('colors', 'largest', 'sizes', 'states')
 
-# Relations and the words between --------------------------------------------
-
-_PLACED = _words(
-    'above across adjacent against along alongside among around behind below beneath '
-    'beside besides between beyond close inside near nearby nearest next opposite '
-    'outside over past under underneath within'
-)
-RELATED = _PLACED | _words(
-    'closer closest farthest furthest farther further surrounding surrounded amid'
-)
-PREPOSITIONS = _PLACED | _words(
-    'at before by down facing from in into off on onto through to toward towards up '
-    'upon'
-)
-"""Words that open a phrase about where something is."""
-
-DETERMINERS = _words(
-    'a an another each his its one other that the their these this those'
-)
-BOUNDARIES = frozenset('.,;:!?()"') | _words(
-    'and are as be been but for had has have having be is it like located of or '
-    'parked placed situated than that there was were where which while who whose with'
-)
-"""Words that end a phrase without opening one about a position."""
-
-FUNCTION_WORDS = PREPOSITIONS | _words(
-    'of with without and or but is are was were that which who where when while as '
-    'than has have having for just it there here now'
-)
-"""Words that can't begin the thing that "left" or "top" describes."""
-
-DEGREE = _words('far very extreme')
-
-# Properties -----------------------------------------------------------------
-
-COLORS = _words(
-    'white black gray grey red green blue yellow orange brown purple pink cyan beige '
-    'tan silver golden dark light bright pale colored coloured colorful colourful'
-)
-LARGEST = _words('largest biggest longest widest tallest broadest')
-SIZES = LARGEST | _words(
-    'large larger big bigger small smaller smallest tiny huge giant medium long longer '
-    'short shorter shortest tall taller wide wider narrow narrower narrowest thin '
-    'thick sized'
-)
-STATES = _words(
-    'round circular square rectangular triangular oval elliptical curved straight '
-    'shaped striped wooden metal concrete grassy sandy muddy clean dirty empty full '
-    'bare old new broken damaged abandoned parked moored moving'
-)
-
-# "left", "top", ... that tell no direction ----------------------------------
-
-# After these, "left" and "top" are nouns ("on the left", "at the far right").
-BEFORE_NOUN = DEGREE | _words(
-    'the at on to in from toward towards near upper lower top bottom left right '
-    'middle center centre central mid and or'
-)
+BEFORE_NOUN = _words('degree', 'before_noun')
 # Between "the" and "left of" they have no place before "above".
-RELATION_ADJECTIVES = BEFORE_NOUN - {'and', 'or'} | _words(
-    'immediate direct exact close slight'
-)
-FACING = _words('facing heading pointing faces points heads')
-TURNS = _words('turn turns turning turned')
-# "a left turn", "left the port", "right angle", ...
-SIDE_IDIOM_AFTER = TURNS | _words(
-    'angle angles angled triangle triangles triangular over behind alone blank '
-    'open empty the a an its their this these up down now away way kind type '
-    'size'
-)
-SIDE_IDIOM_BEFORE = TURNS | _words(
-    'has have had been being be is are was were that which who one ones only all'
-)
-# "left-hand" has no vertical counterpart.
-HORIZONTAL_ONLY_AFTER = _words('hand handed facing sided leaning')
-# "top view", "bottom floor", "above ground": up in the world, not the image.
-UP_IDIOM_AFTER = _words(
-    'view views down floor floors deck layer surface speed ground average sea '
-    'water zero mentioned all than'
-)
-ABOVE_IDIOM_BEFORE = _words('from the seen viewed')
-# "the top of the hill" is a place that mirroring doesn't move.
-SOLID = _words(
-    'hill hills mountain mountains roof building buildings tower towers stairs '
-    'slope cliff tree trees house tank page'
-)
-# "the right of the two" is one of them, and not a place beside them.
-GROUPS = frozenset(HOURS[1:]) | _words(
-    'both all several many few them pair pairs couple trio group groups set cluster'
+RELATION_ADJECTIVES = BEFORE_NOUN - {'and', 'or'} | _words('relation_adjectives')
+FACING = _words('facing')
+TURNS = _words('turns')
+SIDE_IDIOM_AFTER = _words('turns', 'side_idiom_after')
+SIDE_IDIOM_BEFORE = _words('turns', 'side_idiom_before')
+HORIZONTAL_ONLY_AFTER = _words('horizontal_only_after')
+UP_IDIOM_AFTER = _words('up_idiom_after')
+ABOVE_IDIOM_BEFORE = _words('above_idiom_before')
+SOLID = _words('solid')
+GROUPS = frozenset(HOURS[1:]) | _words('groups')
+POINTING = FUNCTION_WORDS.union(
+    RELATED, PLACES, DIRECTIONS, UNMAPPED, _words('pointing')
 )
 VOWEL_SOUND = re.compile(r'(?!one\b)[aeiou]|(8|11|18)$')

@@ -16,7 +16,7 @@ MAX_CONTENT_WORDS = 4
 
 
 def find_positions(words: Sequence[str]) -> list[int]:
-    """Words of the prepositional phrases that say where the target is.
+    """Indices of the words in prepositional phrases that say where the target is.
 
     A phrase is one or more prepositions, optional determiners and the words up to
     the next preposition, verb, conjunction or punctuation mark. Phrases with 'of'
@@ -24,9 +24,6 @@ def find_positions(words: Sequence[str]) -> list[int]:
 
     Args:
         words: Lower-case words, punctuation marks separate.
-
-    Returns:
-        Indices, ascending; empty if there is no such phrase.
     """
     found: list[int] = []
     i = 0
@@ -53,14 +50,9 @@ def _phrase_end(words: Sequence[str], start: int) -> int:
 
 
 def find_objects(words: Sequence[str], categories: Iterable[str]) -> list[int]:
-    """Words that name a category: for each, its first occurrence, plurals too.
+    """Indices of the lower-case words that name a category, singular or plural.
 
-    Args:
-        words: Lower-case words.
-        categories: Names, one or more words each.
-
-    Returns:
-        Indices, ascending; empty if no category occurs.
+    Only the first occurrence of each counts; a name may have several words.
     """
     found: set[int] = set()
     for category in categories:
