@@ -6,8 +6,7 @@ in MMSegmentation's registries, so that a config needs only
 ``custom_imports = dict(imports=['mmcadformer'])``.
 """
 
-from .utils.quiet import quiet_import
-from .utils.stack import check_opencv, check_stack
+from .utils.stack import check_opencv, check_stack, quiet_import
 from .version import __version__
 
 # First: with a broken stack the imports below fail in less helpful ways.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mmcadformer.utils.quiet import quiet_import
 from mmcadformer.utils.stack import (
     LINES,
     TORCH_MIN,
@@ -19,6 +18,7 @@ from mmcadformer.utils.stack import (
     find_problems,
     installed_versions,
     parse_version,
+    quiet_import,
 )
 
 COMMON = {'torch': '2.5.1', 'transformers': '4.57.6'}

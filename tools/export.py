@@ -14,9 +14,8 @@ from pathlib import Path
 
 from mmcadformer.apis import init_model
 from mmcadformer.export import export_model
-from mmcadformer.utils.command_line import add_cfg_options, user_errors
+from mmcadformer.utils.command_line import add_cfg_options, exit_on_sigterm, user_errors
 from mmcadformer.utils.config import find_resize, input_shape
-from mmcadformer.utils.termination import exit_on_sigterm
 
 
 def parse_args() -> argparse.Namespace:

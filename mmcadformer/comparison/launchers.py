@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..utils.command_line import exit_on_sigterm
 from ..utils.files import read_json, write_json, write_text
-from ..utils.termination import exit_on_sigterm
 from .job import Job
 
 _POLL_SECONDS = 0.2

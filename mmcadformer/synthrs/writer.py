@@ -19,7 +19,7 @@ import numpy as np
 from ..datasets.formats.refcoco import write_annotations
 from ..datasets.masks import compressed_segments, text_rle
 from ..utils.files import read_json, write_json, write_text
-from ..utils.parallel import map_tracked
+from ..utils.progress import map_tracked
 from .layout import DIFFICULTIES, Difficulty
 from .objects import CATEGORIES, SceneObject
 from .scene import make_scene

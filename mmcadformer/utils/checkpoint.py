@@ -36,12 +36,10 @@ def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
             can; the file must not change as long as they are.
 
     Returns:
-        ``state_dict`` with tensors on the CPU, and ``meta``, a dict that may be
-        empty.
+        ``state_dict``, tensors on the CPU, and ``meta``, a dict that may be empty.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file holds no weights.
+        FileNotFoundError, ValueError: There is no such file, or no weights in it.
     """
     content = read_content(path, mapped)
     state = find_weights(content)
@@ -55,17 +53,10 @@ def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
 
 
 def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
-    """Reads everything in a file that is tensors and plain values.
-
-    Args:
-        path, mapped: See :func:`read_checkpoint`.
-
-    Returns:
-        What the file holds by name; empty if that isn't how it is made.
+    """Everything in a file that is tensors and plain values, by name.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or of another kind.
+        FileNotFoundError, ValueError: There is no such file, or it is damaged.
     """
     source = os.fspath(path)
     file = _download(source) if '://' in source else Path(source)
@@ -78,13 +69,9 @@ def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
 
 
 def find_weights(content: object) -> dict[str, torch.Tensor]:
-    """Tensors by name, without the prefix of a wrapped model.
+    """Tensors by name at the top or under ``state_dict`` or ``model``; may be empty.
 
-    Args:
-        content: From :func:`read_content`, or a part of it.
-
-    Returns:
-        Those at the top or under ``state_dict`` or ``model``; may be empty.
+    The prefix of a wrapped model is taken off.
     """
     if not isinstance(content, dict):
         return {}
@@ -101,11 +88,7 @@ def find_weights(content: object) -> dict[str, torch.Tensor]:
 
 
 def weights_digest(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
-    """SHA-256 of names, types, shapes and values, in the given order.
-
-    Returns:
-        The hash itself: more can be added before its digest is taken.
-    """
+    """SHA-256 of names, types, shapes and values; more can be added to it."""
     digest = hashlib.sha256()
     for name, value in state.items():
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())

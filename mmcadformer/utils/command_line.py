@@ -7,6 +7,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,13 +55,24 @@ def user_errors(
         sys.exit(128 + signal.SIGINT)
 
 
-def add_cfg_options(parser: Parser, help: str = 'override config keys') -> None:
-    """Adds MMEngine's ``--cfg-options KEY=VALUE...`` to a command line.
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM raise SystemExit, as SIGINT raises KeyboardInterrupt.
 
-    Args:
-        parser: Parser or group, extended in place.
-        help: What ``--help`` says.
+    Cleaning up, such as that of ``with`` and ``finally``, is done then.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def add_cfg_options(parser: Parser, help: str = 'override config keys') -> None:
+    """Adds MMEngine's ``--cfg-options KEY=VALUE...`` to a command line."""
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help=help
     )
@@ -89,9 +101,7 @@ def add_work_options(parser: Parser) -> None:
 
 
 def add_runner_options(parser: Parser) -> None:
-    """Adds what every command that starts a runner takes.
-
-    :func:`mmcadformer.engine.read_run_config` reads it."""
+    """What commands that start a runner take, for ``engine.read_run_config``."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',

@@ -15,14 +15,9 @@ _NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
 
 
 def leaf_datasets(dataset: dict, key: str = '') -> Iterator[tuple[str, dict]]:
-    """Data sets inside wrappers such as ``ConcatDataset``.
+    """Keys, which begin with ``key``, and configs of data sets that aren't wrappers.
 
-    Args:
-        dataset: Config of a data set or of a wrapper.
-        key: Its key in the whole config, for messages.
-
-    Yields:
-        Key and config of each data set that is not a wrapper.
+    Wrappers such as ``ConcatDataset`` are opened.
     """
     if 'datasets' in dataset:
         for index, part in enumerate(dataset['datasets']):
@@ -36,15 +31,10 @@ def leaf_datasets(dataset: dict, key: str = '') -> Iterator[tuple[str, dict]]:
 def read_config(
     config: str | os.PathLike | Config, options: dict | None = None
 ) -> Config:
-    """Reads a config file.
-
-    Args:
-        config: The file, or a config, of which a copy is made.
-        options: Keys to override, as of ``--cfg-options``.
+    """A config file, or the copy of a config, with the keys of ``options`` overridden.
 
     Raises:
-        FileNotFoundError: If it isn't there.
-        ValueError: If it is another kind of file.
+        FileNotFoundError, ValueError: It isn't there, or is another kind of file.
     """
     if isinstance(config, Config):
         cfg = deepcopy(config)

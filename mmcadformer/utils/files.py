@@ -17,14 +17,10 @@ UNFINISHED = '.unfinished'
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """A file in one step: a process killed meanwhile leaves it as it was.
+    """Where to write a file that shall appear in one step, at the end of the block.
 
-    Args:
-        path: The file; its folder is made if needed.
-
-    Yields:
-        Where to write. It takes the file's place at the end of the block, and is
-        removed if the block raises.
+    If the block raises or the process is killed, the file stays as it was. Its folder
+    is made if needed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,17 +50,12 @@ def read_json(
     """Reads JSON.
 
     Args:
-        path: The file.
-        kind: What ``format`` in it must say, if anything.
+        kind: What ``format`` in it must say, if anything; with it, the content is a
+            dict, which comes without ``format`` and ``version``.
         version: What ``version`` in it must say.
 
-    Returns:
-        The content; a dict without ``format`` and ``version`` if ``kind`` is
-        given.
-
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not JSON, or of another kind.
+        FileNotFoundError, ValueError: There is no such file, or it is another kind.
     """
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))

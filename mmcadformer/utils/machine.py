@@ -8,11 +8,7 @@ import torch
 
 
 def device_name(device: str) -> str:
-    """The GPU's name, or the processor's and how many threads PyTorch uses of it.
-
-    Args:
-        device: As PyTorch names it, e.g. ``'cuda:1'``.
-    """
+    """Name of a GPU, or the processor's and how many threads PyTorch uses."""
     if torch.device(device).type == 'cuda':
         return torch.cuda.get_device_name(device)
     return f'{_cpu_name()}, {torch.get_num_threads()} threads'

@@ -10,30 +10,19 @@ import numpy as np
 
 
 class Outline(NamedTuple):
-    """One closed outline.
+    """One closed outline."""
 
-    Attributes:
-        corners: int32 (N, 2) as x, y, on the grid between the pixels.
-        is_hole: Whether it surrounds a hole rather than a part.
-    """
-
-    corners: np.ndarray
-    is_hole: bool
+    corners: np.ndarray  # int32 (N, 2) as x, y, on the grid between the pixels
+    is_hole: bool  # rather than a part
 
 
 def trace_outlines(mask: np.ndarray) -> list[Outline]:
-    """Outlines of a mask's parts and of the holes in them.
+    """Outlines of the parts and holes of a boolean mask (H, W).
 
     Filling the parts and taking out the holes gives the same mask again. The
     contours that OpenCV finds don't: they run through the centres of the
     outermost pixels. At twice the size, a contour has a point of its own for
     either side of a pixel, which says where the pixel's corners are.
-
-    Args:
-        mask: Boolean (H, W).
-
-    Returns:
-        The outlines; none for an empty mask.
     """
     mask = np.ascontiguousarray(mask, dtype=np.uint8)
     left, top, width, height = cv2.boundingRect(mask)

@@ -74,14 +74,10 @@ def load_plain_pickle(data: bytes, source: str = '<bytes>') -> Any:
 
     Pickles written by Python 2 are read too (their strings as UTF-8).
 
-    Args:
-        data: The pickle.
-        source: Where it came from, for error messages.
-
     Raises:
-        UnsafePickleError: The pickle asks for a global that plain data does
-            not need. The message names the file and the global.
-        ValueError: The pickle is truncated or otherwise unreadable.
+        UnsafePickleError: The pickle asks for a global that plain data doesn't need;
+            ``source`` and the global are named.
+        ValueError: The pickle is damaged.
     """
     try:
         return _PlainUnpickler(io.BytesIO(data), encoding='utf-8').load()

@@ -8,10 +8,14 @@ module reads the installed versions and says what to change. It needs the
 standard library only: it has to work where nothing else is installed.
 """
 
+import importlib
+import io
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
 from typing import NamedTuple
 
@@ -20,20 +24,13 @@ Versions = Mapping[str, str]
 
 
 class StackLine(NamedTuple):
-    """One line of packages that provides mmengine, mmcv and mmseg.
-
-    Attributes:
-        name: Its usual name.
-        install: The command that installs it, run in the checkout.
-        ranges: Distribution name -> (oldest supported version, first
-            unsupported version), as in ``requirements/``.
-        foreign: Other distributions of the line that own the same import
-            names and can't be used here -> why.
-    """
+    """One line of packages that provides mmengine, mmcv and mmseg."""
 
     name: str
-    install: str
+    install: str  # the command, run in the checkout
+    # Distribution -> oldest version and first unsupported one, as in requirements/.
     ranges: Mapping[str, tuple[str, str]]
+    # Others of the line that own the same import names -> why they can't be used.
     foreign: Mapping[str, str]
 
     @property
@@ -82,13 +79,10 @@ UNSAFE_LOAD_VARIABLE = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 
 def parse_version(version: str) -> tuple[int, ...]:
-    """Returns the release numbers of a version: '2.13.0+cpu' -> (2, 13).
-
-    Trailing zeros are dropped so that '2.1' and '2.1.0' compare equal; local
-    and pre-release parts are ignored.
+    """Release numbers without trailing zeros: '2.1.0+cpu' -> (2, 1).
 
     Raises:
-        ValueError: If the text does not start with a number.
+        ValueError: The text doesn't start with a number.
     """
     match = re.match(r'\d+(\.\d+)*', version)
     if match is None:
@@ -100,35 +94,23 @@ def parse_version(version: str) -> tuple[int, ...]:
 
 
 def installed_versions(path: Iterable[str] | None = None) -> dict[str, str]:
-    """Reads the versions of the packages that this project stands on.
-
-    Args:
-        path: Folders to look in; by default ``sys.path``.
-
-    Returns:
-        Distribution name -> version, for those that are installed.
-    """
+    """Versions of what this project stands on; ``path``: folders to look in."""
     wanted = {'torch', 'transformers'}.union(*(line.distributions for line in LINES))
     folders = list(sys.path if path is None else path)
-    found = {}
-    for name in sorted(wanted):
-        distribution = next(iter(metadata.distributions(name=name, path=folders)), None)
-        if distribution is not None:
-            found[name] = distribution.version
-    return found
+    return {
+        name: distribution.version
+        for name in sorted(wanted)
+        # The first of several is the one that is imported.
+        for distribution in list(metadata.distributions(name=name, path=folders))[:1]
+    }
 
 
 def find_problems(
     versions: Versions, environ: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Lists what is wrong with a set of installed versions.
+    """One text with its remedy for each thing that is wrong with these versions.
 
-    Args:
-        versions: See :func:`installed_versions`.
-        environ: Environment variables; by default those of this process.
-
-    Returns:
-        One text per problem, each with its remedy; empty if all is well.
+    ``environ`` stands for the environment variables of this process.
     """
     environ = os.environ if environ is None else environ
     problems = [*_torch_problems(versions), *_transformers_problems(versions)]
@@ -157,14 +139,9 @@ def find_problems(
 def check_stack(
     versions: Versions | None = None, environ: Mapping[str, str] | None = None
 ) -> None:
-    """Raises one error that names everything wrong with the installed stack.
+    """Raises ImportError that names everything wrong with the installed stack.
 
-    Args:
-        versions: By default what is installed.
-        environ: Environment variables; by default those of this process.
-
-    Raises:
-        ImportError: If something is missing or can't work together.
+    ``versions`` and ``environ`` stand for what is there.
     """
     versions = installed_versions() if versions is None else versions
     problems = find_problems(versions, environ)
@@ -179,11 +156,7 @@ def check_stack(
 
 
 def check_opencv() -> None:
-    """Imports OpenCV, which mmcv needs, and explains the usual failure.
-
-    Raises:
-        ImportError: If OpenCV is missing or one of its system libraries is.
-    """
+    """Imports OpenCV, which mmcv needs; the ImportError explains the usual failure."""
     try:
         import cv2  # noqa: F401
     except ImportError as error:
@@ -194,6 +167,32 @@ def check_opencv() -> None:
             '   pip uninstall -y opencv-python opencv-python-headless\n'
             '   pip install opencv-python-headless'
         ) from error
+
+
+# OneDL's mmseg prints this once per module that looks for a dataset service of
+# its makers; it is meant as a debug message.
+DATASET_SERVICE_MESSAGE = 'Could not import OneDL'
+# Said by mmcv without compiled operators; nothing in this package needs them.
+OPERATORS_WARNING = 'Fail to import ``MultiScaleDeformableAttention``'
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Imports the stack without its two known messages.
+
+    Everything else that is printed meanwhile appears at the end of the block.
+    """
+    # Its ProgressBar keeps the standard output it finds at import for good.
+    importlib.import_module('mmengine.utils.progressbar')
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed), warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message=OPERATORS_WARNING)
+            yield
+    finally:
+        for line in printed.getvalue().splitlines(keepends=True):
+            if line.strip() != DATASET_SERVICE_MESSAGE:
+                sys.stdout.write(line)
 
 
 def _torch_problems(versions: Versions) -> Iterator[str]:

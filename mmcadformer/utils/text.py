@@ -5,14 +5,10 @@ from __future__ import annotations
 
 
 def visible_text(text: object) -> str:
-    """What a text says, without blanks around it.
+    """What a text says, without blanks around it; empty if it isn't text.
 
-    Args:
-        text: Any value.
-
-    Returns:
-        Empty if it's no text, or has nothing but blanks and letters that can't be
-        seen, such as the zero-width space that comes with text copied from pages.
+    Also empty if it has nothing but blanks and letters that can't be seen, such as the
+    zero-width space that comes with text copied from pages.
     """
     if not isinstance(text, str):
         return ''

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import cv2
 from mmengine.fileio import get
 
-from ...utils.parallel import map_tracked
+from ...utils.progress import map_tracked
 from ...utils.text import visible_text
 from ..image_files import read_image
 from ..masks import (

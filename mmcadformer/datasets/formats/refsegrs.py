@@ -17,7 +17,7 @@ import numpy as np
 from mmengine.fileio import list_dir_or_file
 
 from ...utils.files import write_text
-from ...utils.parallel import map_tracked
+from ...utils.progress import map_tracked
 from ...utils.text import visible_text
 from ..image_files import read_image
 from ..masks import load_mask

@@ -15,7 +15,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ...utils.files import write_text
-from ...utils.parallel import map_tracked
+from ...utils.progress import map_tracked
 from ..image_files import read_image
 from ..masks import is_mask_file, load_mask
 from ..records import KINDS, WARNINGS, AnnotationError, Record, files_of

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from pycocotools import mask as mask_utils
 from tabulate import tabulate
 
-from ...utils.parallel import map_tracked
+from ...utils.progress import map_tracked
 from ..masks import compressed_segments, is_mask_file, load_mask
 from ..records import Record
 
