@@ -11,6 +11,7 @@ from .masks import is_mask_file, segments_of
 from .records import Record
 
 _SEED = 0
+PLACEHOLDER = '{category}'
 
 
 def shuffle_expressions(records: Sequence[Record]) -> list[Record]:
@@ -46,9 +47,6 @@ def _foreign_sentences(record: Record, neighbours: Iterable[Record]) -> list[str
     ann_id = record['ann_id']
     own = {n['expressions'][0] for n in neighbours if n['ann_id'] == ann_id}
     return sorted({n['expressions'][0] for n in neighbours} - own)
-
-
-PLACEHOLDER = '{category}'
 
 
 def category_objects(

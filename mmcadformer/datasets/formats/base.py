@@ -28,6 +28,7 @@ from ..masks import (
 )
 from ..records import AnnotationError, Id, Record, Report, fail, is_id
 
+IMAGE_MODES = ('copy', 'hardlink', 'symlink')
 # Outlines that were rounded, or drawn from pixel centres, end up to here.
 TOLERATED_OVERHANG = 2.0
 LEAVE_OUT = 'Repair the entry or list its ref_id in `exclude_file`.'
@@ -176,9 +177,6 @@ def check_expressions(expressions: Sequence[object], where: str) -> list[str]:
                 f'({expressions[position]!r}). {LEAVE_OUT}',
             )
     return texts
-
-
-IMAGE_MODES = ('copy', 'hardlink', 'symlink')
 
 
 def new_names(objects: Iterable[Record]) -> dict[str, str]:

@@ -26,6 +26,8 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 SPLITS = ('train', 'val', 'test')
 # Of the image, in percent: a factor of about 3 from one to the next.
 AREA_EDGES = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+_COLORS = ('#31688e', '#35b779', '#fde725', '#8e5b31', '#b73587', '#888888')
+_BARS = '#31688e'
 TOKEN_LIMITS = (10, 15, 20, 22, 25, 30, 40, 50, 64, 77, 128)
 
 
@@ -198,10 +200,6 @@ def _count_tokens(
         max_tokens=max_tokens,
         truncated={str(n): float(100 * (lengths > n).mean()) for n in limits},
     )
-
-
-_COLORS = ('#31688e', '#35b779', '#fde725', '#8e5b31', '#b73587', '#888888')
-_BARS = '#31688e'
 
 
 def format_statistics(name: str, statistics: Statistics) -> str:
