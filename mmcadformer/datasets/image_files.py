@@ -21,29 +21,23 @@ def read_image(
     flag: int = cv2.IMREAD_UNCHANGED,
     backend_args: dict | None = None,
 ) -> np.ndarray:
-    """Reads an image and makes sure that all of it is there.
-
-    Returns:
-        Pixels as OpenCV's ``flag`` orders them: (H, W) or (H, W, BGR(A)).
+    """Pixels of an image that is all there: (H, W) or (H, W, BGR(A)), as ``flag`` says.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is empty, cut off or not an image; the file is named.
+        FileNotFoundError, ValueError: There is no such file, or it is empty, cut off
+            or not an image; the file is named.
     """
     return decode_image(get(path, backend_args=backend_args), str(path), flag)
 
 
 def read_rgb(path: str | os.PathLike) -> tuple[np.ndarray, bytes]:
-    """Reads an image as training reads it, and examines the whole file before.
+    """An image as training reads it, RGB uint8 (H, W, 3), and the bytes of its file.
 
-    Files of all formats that are cut off are found, which takes as long as reading.
-
-    Returns:
-        RGB uint8 (H, W, 3), and the bytes of the file.
+    The whole file is examined before: those of all formats that are cut off are found,
+    which takes as long as reading.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not an image, or its end is missing.
+        FileNotFoundError, ValueError: There is no such file, or it isn't a whole image.
     """
     try:
         data = Path(path).read_bytes()

@@ -25,22 +25,17 @@ def load_mask(
     width: int | None = None,
     backend_args: dict | None = None,
 ) -> np.ndarray:
-    """Mask of an object from whatever its record holds.
+    """Mask of an object, uint8 (H, W) of 0 and 1, from whatever its record holds.
 
     Args:
         segmentation: What :func:`decode_segmentation` takes; or a mask file,
             ``dict(file=path, above=grey value)``, whose pixels above the value
             are the target; or None where the expression refers to nothing.
         height, width: Size of the image in pixels; only a mask file does without.
-        backend_args: Of MMEngine's file backend.
-
-    Returns:
-        uint8 mask (H, W) of 0 and 1.
 
     Raises:
         FileNotFoundError: There is no such mask file.
-        ValueError: The mask is damaged, of another size, or empty without
-            being declared so.
+        ValueError: The mask is damaged, of another size, or empty.
     """
     if is_mask_file(segmentation):
         mask = _read_mask(segmentation, backend_args)
@@ -88,8 +83,7 @@ def text_rle(rle: Rle) -> Rle:
 def segments_of(segmentation: object) -> list:
     """Polygons (flat lists of coordinates) and RLE dicts of a list, or one RLE dict.
 
-    Raises:
-        ValueError: The segmentation is none of these, or holds no segment.
+    Anything else is a ValueError.
     """
     if isinstance(segmentation, dict):
         return [segmentation]
@@ -102,17 +96,13 @@ def segments_of(segmentation: object) -> list:
 
 
 def check_segmentation(segmentation: object, height: float, width: float) -> float:
-    """Checks that a segmentation can be decoded and fits its image.
+    """How many pixels polygons reach out of the image, at least 0.
 
     It runs on every object when a dataset is indexed, so it decodes run
     lengths but draws no polygon.
 
-    Returns:
-        How many pixels polygons reach out of the image, at least 0.
-
     Raises:
-        ValueError: A segment is malformed, has another size than the image,
-            or lies outside of it.
+        ValueError: A segment is malformed, of another size than the image, or outside.
     """
     covered, overhang = False, 0.0
     for segment in segments_of(segmentation):
@@ -128,32 +118,18 @@ def check_segmentation(segmentation: object, height: float, width: float) -> flo
 
 
 def decode_segmentation(segmentation: object, height: int, width: int) -> np.ndarray:
-    """Union of an annotation's segments as a binary mask.
+    """Union of the :func:`segments_of` an annotation, uint8 (H, W) of 0 and 1.
 
     Pixels where segments overlap belong to the mask (the published readers
-    keep those whose count is exactly 1).
-
-    Args:
-        segmentation: See :func:`segments_of`. RLE counts may be compressed
-            (str or bytes) or plain lists.
-        height, width: Size of the image in pixels.
-
-    Returns:
-        uint8 mask (H, W) of 0 and 1.
-
-    Raises:
-        ValueError: A segment is malformed or has another size.
+    keep those whose count is exactly 1). RLE counts may be compressed (str or bytes)
+    or plain lists. ValueError where a segment is malformed or has another size.
     """
     rles = compressed_segments(segmentation, height, width)
     return mask_utils.decode(mask_utils.merge(rles))
 
 
 def compressed_segments(segmentation: object, height: int, width: int) -> list[Rle]:
-    """Segments as pycocotools' compressed RLE, for an image of this size.
-
-    Raises:
-        ValueError: A segment is malformed or has another size.
-    """
+    """Segments as pycocotools' compressed RLE; ValueError as for the mask."""
     rles: list[Rle] = []
     for segment in segments_of(segmentation):
         if isinstance(segment, dict):
@@ -166,17 +142,12 @@ def compressed_segments(segmentation: object, height: int, width: int) -> list[R
 
 
 def rle_counts(counts: str | bytes | Sequence[int]) -> np.ndarray:
-    """Run lengths of an RLE.
+    """int64 run lengths of an RLE, alternately background and target.
 
     Compressed counts are COCO's: each number in groups of five bits, least
     significant first, with 0x20 as continuation flag and an offset of 48;
     from the fourth on, a number is the difference to the one two before it.
-
-    Returns:
-        int64 run lengths, alternately background and target.
-
-    Raises:
-        ValueError: The counts can't be read.
+    ValueError where they can't be read.
     """
     if not isinstance(counts, (str, bytes)):
         return _plain_counts(counts)
@@ -247,10 +218,7 @@ def _check_rle(rle: Rle, height: float, width: float) -> bool:
 
 
 def _check_polygon(polygon: object, height: float, width: float) -> tuple[bool, float]:
-    """Raises for a malformed polygon.
-
-    Returns whether its box meets the image, and how far it reaches out.
-    """
+    """Whether the box of a polygon meets the image, and how far it reaches out."""
     if not isinstance(polygon, (list, tuple)):
         raise ValueError(
             f'segment must be a polygon or an RLE dict, got {_shorten(polygon)}'

@@ -41,9 +41,7 @@ def files_of(obj: Record) -> list[tuple[str, str]]:
 def read_id_list(path: str | os.PathLike) -> set[str]:
     """Ids, as text, that an ``exclude_file`` names (see :class:`BaseReferringDataset`).
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It should be a JSON list and isn't.
+    ValueError where a file that ends in ``.json`` isn't a JSON list.
     """
     try:
         text = get_text(path)
@@ -85,11 +83,8 @@ def numbered(key: str, numbers: Mapping[Id, int], value: Id) -> dict[str, Id]:
 class AnnotationError(ValueError):
     """Something is wrong with an annotation file or an entry of it.
 
-    Args:
-        kind: Sort of damage, a key of :data:`KINDS`.
-        message: What is wrong, with file and entry.
-        ref_id: Object that can't be used because of it.
-        original_id: What the object was called before a conversion, if that differs.
+    ``kind`` is a key of :data:`KINDS`, ``ref_id`` the object that can't be used because
+    of it, ``original_id`` what that was called before a conversion, if it differs.
     """
 
     def __init__(

@@ -53,18 +53,16 @@ class BaseReferringDataset(BaseSegDataset):
     binary in any case (1 = target), so classes never remap labels.
 
     Args:
-        data_root: Root folder of the data.
-        name: Name of the dataset: its folder below the root, and the
-            ``dataset_name`` in records, reports and metrics.
-        split: Split to load. ``'test'`` also takes every split whose
-            name contains it (RefCOCO's ``testA``, ``testB``).
+        name: Its folder below ``data_root``, and the ``dataset_name`` in records,
+            reports and metrics.
+        split: ``'test'`` also takes every split whose name contains it (RefCOCO's
+            ``testA``, ``testB``).
         exclude_file: File with the ``ref_id``s to leave out, or the ``original_id``s
             that objects had before they were converted: a JSON list, or text with
             one per line and comments after ``#``.
             ``tools/analysis/check_dataset.py`` writes one.
         data_prefix: ``img_path`` is the image folder, absolute or below ``data_root``.
             Defaults to the layout's own.
-        test_mode: One record per sentence.
         shuffle_expressions: Test with the expression of another object
             of the same image instead of the right one, which a model that is
             blind to language doesn't notice (see
@@ -76,7 +74,6 @@ class BaseReferringDataset(BaseSegDataset):
             category looks like, which takes long from objects that are told apart
             by size and place; for data whose images have all their objects
             annotated, by polygons or RLEs.
-        lazy_init: Don't read annotations yet.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
 
     Raises:
@@ -156,9 +153,7 @@ class BaseReferringDataset(BaseSegDataset):
     ) -> tuple[LayoutReader, list[Record]]:
         """A new reader, and the entries it finds.
 
-        Raises:
-            FileNotFoundError: A file is missing; the expected layout is shown.
-            AnnotationError: A file can't be read at all.
+        A missing file is a FileNotFoundError that shows the expected layout.
         """
         try:
             reader = self.open_reader()
@@ -167,12 +162,10 @@ class BaseReferringDataset(BaseSegDataset):
             raise FileNotFoundError(f'{error}. {self.expected_tree()}') from None
 
     def load_objects(self) -> list[Record]:
-        """Reads the objects of :attr:`split` from disk, in the order of the file.
+        """Objects of :attr:`split` from disk, in the order of the file.
 
-        Entries are selected before they are looked into, so that damage in
-        those that are not used doesn't stop anyone. Of a record's keys,
-        ``dataset_name``, ``seg_fields``, ``label_map`` and ``reduce_zero_label`` are
-        added later.
+        Entries are selected before they are looked into, so that damage in those that
+        are not used doesn't stop anyone. :meth:`load_data_list` adds keys to them.
         """
         excluded = read_id_list(self.exclude_file) if self.exclude_file else set()
 
@@ -232,9 +225,7 @@ class BaseReferringDataset(BaseSegDataset):
     ) -> list[Record]:
         """Entries of the split that are not excluded.
 
-        Raises:
-            ValueError: The split is unknown or nothing of it is left, or an id
-                is used twice.
+        ValueError where the split is unknown or empty, or an id is used twice.
         """
         chosen = [ref for ref in refs if self._in_split(ref['split'])]
         if not chosen:
@@ -266,11 +257,7 @@ class BaseReferringDataset(BaseSegDataset):
         return value == self.split or (self.split == 'test' and 'test' in value)
 
     def check_files(self, objects: Iterable[Record]) -> None:
-        """Checks that all images and mask files are there.
-
-        Raises:
-            FileNotFoundError: Some are missing; the first few are named.
-        """
+        """FileNotFoundError that names the first few files that are missing."""
         missing = self.missing_files(objects)
         if not missing:
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
-from .formats import JsonLinesReader
+from .formats.json_lines import JsonLinesReader
 from .referring_dataset import BaseReferringDataset
 
 
@@ -57,11 +57,9 @@ class ReferringJsonDataset(BaseReferringDataset):
         super().__init__(data_root, name, ann_file=ann_file, **kwargs)
 
     def default_prefix(self) -> dict[str, str]:
-        """Paths start at ``data_root``."""
         return dict(img_path='', mask_path='')
 
     def open_reader(self) -> JsonLinesReader:
-        """Reader of the file."""
         return JsonLinesReader(
             source=self.ann_file,
             img_dir=self.data_prefix['img_path'],
@@ -70,7 +68,6 @@ class ReferringJsonDataset(BaseReferringDataset):
         )
 
     def expected_tree(self) -> str:
-        """The files that are needed."""
         return (
             f'Expected: {self.ann_file}, one JSON object per line with the keys '
             f"'image', 'expression', 'mask' and 'split'; image paths start from "

@@ -8,8 +8,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
-from .formats import RefCOCOReader
-from .formats.refcoco import find_refs
+from .formats.refcoco import RefCOCOReader, find_refs
 from .referring_dataset import BaseReferringDataset
 
 
@@ -51,11 +50,9 @@ class ReferringSegDataset(BaseReferringDataset):
         super().__init__(data_root, name, ann_file=ann_file, **kwargs)
 
     def default_prefix(self) -> dict[str, str]:
-        """Images are in ``images/<name>/JPEGImages``."""
         return dict(img_path=f'images/{self.name}/JPEGImages')
 
     def expected_tree(self) -> str:
-        """The layout with this dataset's names."""
         return (
             f'Expected below {self.data_root}:\n'
             f'  {self.name}/refs(unc).p  (or {self.name}/refs.json)\n'
@@ -64,7 +61,6 @@ class ReferringSegDataset(BaseReferringDataset):
         )
 
     def open_reader(self) -> RefCOCOReader:
-        """Reader of the file of references."""
         folder = osp.join(self.data_root, self.name)
         path = self.ann_file or find_refs(folder, self.backend_args)
         return RefCOCOReader(

@@ -7,8 +7,7 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
-from .formats import RefSegRSReader
-from .formats.refsegrs import phrase_file
+from .formats.refsegrs import RefSegRSReader, phrase_file
 from .referring_dataset import BaseReferringDataset
 
 
@@ -73,11 +72,9 @@ class RefSegRSDataset(BaseReferringDataset):
         super().__init__(data_root, name, **kwargs)
 
     def default_prefix(self) -> dict[str, str]:
-        """Images and masks are in ``images`` and ``masks``."""
         return dict(img_path='images', mask_path='masks')
 
     def open_reader(self) -> RefSegRSReader:
-        """Reader of the text files."""
         return RefSegRSReader(
             source=self.data_root,
             img_dir=self.data_prefix['img_path'],
@@ -89,7 +86,6 @@ class RefSegRSDataset(BaseReferringDataset):
         )
 
     def expected_tree(self) -> str:
-        """The layout with this dataset's folders."""
         return (
             'Expected:\n'
             f'  {self.data_root}/{phrase_file(self.split)}'

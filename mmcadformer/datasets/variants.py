@@ -21,13 +21,9 @@ def shuffle_expressions(records: Sequence[Record]) -> list[Record]:
     object keeps its score. The draw depends on the record and its image's
     objects alone, not on their order, the process or any global state.
 
-    Args:
-        records: One per sentence, as in testing.
-
-    Returns:
-        The records whose image holds another object with a different sentence.
-        Everything but ``expressions`` stays as it is, so that results can be
-        compared with those of a normal run line by line.
+    Records whose image has no other object with a different sentence are left out.
+    Everything but ``expressions`` stays as it is, so that results can be compared
+    with those of a normal run line by line.
     """
     by_image = defaultdict(list)
     for record in records:
@@ -56,10 +52,8 @@ def category_objects(
 
     They come in the order in which images and categories occur first. Objects
     without a mask (expressions that refer to nothing) take no part. ``{category}`` in
-    the expressions stands for the category's name.
-
-    Raises:
-        ValueError: Masks are files of their own, which can't be put together.
+    the expressions stands for the category's name. ValueError for mask files, which
+    can't be put together.
     """
     groups: dict[tuple, list[Record]] = {}
     for obj in objects:

@@ -3,9 +3,9 @@
 
 from .base import IMAGE_MODES, LayoutReader
 from .boxes import BadEntries, BoxItem, box_in_image, read_items, write_items
-from .json_lines import JsonLinesReader, load_json_lines_boxes, write_json_lines
-from .refcoco import RefCOCOReader, load_refcoco_boxes, read_refs, write_refcoco
-from .refsegrs import RefSegRSReader, write_refsegrs
+from .json_lines import load_json_lines_boxes, write_json_lines
+from .refcoco import load_refcoco_boxes, read_refs, write_refcoco
+from .refsegrs import write_refsegrs
 from .voc_xml import SPLIT_UNITS, load_voc_boxes
 
 __all__ = [
@@ -13,10 +13,7 @@ __all__ = [
     'SPLIT_UNITS',
     'BadEntries',
     'BoxItem',
-    'JsonLinesReader',
     'LayoutReader',
-    'RefCOCOReader',
-    'RefSegRSReader',
     'box_in_image',
     'load_json_lines_boxes',
     'load_refcoco_boxes',

@@ -41,44 +41,30 @@ class LayoutReader:
     A dataset reads the entries, selects those it needs and makes objects of
     these alone, so that damage elsewhere stops nobody. The tools that look at
     whole data sets use the same two steps, but collect errors.
-
-    Attributes:
-        source: Main annotation file, or the folder of several.
-        backend_args: Of MMEngine's file backend.
-        remarks: What was noticed while objects were made that doesn't keep them
-            from being used.
-        ids_per_split: Whether splits have ids of their own.
     """
 
-    source: str
+    source: str  # the main annotation file, or the folder of several
     backend_args: dict | None = None
+    # What doesn't keep the objects that were made from being used.
     remarks: list[AnnotationError] = field(default_factory=list, init=False)
-    ids_per_split: ClassVar[bool] = False
+    ids_per_split: ClassVar[bool] = False  # whether splits have ids of their own
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         """All entries, each with ``ref_id`` and ``split`` at least.
 
-        Args:
-            split: A reader whose splits are in files of their own reads only this
-                one's.
-            report: Gets what is wrong with a single entry, which is then left out;
-                ``ref_id`` of the error is the entry's, or one made from its place.
-                By default it raises.
+        A reader whose splits are in files of their own reads only that of ``split``.
+        ``report`` gets what is wrong with a single entry, which is then left out;
+        ``ref_id`` of the error is the entry's, or one made from its place.
 
         Raises:
-            FileNotFoundError: An annotation file is missing.
-            AnnotationError: A file can't be read at all.
+            FileNotFoundError, AnnotationError: A file is missing or unreadable.
         """
         raise NotImplementedError
 
     def make_object(self, entry: Record) -> Record:
-        """Checks one of the entries and turns it into the record of an object.
+        """Record of one of the entries; AnnotationError if something is wrong with it.
 
-        The keys that all records of a :class:`BaseReferringDataset` share are left
-        to that.
-
-        Raises:
-            AnnotationError: Something is wrong with it.
+        Keys that all data sets share are left to :class:`BaseReferringDataset`.
         """
         raise NotImplementedError
 
@@ -161,11 +147,7 @@ def require(entry: object, keys: Iterable[str], where: str) -> None:
 
 
 def check_expressions(expressions: Sequence[object], where: str) -> list[str]:
-    """Sentences of one object without white space around them.
-
-    Raises:
-        AnnotationError: There is none, or one is empty or not text.
-    """
+    """Sentences of one object without white space around them."""
     if not expressions:
         raise AnnotationError('expression', f'{where} has no expression. {LEAVE_OUT}')
     texts = [visible_text(text) for text in expressions]
@@ -180,11 +162,7 @@ def check_expressions(expressions: Sequence[object], where: str) -> list[str]:
 
 
 def new_names(objects: Iterable[Record]) -> dict[str, str]:
-    """File names for the images: their paths below the folder they share.
-
-    Returns:
-        Name by path, with ``/`` between folders.
-    """
+    """File names of images: their paths below the folder they share, with ``/``."""
     paths = sorted({obj['img_path'] for obj in objects})
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(p)) for p in paths])
     return {
@@ -229,12 +207,9 @@ def require_absent(*paths: Path) -> None:
 
 
 def check_objects(objects: Iterable[Record], without_targets: str = '') -> None:
-    """Raises ValueError for objects that can't be written.
+    """Raises ValueError for records, of all splits, that can't be written together.
 
-    Args:
-        objects: Records of all splits, which must have a ``ref_id`` each.
-        without_targets: Layout that has no way to say that a sentence refers to
-            nothing.
+    ``without_targets``: a layout that can't say that a sentence refers to nothing.
     """
     seen: dict[Id, Record] = {}
     for obj in objects:
@@ -257,14 +232,10 @@ def with_masks(
     workers: int = 0,
     progress: bool = True,
 ) -> list[Record]:
-    """Records with sizes, and with masks that are JSON.
+    """New records with sizes, and with masks that are JSON.
 
-    Polygons stay as they are. Mask files, and RLE in whatever form, become
-    lists of compressed RLE of exactly the same pixels.
-
-    Returns:
-        New records; ``segmentation`` is a list of polygons and RLE dicts with text
-        as counts, or None for no target.
+    Polygons stay as they are. Mask files, and RLE in whatever form, become lists of
+    compressed RLE, with text as counts, of exactly the same pixels; None stays None.
     """
     jobs = [(obj, backend_args) for obj in objects]
     return list(map_tracked(_with_mask, jobs, workers, progress, chunksize=32))

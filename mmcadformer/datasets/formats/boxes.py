@@ -25,24 +25,14 @@ OVERHANG = 2.0
 
 @dataclass(frozen=True)
 class BoxItem:
-    """An object to segment.
+    """An object to segment."""
 
-    Attributes:
-        item_id: Unique name, the same whenever the source is read.
-        image: Image file below the image folder, with ``/`` between parts.
-        box: Left, top, right, bottom in pixels; a pixel in the corner of the
-            image reaches from 0 to 1.
-        category: Name of the category.
-        expressions: One or more sentences.
-        split: The split that the source puts it in, if it says so.
-    """
-
-    item_id: str
-    image: str
-    box: Box
+    item_id: str  # unique, the same whenever the source is read
+    image: str  # below the image folder, with / between parts
+    box: Box  # left, top, right, bottom; the first pixel reaches from 0 to 1
     category: str
     expressions: tuple[str, ...]
-    split: str | None = None
+    split: str | None = None  # that the source puts it in, if it says so
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'box', _checked_box(self.box))
@@ -57,26 +47,14 @@ class BoxItem:
 
 
 class BadEntries:
-    """Collects the entries of a source that can't be used.
-
-    Args:
-        skip: Leave bad entries out and go on. Otherwise the first one is an
-            error.
-
-    Attributes:
-        found (list[dict]): ``where`` and ``reason`` of each entry left out.
-    """
+    """Collects ``where`` and ``reason`` of bad entries; without ``skip``, raises."""
 
     def __init__(self, skip: bool = False) -> None:
         self.skip = skip
         self.found: list[dict[str, str]] = []
 
     def add(self, where: str, reason: str) -> None:
-        """Reports an entry.
-
-        Raises:
-            ValueError: Unless bad entries are skipped.
-        """
+        """Leaves an entry out, or raises ValueError."""
         if not self.skip:
             raise ValueError(
                 f'{where}: {reason}. Repair the entry, or leave out all such '
@@ -96,8 +74,7 @@ class BadEntries:
 def box_in_image(box: Sequence[float], height: int, width: int) -> Box:
     """Cuts a box (left, top, right, bottom) at the edges of its image.
 
-    Raises:
-        ValueError: It reaches out by more than ``OVERHANG`` pixels.
+    ValueError where it reaches out by more than ``OVERHANG`` pixels.
     """
     left, top, right, bottom = (float(value) for value in box)
     beyond = max(-left, -top, right - width, bottom - height)
@@ -119,7 +96,7 @@ def write_items(
 
 
 def read_items(path: str | os.PathLike) -> tuple[list[BoxItem], dict[str, Any]]:
-    """Reads the items that :func:`write_items` wrote, and everything else in the file.
+    """Items that :func:`write_items` wrote, and everything else in the file.
 
     Raises:
         FileNotFoundError, ValueError: There is no such file, or it is damaged.

@@ -110,15 +110,10 @@ class Instances:
 def make_instances(
     objects: Sequence[Record], names: Mapping[str, str], categories: Iterable[str]
 ) -> Record:
-    """Content of ``instances.json``.
+    """Content of ``instances.json`` (see ``write_annotations`` of ``refcoco``).
 
-    Args:
-        objects: See :func:`~mmcadformer.datasets.formats.refcoco.write_annotations`.
-        names: File name by image path.
-        categories: Names in the order of their numbers.
-
-    Raises:
-        ValueError: Records that share an id don't agree.
+    ``names`` are file names by image path, ``categories`` in the order of their
+    numbers. ValueError where records that share an id don't agree.
     """
     numbers = {name: number for number, name in enumerate(categories, 1)}
     image_ids = integer_ids(obj['image_id'] for obj in objects)

@@ -59,18 +59,12 @@ _BOX_KEYS = frozenset(('id', 'image', 'box', 'bbox', 'category', 'split', *_TEXT
 
 @dataclass(kw_only=True)
 class JsonLinesReader(LayoutReader):
-    """Reads a file with one object per line (see :class:`ReferringJsonDataset`).
+    """Reads a file with one object per line (see :class:`ReferringJsonDataset`)."""
 
-    Attributes:
-        img_dir: Folder that image paths are below.
-        mask_dir: Folder that mask paths are below.
-    """
-
-    img_dir: str
-    mask_dir: str
+    img_dir: str  # which image paths are below
+    mask_dir: str  # which mask paths are below
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
-        """Entries of the file, with ``ref_id`` and ``line`` added."""
         entries = []
         for number, line in _lines(read_file(self.source, self.backend_args)):
             default = f'line-{number}'
@@ -86,7 +80,6 @@ class JsonLinesReader(LayoutReader):
         return entries
 
     def make_object(self, entry: Record) -> Record:
-        """Record of one line."""
         where = f'{self.source}, line {entry["line"]} (id {entry["ref_id"]!r})'
         for key, (kind, good, what) in _RULES.items():
             if key in entry:
@@ -158,18 +151,10 @@ def write_json_lines(
     workers: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Writes a data set for :class:`ReferringJsonDataset`.
+    """Writes a data set for :class:`ReferringJsonDataset` and returns its file.
 
-    Args:
-        objects, backend_args, workers, progress: See :func:`write_refcoco`.
-        root: Folder of the file.
-        ann_file: Its name.
-        image_mode: ``'keep'`` names the images where they are, relative to the
-            folder; ``'copy'``, ``'hardlink'``, ``'symlink'`` put them into
-            ``images/`` in it.
-
-    Returns:
-        The file.
+    ``image_mode='keep'`` names the images where they are, relative to the folder
+    ``root``; ``'copy'``, ``'hardlink'``, ``'symlink'`` put them into ``images/`` in it.
 
     Raises:
         FileExistsError: The file is there already.
@@ -201,7 +186,7 @@ def write_json_lines(
 def load_json_lines_boxes(
     path: str | os.PathLike, bad: BadEntries | None = None
 ) -> list[BoxItem]:
-    """Reads boxes, one item per line.
+    """Reads boxes, one item per line; lines that can't be used go to ``bad``.
 
     .. code-block:: json
 
@@ -212,10 +197,6 @@ def load_json_lines_boxes(
     COCO's left, top, width, height. ``expressions`` may hold a list instead of
     one ``expression``. ``id`` (default: ``line-<number>``) and ``split`` may be
     left out.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line is bad, and ``bad`` doesn't take it.
     """
     bad = bad or BadEntries()
     try:

@@ -49,24 +49,18 @@ INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
 
 @dataclass(kw_only=True)
 class RefCOCOReader(LayoutReader):
-    """Reads a file of references, and ``instances.json`` beside it.
+    """Reads a file of references, and ``instances.json`` beside it."""
 
-    Attributes:
-        img_dir: Folder that file names of images are below.
-    """
-
-    img_dir: str
+    img_dir: str  # which file names of images are below
     _instances: Instances = field(init=False)
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
-        """Entries of the file of references."""
         path = os.path.join(os.path.dirname(self.source), INSTANCES)
         self._instances = Instances(path, self.backend_args)
         refs = read_refs(self.source, self.backend_args)
         return list(_usable(refs, self.source, report))
 
     def make_object(self, entry: Record) -> Record:
-        """Record of one reference with all its sentences."""
         where = f'{self.source}: ref_id {entry["ref_id"]}'
         image = self._instances.image(entry['image_id'], where)
         annotation, overhang = self._instances.mask(entry['ann_id'], image, where)
@@ -88,7 +82,6 @@ class RefCOCOReader(LayoutReader):
         )
 
     def unused_damage(self, entries: Sequence[Record]) -> list[AnnotationError]:
-        """Annotations without image, and ids that are used twice."""
         return self._instances.unused_damage(
             {entry['ann_id'] for entry in entries},
             {entry['image_id'] for entry in entries},
@@ -111,21 +104,12 @@ class RefCOCOReader(LayoutReader):
 def load_refcoco_boxes(
     root: str | os.PathLike, name: str, bad: BadEntries | None = None
 ) -> tuple[list[BoxItem], Path]:
-    """Reads the boxes of all references, whose masks may be missing.
+    """Boxes of all references, whose masks may be missing, and the images' folder.
 
-    Items are called ``ref-<ref_id>``.
-
-    Args:
-        root: Root folder of the data.
-        name: Folder of the annotations below it, such as 'synthrs'.
-        bad: Gets the references that can't be used.
-
-    Returns:
-        The items, and the folder of their images.
+    Items are called ``ref-<ref_id>``; references that can't be used go to ``bad``.
 
     Raises:
-        FileNotFoundError, ValueError: A file is missing, damaged or unsafe, or a
-            reference is bad and ``bad`` doesn't leave it out.
+        FileNotFoundError, ValueError: A file is missing, damaged or unsafe.
     """
     bad = bad or BadEntries()
     root = Path(root)
@@ -175,8 +159,8 @@ def read_refs(path: str, backend_args: dict | None = None) -> list:
     """The references of a pickle, or of JSON if the name ends so; unchecked.
 
     Raises:
-        UnsafePickleError: The pickle asks for more than plain data.
-        AnnotationError: The file can't be read or holds no list.
+        UnsafePickleError, AnnotationError: The pickle asks for more than plain data;
+            the file can't be read or holds no list.
     """
     data = read_file(path, backend_args)
     if path.endswith('.json'):
@@ -243,26 +227,19 @@ def write_refcoco(
     Args:
         objects: Records of all splits, see :func:`write_annotations`; masks may be
             of any form.
-        root: Root folder of the data.
-        name: Name of the data set's folders.
-        image_mode: ``'copy'`` the images, or ``'hardlink'`` or ``'symlink'`` to
-            them.
+        image_mode: ``'copy'`` the images, or ``'hardlink'`` or ``'symlink'`` to them.
         names: File name by image path; by default the path below the folder that
             all images share.
         beside: Content of JSON files to write beside the annotations, by name.
         refs_as_json: Write ``refs.json``, too.
         replace: Replace a data set of this name.
-        backend_args: Of MMEngine's file backend, to read mask files.
-        workers: Processes that read mask files.
-        progress: Show bars.
 
     Returns:
         Folder of the annotations.
 
     Raises:
         FileExistsError: There is a data set of this name.
-        ValueError: Something can't be said in this layout, or an argument is
-            unknown.
+        ValueError: Something can't be said in this layout, or an argument is unknown.
     """
     check_mode(image_mode)
     if Path(name).name != name or name in ('', '.', '..', 'images'):
@@ -299,7 +276,7 @@ def write_annotations(
     categories: Sequence[str] | None = None,
     info: Record | None = None,
 ) -> None:
-    """Writes ``instances.json`` and ``refs(unc).p`` into a folder.
+    """Writes ``instances.json`` and ``refs(unc).p`` into a folder, made if needed.
 
     Whatever reads the original RefCOCO can read them: ids are integers, with the
     text that an id was before as ``original_id`` beside it, and a segmentation is a
@@ -309,16 +286,12 @@ def write_annotations(
     Args:
         objects: Records with sizes and masks of :func:`with_masks`. Those without
             expressions become annotations without a reference, and need no ``ref_id``,
-            ``sent_ids`` and ``split``; ``attributes`` are kept.
+            ``sent_ids`` and ``split``; ``attributes`` are kept. ValueError where
+            records that share an id don't agree.
         names: File name by image path.
-        folder: Made if needed.
         refs_as_json: Write ``refs.json``, too.
-        categories: Names in the order of their numbers; by default those that
-            occur, sorted.
+        categories: In the order of their numbers; by default those that occur, sorted.
         info: ``info`` of ``instances.json``.
-
-    Raises:
-        ValueError: Records that share an id don't agree.
     """
     categories = categories or sorted({obj['category'] for obj in objects})
     content = make_instances(objects, names, categories)

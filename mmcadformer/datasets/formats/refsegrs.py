@@ -38,24 +38,16 @@ class RefSegRSReader(LayoutReader):
 
     Each line is an id, white space and an expression. Lines of one file with
     the same id are expressions for the same mask.
-
-    Attributes:
-        img_dir: Folder of the images.
-        mask_dir: Folder of the masks.
-        suffix: Ending of image and mask files.
-        threshold: Mask pixels above this grey value are the target.
-        categories: Names to look for in the expressions.
     """
 
     img_dir: str
     mask_dir: str
-    suffix: str
-    threshold: int
-    categories: Sequence[str]
+    suffix: str  # of image and mask files
+    threshold: int  # mask pixels above this grey value are the target
+    categories: Sequence[str]  # to look for in the expressions
     ids_per_split = True
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
-        """Entries of one split, or of all that there are."""
         splits = self._find_splits() if split is None else [split]
         return [entry for name in splits for entry in self._read(name, report)]
 
@@ -73,7 +65,6 @@ class RefSegRSReader(LayoutReader):
         return sorted(found)
 
     def make_object(self, entry: Record) -> Record:
-        """Record of one mask with all its expressions."""
         name = entry['ref_id']
         mask = os.path.join(self.mask_dir, name + self.suffix)
         return dict(
@@ -129,11 +120,9 @@ def _parse_line(line: bytes, where: str) -> tuple[str, str]:
 
 
 def name_category(expressions: Iterable[str], categories: Iterable[str]) -> str:
-    """First category that expressions name, since the layout has none.
+    """First category that expressions name, as the layout has none; else ``'other'``.
 
-    Returns:
-        The name that begins first, the longer one of two; ``'other'`` where none
-        occurs.
+    It is the name that begins first, the longer one of two.
     """
     text = f' {re.sub("[^a-z0-9]+", " ", " ".join(expressions).lower())} '
     found = [
@@ -152,22 +141,14 @@ def write_refsegrs(
     workers: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Writes a data set for :class:`RefSegRSDataset`.
+    """Writes a data set for :class:`RefSegRSDataset` and returns its folder.
 
     Images are stored without loss, one file per object. Ids stay if they can
     be file names, otherwise objects are numbered. Categories and the ids of
     sentences have no place in this layout.
 
-    Args:
-        objects, backend_args, workers, progress: See :func:`write_refcoco`.
-        root: Folder of the data set.
-
-    Returns:
-        The folder.
-
     Raises:
-        FileExistsError: There is something at this place.
-        ValueError: Something can't be said in this layout.
+        FileExistsError, ValueError: Something is at this place, or can't be said.
     """
     root = Path(root)
     require_absent(root)

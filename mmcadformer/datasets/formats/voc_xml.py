@@ -23,7 +23,7 @@ def load_voc_boxes(
     one_based: bool = False,
     bad: BadEntries | None = None,
 ) -> list[BoxItem]:
-    """Reads boxes from one XML file per image.
+    """Reads boxes from one XML file per image, in the folder or those in it.
 
     .. code-block:: xml
 
@@ -36,12 +36,10 @@ def load_voc_boxes(
           </object>
         </annotation>
 
-    An object may have several descriptions. Items are called
-    ``<XML file>#<number of the object in it>``.
+    An object may have several descriptions. Items are called ``<XML file>#<number of
+    the object in it>``. Entries that can't be used go to ``bad``.
 
     Args:
-        annotations: Folder of the XML files; the folders in it count too.
-        images: Folder of the images.
         split_dir: Folder of ``train.txt``, ``val.txt`` and ``test.txt``.
         split_unit: What a line of these means: 'object', as in DIOR-RSVG, is
             the position (from 0) of an object among all objects of all XML
@@ -49,11 +47,9 @@ def load_voc_boxes(
             with or without its ending.
         one_based: Whether the first pixel has the coordinate 1 and ``xmax``,
             ``ymax`` are the last pixels, as in Pascal VOC itself.
-        bad: Gets the entries that can't be used.
 
     Raises:
         FileNotFoundError: A folder is missing, or there is no XML in it.
-        ValueError: An entry is bad, and ``bad`` doesn't leave it out.
     """
     bad = bad or BadEntries()
     splits = _read_splits(split_dir, split_unit)

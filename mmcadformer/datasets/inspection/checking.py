@@ -24,15 +24,7 @@ from .suspicion import ambiguous_expressions
 
 
 class CheckReport:
-    """Findings of a check.
-
-    Args:
-        name: Name of the data set.
-
-    Attributes:
-        findings: In the order they were made.
-        counts: What was looked at.
-    """
+    """Findings of a check in the order they were made, and what was looked at."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -45,12 +37,10 @@ class CheckReport:
 
     @property
     def errors(self) -> list[AnnotationError]:
-        """What keeps objects from being used."""
         return [error for error in self.findings if error.kind not in WARNINGS]
 
     @property
     def warnings(self) -> list[AnnotationError]:
-        """What looks wrong but can be used."""
         return [error for error in self.findings if error.kind in WARNINGS]
 
     def passed(self, strict: bool = False) -> bool:
@@ -112,13 +102,8 @@ class CheckReport:
     ) -> int:
         """Writes an ``exclude_file`` and returns the number of ids in it.
 
-        Args:
-            path: Text, or a JSON list if the name ends so.
-            strict: Leave out what warnings are about, too.
-            keep: Ids that are left out already and stay so.
-
-        Raises:
-            ValueError: An id can't be written as a line of text.
+        It is text, or a JSON list if the name ends so; ValueError where an id can't be
+        a line of text. ``keep`` are ids that are left out already and stay so.
         """
         ids = [*sorted(keep), *self.ids_to_leave_out(strict)]
         if str(path).endswith('.json'):
@@ -152,13 +137,8 @@ def check_dataset(
 ) -> CheckReport:
     """Looks at everything in a data set: all splits, every image, every mask.
 
-    Args:
-        dataset: The data set; it may be lazy.
-        excluded: Ids that are left out.
-        images: Open images and draw masks. Without, only annotations are read,
-            which takes seconds, and images are told apart by their names.
-        workers: Processes that open images; 0 for none.
-        progress: Show a bar.
+    Without ``images``, only annotations are read, which takes seconds, and images are
+    told apart by their names. ``excluded`` are ids that are left out.
     """
     report = CheckReport(dataset.name)
     try:
@@ -210,13 +190,9 @@ def _error(kind: str, path: str, obj: Record, text: str) -> AnnotationError:
 def leaks(
     objects: Iterable[Record], image_key: Callable[[Record], object]
 ) -> list[AnnotationError]:
-    """Objects whose image is in another split too, which should keep it.
+    """Objects of all splits whose image is in another split too, which should keep it.
 
     Test keeps an image before validation, validation before training.
-
-    Args:
-        objects: Records of all splits.
-        image_key: What tells images apart.
     """
     groups = defaultdict(list)
     for obj in objects:

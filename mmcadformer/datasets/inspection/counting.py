@@ -39,22 +39,12 @@ def collect_statistics(
     workers: int = 0,
     progress: bool = True,
 ) -> Statistics:
-    """Statistics of a data set.
+    """Statistics of objects of all splits, as JSON can hold them.
 
-    A triplet is one expression with its image and mask. Words are runs of
-    letters and digits, apostrophes and hyphens within them included.
-
-    Args:
-        objects: Records of all splits.
-        count_tokens: Length of each expression as the text encoder sees it, [CLS]
-            and [SEP] included. Without it, tokens aren't counted.
-        max_tokens: Limit to report truncation at.
-        backend_args: Of MMEngine's file backend, to open mask files.
-        workers: Processes that open mask files; 0 for none.
-        progress: Show a bar.
-
-    Returns:
-        What can be written as JSON.
+    A triplet is one expression with its image and mask. Words are runs of letters and
+    digits, apostrophes and hyphens within them included. ``count_tokens`` gives the
+    length of each expression as the text encoder sees it, [CLS] and [SEP] included;
+    without it, tokens aren't counted. Truncation is reported at ``max_tokens``, too.
     """
     there = {obj['split'] for obj in objects}
     splits = [s for s in SPLITS if s in there] + sorted(there.difference(SPLITS))
@@ -170,10 +160,7 @@ def _count_areas(
 
 
 def _share(job: tuple[Record, dict | None]) -> float | None:
-    """Percent of the image in a mask.
-
-    None where there is no target, or the size of the image isn't known.
-    """
+    """Percent of the image in a mask; None without target or size."""
     obj, backend_args = job
     segmentation, height, width = obj['segmentation'], obj['height'], obj['width']
     if segmentation is None:

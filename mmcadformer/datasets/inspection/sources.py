@@ -40,9 +40,7 @@ def open_layout(
     img_dir: str | None = None,
     mask_dir: str | None = None,
 ) -> BaseReferringDataset:
-    """Data set in one of the ``LAYOUTS``; nothing is read yet.
-
-    Name, annotation file and folders default to those of the layout.
+    """Data set in one of the ``LAYOUTS``, whose defaults hold; nothing is read yet.
 
     Raises:
         ValueError: The layout is unknown or needs a name.
@@ -87,19 +85,12 @@ def read_whole(
     report: Report = fail,
     excluded: Collection[str] = frozenset(),
 ) -> list[Record]:
-    """Objects of all splits, with what is wrong with the annotations.
+    """Objects of all splits; images and mask files aren't opened.
 
-    Images and mask files aren't opened.
-
-    Args:
-        dataset: The data set.
-        report: Gets all that is wrong or looks so. By default, what keeps an object
-            from being used raises.
-        excluded: Ids to leave out.
+    ``report`` gets all that is wrong with the annotations or looks so.
 
     Raises:
-        FileNotFoundError: An annotation file is missing.
-        ValueError: An annotation file can't be read at all.
+        FileNotFoundError, ValueError: A file is missing or can't be read at all.
     """
     excluded = set(excluded)
 
@@ -154,8 +145,7 @@ def open_sources(
     """Data sets that a command line names, and the ids to leave out of them.
 
     Raises:
-        FileNotFoundError: There is no such config or list of ids.
-        ValueError: Neither or both ways are used, or a key is missing.
+        FileNotFoundError, ValueError: A file is missing; neither or both ways are used.
     """
     if (args.config is None) == (args.layout is None):
         raise ValueError('give either a config, or --layout and --data-root')

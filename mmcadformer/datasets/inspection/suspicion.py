@@ -52,16 +52,10 @@ def ambiguous_expressions(
     image_key: Callable[[Record], object] = lambda obj: obj['img_path'],
     mask_key: Callable[[Record], object] = lambda obj: obj['ann_id'],
 ) -> list[AnnotationError]:
-    """Expressions that stand for several objects of one image.
+    """Expressions that stand for several objects of one image: one error per record.
 
-    Args:
-        objects: Their records.
-        image_key: What tells images of records apart; by default the path.
-        mask_key: What tells masks of records apart; by default the annotation.
-
-    Returns:
-        One per record concerned. Of the kind ``'repeated'`` where it has the same
-        mask as an earlier one, otherwise ``'ambiguous'``.
+    It is of the kind ``'repeated'`` where the record has the same mask as an earlier
+    one, otherwise ``'ambiguous'``. The keys say what tells images and masks apart.
     """
     groups = defaultdict(list)
     for obj in objects:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
@@ -33,10 +33,6 @@ class RandomReferringCrop(ReferringTransform):
             the window has.
         margin: Pixels of the image to leave around the object, where there are so
             many, so that its outline is seen.
-
-    Raises:
-        ValueError: A setting is out of its range.
-        KeyError: There is no expression or no mask yet.
     """
 
     def __init__(
@@ -64,13 +60,7 @@ class RandomReferringCrop(ReferringTransform):
         return np.random.uniform(*self.scale, size=2), np.random.rand(2)
 
     def _span(self, hit: np.ndarray, part: float, place: float) -> slice:
-        """First and last+1 row (or column) of the window.
-
-        Args:
-            hit: (N,) bool, rows with pixels of the object.
-            part: Of N, that the window should have at least.
-            place: 0...1, where among the possible places.
-        """
+        """Window over ``hit`` (N,), the rows with pixels of the object."""
         shown = np.flatnonzero(hit)
         first = max(shown[0] - self.margin, 0)
         last = min(shown[-1] + 1 + self.margin, len(hit))
@@ -80,7 +70,6 @@ class RandomReferringCrop(ReferringTransform):
         return slice(start, start + length)
 
     def transform(self, results: Sample) -> Sample:
-        """Crops ``img`` and masks."""
         self.require_key(results, 'expression', 'ChooseExpression')
         self.require_key(results, 'gt_seg_map', 'LoadReferringMask')
         drawn = self._draw()
@@ -101,21 +90,18 @@ class RandomReferringCrop(ReferringTransform):
 _Move = TypeVar('_Move', str, int)
 
 
-class _RandomMove(ReferringTransform, Generic[_Move]):
+class _RandomMove(ReferringTransform):
     """Draws a move, and rewrites the expression or leaves the sample as it is."""
 
     def __init__(self, prob: float) -> None:
         self.require_prob(prob)
         self.prob = prob
 
-    def _moves(self) -> Sequence[_Move]:
-        raise NotImplementedError
-
     @cache_randomness
-    def _draw(self) -> _Move | None:
+    def _draw(self, moves: Sequence[_Move]) -> _Move | None:
         if np.random.rand() >= self.prob:
             return None
-        return self._moves()[np.random.randint(len(self._moves()))]
+        return moves[np.random.randint(len(moves))]
 
     def _rewrite(self, results: Sample, move: str) -> bool:
         """Sets the new expression; False if it can't be written safely."""
@@ -128,7 +114,7 @@ class _RandomMove(ReferringTransform, Generic[_Move]):
 
 
 @TRANSFORMS.register_module()
-class RandomReferringFlip(_RandomMove[str]):
+class RandomReferringFlip(_RandomMove):
     """Mirror a sample and the direction words of its expression.
 
     Where the expression tells a direction that can't be mapped safely, the
@@ -157,12 +143,8 @@ class RandomReferringFlip(_RandomMove[str]):
         )
         self.directions = directions
 
-    def _moves(self) -> Sequence[str]:
-        return self.directions
-
     def transform(self, results: Sample) -> Sample:
-        """Mirrors ``img`` and masks, rewrites ``expression``."""
-        direction = self._draw()
+        direction = self._draw(self.directions)
         moved = direction is not None and self._rewrite(results, direction)
         results['flip'] = moved
         results['flip_direction'] = direction if moved else None
@@ -173,7 +155,7 @@ class RandomReferringFlip(_RandomMove[str]):
 
 
 @TRANSFORMS.register_module()
-class RandomReferringRotate90(_RandomMove[int]):
+class RandomReferringRotate90(_RandomMove):
     """Turn a sample by a right angle, and the direction words with it.
 
     Where the expression tells a direction that can't be mapped safely, the
@@ -199,12 +181,8 @@ class RandomReferringRotate90(_RandomMove[int]):
         )
         self.angles = angles
 
-    def _moves(self) -> Sequence[int]:
-        return self.angles
-
     def transform(self, results: Sample) -> Sample:
-        """Turns ``img`` and masks, rewrites ``expression``."""
-        angle = self._draw() or 0
+        angle = self._draw(self.angles) or 0
         if angle and not self._rewrite(results, f'rotate{angle}'):
             angle = 0
         results['rotation'] = angle
@@ -259,7 +237,6 @@ class RandomBoxErasing(ReferringTransform):
         )
 
     def transform(self, results: Sample) -> Sample:
-        """Erases boxes in ``img``."""
         corners = self._draw_corners(*results['img'].shape[:2])
         if len(corners):
             img = results['img'].copy()

@@ -23,19 +23,12 @@ from .transform import ReferringTransform, Sample
 class WholeLoadImageFromFile(LoadImageFromFile):
     """:class:`LoadImageFromFile` that refuses files that are cut off.
 
-    Some versions of OpenCV fill what is missing of a JPEG with grey without a
-    word, and errors of others don't name the file.
-
-    Args:
-        **kwargs: See :class:`LoadImageFromFile`; ``ignore_empty`` has no effect.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is empty, cut off or not an image; file and entry are named.
+    Some versions of OpenCV fill what is missing of a JPEG with grey without a word, and
+    errors of others don't name the file. Here a ValueError names file and entry.
+    ``ignore_empty`` has no effect.
     """
 
     def transform(self, results: Sample) -> Sample:
-        """Sets ``img``, ``img_shape`` and ``ori_shape``."""
         path = results['img_path']
         try:
             data = get(path, backend_args=self.backend_args)
@@ -78,7 +71,6 @@ class ChooseExpression(ReferringTransform):
         return np.random.randint(count)
 
     def transform(self, results: Sample) -> Sample:
-        """Sets ``expression`` and ``sent_id``."""
         index = self._draw(len(results['expressions'])) if self.mode == 'random' else 0
         results['expression'] = results['expressions'][index]
         results['sent_id'] = results['sent_ids'][index]
@@ -96,20 +88,13 @@ class LoadReferringMask(ReferringTransform):
     ``segmentation`` in the record may be whatever
     :func:`~mmcadformer.datasets.masks.load_mask` takes; ``ori_shape``, the size of
     the image as loaded, is compared with the size that the annotations state.
-
-    Args:
-        backend_args: Of MMEngine's file backend, for mask files.
-
-    Raises:
-        ValueError: The image has another size than the annotations say, or the
-            segmentation is damaged or empty.
+    ValueError where they differ, or the segmentation is damaged or empty.
     """
 
     def __init__(self, backend_args: dict | None = None) -> None:
         self.backend_args = backend_args
 
     def transform(self, results: Sample) -> Sample:
-        """Sets ``gt_seg_map``."""
         ref_id, stated = results.get('ref_id'), (results['height'], results['width'])
         height, width = results.get('ori_shape', stated)[:2]
         if None not in stated and (height, width) != stated:
@@ -152,19 +137,13 @@ class PackReferringInputs(PackSegInputs):
 
     Returns ``inputs``, a tensor (3, H, W) of the image's type, and ``data_samples``,
     a ``SegDataSample`` with ``gt_sem_seg``, int64 (1, H, W), if there is a mask.
-
-    Args:
-        meta_keys: Keys to keep as metainfo; those that a sample lacks are skipped.
-
-    Raises:
-        KeyError: There is no expression.
+    Its metainfo are those of ``meta_keys`` that a sample has.
     """
 
     def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         super().__init__(meta_keys=meta_keys)
 
     def transform(self, results: Sample) -> Sample:
-        """Returns ``inputs`` and ``data_samples``."""
         if 'expression' not in results:
             raise KeyError(
                 "PackReferringInputs: no 'expression' in the sample;"
