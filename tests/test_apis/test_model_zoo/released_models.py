@@ -3,12 +3,12 @@
 
 Written from ``projects/cadformer/methods.md``: layers under their released names and
 in the released layouts (channels first for 1x1 convolutions, the official Swin
-Transformer, reshapes where they are used). Names in the receptive branch, the necks,
-FIANet's blocks, VGLVA and the Transformer decoders aren't public knowledge to us; the
-ones here are stand-ins, and the converter must not depend on them.
+Transformer, reshapes where they are used). A test holds that the names are those of
+the lists in ``tests/data/released``.
 """
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
@@ -156,33 +156,47 @@ def gate(dim):
     return nn.Sequential(*layers, nn.Linear(dim, dim, bias=False), nn.Tanh())
 
 
-class ReceptiveStep(nn.Module):
+def named(**layers):
+    """Layers that run one after the other, by name."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+class RepBlock(nn.Module):
+    """Two steps of three branches on one channel; those of the second end in _2."""
+
     def __init__(self):
         super().__init__()
-        self.small = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1))
-        self.large = nn.Sequential(
-            nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1),
-            nn.Conv2d(1, 1, 3, padding=1, bias=False), nn.BatchNorm2d(1),
-        )  # fmt: skip
-        self.same = nn.BatchNorm2d(1)
+        for step in ('', '_2'):
+            large = named(
+                conv1=nn.Conv2d(1, 1, 1, bias=False), bn1=nn.BatchNorm2d(1),
+                conv2=nn.Conv2d(1, 1, 3, padding=1, bias=False),
+                bn2=nn.BatchNorm2d(1),
+            )  # fmt: skip
+            small = named(conv=nn.Conv2d(1, 1, 1, bias=False), bn=nn.BatchNorm2d(1))
+            self.add_module(f'brb_3x3{step}', large)
+            self.add_module(f'brb_1x1{step}', small)
+            self.add_module(f'brb_identity{step}', nn.BatchNorm2d(1))
 
     def forward(self, u):
-        return self.small(u) + self.large(u) + self.same(u)
+        u = torch.relu(self.brb_1x1(u) + self.brb_3x3(u) + self.brb_identity(u))
+        return self.brb_1x1_2(u) + self.brb_3x3_2(u) + self.brb_identity_2(u)
 
 
-class ReceptiveBranch(nn.Module):
+class VisualResidual(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first, self.second = ReceptiveStep(), ReceptiveStep()
+        self.repblock = RepBlock()
 
     def forward(self, x, h, w):
         u = x.mean(dim=2).view(len(x), 1, h, w)
-        weight = torch.sigmoid(self.second(torch.relu(self.first(u))))
+        weight = torch.sigmoid(self.repblock(u))
         return weight.view(len(x), h * w, 1) * x
 
 
 class LAVTStage(nn.Module):
     """Blocks, fusion, gate and patch merging of one stage."""
+
+    fusion_name, gate_name = 'fusion', 'res_gate'
 
     def __init__(self, dim, text, depth, heads, window, last):
         super().__init__()
@@ -190,8 +204,8 @@ class LAVTStage(nn.Module):
             SwinTransformerBlock(dim, heads, window, window // 2 * (i % 2))
             for i in range(depth)
         )
-        self.fusion = PWAM(dim, text)
-        self.res_gate = gate(dim)
+        self.add_module(self.fusion_name, PWAM(dim, text))
+        self.add_module(self.gate_name, gate(dim))
         self.build(dim, text)
         self.downsample = None if last else PatchMerging(dim)
 
@@ -201,75 +215,88 @@ class LAVTStage(nn.Module):
     def forward(self, x, h, w, text):
         for block in self.blocks:
             x = block(x, h, w)
-        fused = self.fusion(x, *text['whole'])
+        fused = getattr(self, self.fusion_name)(x, *text['whole'])
         return fused, self.update(x, fused, h, w, text)
 
+    def gated(self, fused):
+        return getattr(self, self.gate_name)(fused) * fused
+
     def update(self, x, fused, h, w, text):
-        return x + self.res_gate(fused) * fused
+        return x + self.gated(fused)
 
 
 class RMSINStage(LAVTStage):
     def build(self, dim, text):
-        self.receptive = ReceptiveBranch()
-        self.res_gate_v = gate(dim)
+        self.visual_residual = VisualResidual()
+        self.visual_gate = gate(dim)
 
     def update(self, x, fused, h, w, text):
-        r = self.receptive(x, h, w)
-        return x + self.res_gate(fused) * fused + self.res_gate_v(r) * r
+        r = self.visual_residual(x, h, w)
+        return x + self.gated(fused) + self.visual_gate(r) * r
 
 
 class ObjectPosition(nn.Module):
     def __init__(self, dim, text):
         super().__init__()
-        self.object_att = SpatialImageLanguageAttention(dim, text)
-        self.object_gate = gate(dim)
-        self.position_att = SpatialImageLanguageAttention(dim, text)
-        self.unused = nn.Linear(dim, dim)
-        self.conv = nn.Conv2d(2, 1, 3, padding=1, bias=False)
+        self.go_cross_attn = SpatialImageLanguageAttention(dim, text)
+        self.go_tanh_gating = gate(dim)
+        self.go_embedding = nn.Linear(dim, dim, bias=False)  # never run
+        self.sp_cross_attn = SpatialImageLanguageAttention(dim, text)
+        self.conv1 = nn.Conv2d(2, 1, 3, padding=1, bias=False)
 
     def forward(self, x, h, w, text):
-        o = self.object_att(x, *text['object'])
-        o = self.object_gate(o) * o
-        s = self.position_att(x, *text['position'])
+        o = self.go_cross_attn(x, *text['object'])
+        o = self.go_tanh_gating(o) * o
+        s = self.sp_cross_attn(x, *text['position'])
         maps = torch.stack([s.mean(dim=2), s.max(dim=2).values], dim=1)
-        maps = self.conv(maps.view(len(x), 2, h, w))
+        maps = self.conv1(maps.view(len(x), 2, h, w))
         return o * torch.sigmoid(maps).view(len(x), h * w, 1)
 
 
 class FIANetStage(LAVTStage):
+    fusion_name, gate_name = 'context_pixel_attn', 'context_tanh_gate'
+
     def build(self, dim, text):
-        self.opab = ObjectPosition(dim, text)
-        self.channel = nn.Sequential(
-            nn.Linear(dim, dim // 8), nn.ReLU(), nn.Linear(dim // 8, dim), nn.Sigmoid()
-        )
+        self.object_position_align_blk = ObjectPosition(dim, text)
+        self.fc1 = nn.Linear(dim, dim // 8)
+        self.fc2 = nn.Linear(dim // 8, dim)
 
     def update(self, x, fused, h, w, text):
-        b = self.opab(x, h, w, text)
-        c = self.channel(x.mean(dim=1, keepdim=True))
-        return x + c * (self.res_gate(fused) * fused + b)
+        b = self.object_position_align_blk(x, h, w, text)
+        c = torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean(dim=1, keepdim=True)))))
+        return x + c * (self.gated(fused) + b)
 
 
-class VGLVA(nn.Module):
-    """Words attend to the stage's input, with the mask's defect."""
+class LanguageImageAttention(nn.Module):
+    """Words attend to pixels, with the mask's defect."""
 
     def __init__(self, dim, text):
         super().__init__()
-        self.lang_project = nn.Sequential(nn.Conv1d(text, text, 1), nn.GELU())
-        self.f_key = conv1d(dim, text, norm=True)
         self.f_query = conv1d(text, text)
+        self.f_key = conv1d(dim, text, norm=True)
         self.f_value = conv1d(dim, text, norm=True)
         self.W = conv1d(text, text, norm=True)
-        self.project_mm = nn.Sequential(nn.Conv1d(text, text, 1), nn.GELU())
 
     def forward(self, words, x, additive):
-        """words (B, T, N), x (B, HW, C), additive mask (B, 1, N)."""
-        x = x.transpose(1, 2)
         q = (self.f_query(words) * additive).transpose(1, 2)
         scores = (q @ self.f_key(x)) * words.shape[1] ** -0.5
         scores = scores + (1e4 * additive - 1e4).transpose(1, 2)
         out = scores.softmax(dim=-1) @ self.f_value(x).transpose(1, 2)
-        out = self.W(out.transpose(1, 2))
-        return self.project_mm(out * self.lang_project(words))
+        return self.W(out.transpose(1, 2))
+
+
+class VGLVA(nn.Module):
+    def __init__(self, dim, text):
+        super().__init__()
+        self.vis_project = nn.Sequential(nn.Linear(text, text), nn.GELU())
+        self.lang_image_att = LanguageImageAttention(dim, text)
+        self.project_mm = nn.Sequential(nn.Conv1d(text, text, 1), nn.GELU())
+
+    def forward(self, words, x, additive):
+        """words (B, T, N), x (B, HW, C), additive mask (B, 1, N)."""
+        out = self.lang_image_att(words, x.transpose(1, 2), additive)
+        projected = self.vis_project(words.transpose(1, 2)).transpose(1, 2)
+        return self.project_mm(out * projected)
 
 
 class CADFormerStage(LAVTStage):
@@ -279,19 +306,19 @@ class CADFormerStage(LAVTStage):
     index = None
 
     def build(self, dim, text):
-        self.receptive = ReceptiveBranch()
-        self.res_gate_v = gate(dim)
-        self.lang_fusions = nn.ModuleList(VGLVA(c, text) for c in self.widths)
-        self.lang_gates = nn.ModuleList(gate(text) for _ in self.widths)
-        self.lang_norms = nn.ModuleList(nn.LayerNorm(text) for _ in self.widths)
+        self.visual_residual = VisualResidual()
+        self.visual_gate = gate(dim)
+        self.vglva = nn.ModuleList(VGLVA(c, text) for c in self.widths)
+        self.res_gates2 = nn.ModuleList(gate(text) for _ in self.widths)
+        self.norms = nn.ModuleList(nn.LayerNorm(text) for _ in self.widths)
 
     def forward(self, x, h, w, text):
         words, mask = text['whole']
         before = x
         fused, onward = super().forward(x, h, w, text)
-        refined = self.lang_fusions[self.index](words, before, (1 - mask) * -10000.0)
+        refined = self.vglva[self.index](words, before, (1 - mask) * -10000.0)
         refined = refined.transpose(1, 2)
-        refined = self.lang_gates[self.index](refined) * refined
+        refined = self.res_gates2[self.index](refined) * refined
         text['whole'] = (words + refined.transpose(1, 2), mask)
         return fused, onward
 
@@ -307,88 +334,128 @@ class LinearBN(nn.Module):
         return self.bn(x.flatten(0, 1)).reshape_as(x)
 
 
-class CrossScaleAttention(nn.Module):
-    def __init__(self, dim, grid):
+class TokenAttention(nn.Module):
+    """Attention of all tokens, mixed down to those of the full resolution."""
+
+    def __init__(self, dim, tokens, every):
         super().__init__()
-        self.grid = grid
-        tokens = grid**2
-        every = tokens + math.ceil(grid / 2) ** 2 + math.ceil(grid / 3) ** 2
-        self.bn0 = nn.BatchNorm2d(dim)
-        self.down1 = nn.Conv2d(dim, dim, 3, 2, 1, groups=dim)
-        self.bn1 = nn.BatchNorm2d(dim)
-        self.down2 = nn.Conv2d(dim, dim, 5, 3, 2, groups=dim)
-        self.bn2 = nn.BatchNorm2d(dim)
         self.qkv = LinearBN(dim, 1024)
-        self.parallel = nn.Sequential(
+        self.parallel_conv = nn.Sequential(
             nn.Hardswish(), nn.Conv2d(512, 512, 3, padding=1, groups=512)
         )
-        self.mix = nn.Linear(every, tokens)
-        self.proj = nn.Linear(512, dim)
-        self.bn3 = nn.BatchNorm2d(dim)
-        self.conv = nn.Conv2d(dim, dim, 1)
+        self.to_out = nn.Linear(512, dim)
+        self.proj = nn.Linear(every, tokens)
 
-    def forward(self, x):
-        b, grid = len(x), self.grid
-        x0 = self.bn0(x)
-        scales = (x0, self.bn1(self.down1(x0)), self.bn2(self.down2(x0)))
-        tokens = torch.cat([s.flatten(2) for s in scales], dim=2).transpose(1, 2)
-        every = tokens.shape[1]
+    def forward(self, tokens, grid):
+        b, every = tokens.shape[:2]
         q, k, v = self.qkv(tokens).view(b, every, 8, 128).split([32, 32, 64], dim=3)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         weights = (q @ k.transpose(2, 3) * 32**-0.5).softmax(dim=-1)
         out = (weights @ v).transpose(1, 2).reshape(b, every, 512)
         out = out.reshape(b, 512, every)  # no transpose: the defect
         values = v[:, :, : grid**2].reshape(b, 512, grid, grid)  # likewise
-        out = self.mix(out) + self.parallel(values).flatten(2)
-        out = self.proj(out.transpose(1, 2)).transpose(1, 2).reshape(b, -1, grid, grid)
-        return self.conv(F.hardswish(self.bn3(out)))
+        out = self.proj(out) + self.parallel_conv(values).flatten(2)
+        return self.to_out(out.transpose(1, 2))
+
+
+class CrossScaleAttention(nn.Module):
+    def __init__(self, dim, grid):
+        super().__init__()
+        self.grid = grid
+        tokens = grid**2
+        every = tokens + math.ceil(grid / 2) ** 2 + math.ceil(grid / 3) ** 2
+        self.bn1 = nn.BatchNorm2d(dim)
+        self.DWConv1 = nn.Sequential(
+            nn.Conv2d(dim, dim, 3, 2, 1, groups=dim), nn.BatchNorm2d(dim)
+        )
+        self.DWConv2 = nn.Sequential(
+            nn.Conv2d(dim, dim, 5, 3, 2, groups=dim), nn.BatchNorm2d(dim)
+        )
+        self.attention = TokenAttention(dim, tokens, every)
+        self.bn4 = nn.BatchNorm2d(dim)
+        self.conv = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x):
+        b, grid = len(x), self.grid
+        x0 = self.bn1(x)
+        scales = (x0, self.DWConv1(x0), self.DWConv2(x0))
+        tokens = torch.cat([s.flatten(2) for s in scales], dim=2).transpose(1, 2)
+        out = self.attention(tokens, grid)
+        out = out.transpose(1, 2).reshape(b, -1, grid, grid)
+        return self.conv(F.hardswish(self.bn4(out)))
 
 
 class ConvFeedForward(nn.Module):
     def __init__(self, dim):
         super().__init__()
         self.bn1 = nn.BatchNorm2d(dim)
-        self.fc1 = nn.Conv2d(dim, 2 * dim, 1)
+        self.conv1 = nn.Conv2d(dim, 2 * dim, 1)
         self.bn2 = nn.BatchNorm2d(2 * dim)
-        self.dw = nn.Conv2d(2 * dim, 2 * dim, 3, padding=1, groups=dim)
-        self.fc2 = nn.Conv2d(2 * dim, dim, 1)
+        self.conv2 = nn.Conv2d(2 * dim, 2 * dim, 3, padding=1, groups=dim)
+        self.conv3 = nn.Conv2d(2 * dim, dim, 1)
 
     def forward(self, x):
-        return self.fc2(F.relu6(self.dw(self.bn2(self.fc1(self.bn1(x))))))
+        return self.conv3(F.relu6(self.conv2(self.bn2(self.conv1(self.bn1(x))))))
+
+
+class Residual(nn.Module):
+    def __init__(self, m):
+        super().__init__()
+        self.m = m
+
+    def forward(self, x):
+        return x + self.m(x)
+
+
+class IntraFeedForward(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.parts = [dim // 15 * share for share in (1, 2, 4, 8)]
+        for i, part in enumerate(self.parts):
+            self.add_module(f'ff{i + 1}', Residual(ConvFeedForward(part)))
+
+    def forward(self, x):
+        parts = enumerate(x.split(self.parts, dim=1))
+        return torch.cat([getattr(self, f'ff{i + 1}')(p) for i, p in parts], dim=1)
 
 
 class CIMBlock(nn.Module):
     def __init__(self, dim, grid):
         super().__init__()
-        self.parts = [dim // 15 * share for share in (1, 2, 4, 8)]
-        self.attn1 = CrossScaleAttention(dim, grid)
-        self.intra = nn.ModuleList(ConvFeedForward(part) for part in self.parts)
-        self.attn2 = CrossScaleAttention(dim, grid)
-        self.ff = ConvFeedForward(dim)
+        self.csa1 = Residual(CrossScaleAttention(dim, grid))
+        self.intra_ff = Residual(IntraFeedForward(dim))
+        self.csa2 = Residual(CrossScaleAttention(dim, grid))
+        self.ff = Residual(ConvFeedForward(dim))
 
     def forward(self, x, text):
-        x = x + self.attn1(x)
-        parts = x.split(self.parts, dim=1)
-        parts = [p + ff(p) for p, ff in zip(parts, self.intra, strict=True)]
-        x = x + torch.cat(parts, dim=1)
-        x = x + self.attn2(x)
-        return x + self.ff(x)
+        return self.ff(self.csa2(self.intra_ff(self.csa1(x))))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(0),
+            nn.Linear(2 * dim, dim), nn.Dropout(0),
+        )  # fmt: skip
+
+    def forward(self, x):
+        return self.net(x)
 
 
 class TMEMBlock(nn.Module):
     def __init__(self, dim, text):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = SpatialImageLanguageAttention(dim, text)
+        self.tma = SpatialImageLanguageAttention(dim, text)
         self.norm2 = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, 2 * dim)
-        self.fc2 = nn.Linear(2 * dim, dim)
+        self.ff = FeedForward(dim)
 
     def forward(self, x, text):
         b, dim, h, w = x.shape
         x = x.flatten(2).transpose(1, 2)
-        x = x + self.attn(self.norm1(x), *text)
-        x = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        x = x + self.tma(self.norm1(x), *text)
+        x = x + self.ff(self.norm2(x))
         return x.transpose(1, 2).reshape(b, dim, h, w)
 
 
@@ -488,11 +555,11 @@ class TextDecoder(nn.Module):
     def __init__(self, dim, heads, hidden):
         super().__init__()
         self.decoder_layer = nn.TransformerDecoderLayer(dim, heads, hidden)
-        self.transformer_decoder = nn.TransformerDecoder(self.decoder_layer, 1)
+        self.transformer_model = nn.TransformerDecoder(self.decoder_layer, 1)
 
     def forward(self, y, words):
         sequence = y.flatten(2).permute(2, 0, 1)
-        out = self.transformer_decoder(sequence, words.permute(2, 0, 1))
+        out = self.transformer_model(sequence, words.permute(2, 0, 1))
         return out.permute(1, 2, 0).reshape(y.shape)
 
 
@@ -511,9 +578,9 @@ class SimpleDecoding(nn.Module):
             below = hidden
         self.readers = {}
         if heads:
-            self.reader_4 = TextDecoder(hidden, heads, feed_forward)
-            self.reader_3 = TextDecoder(hidden, heads, feed_forward)
-            self.readers = {4: self.reader_4, 3: self.reader_3}
+            self.transformer_fusion1 = TextDecoder(hidden, heads, feed_forward)
+            self.transformer_fusion2 = TextDecoder(hidden, heads, feed_forward)
+            self.readers = {4: self.transformer_fusion1, 3: self.transformer_fusion2}
         self.conv1_1 = nn.Conv2d(hidden, 2, 1)
 
     def forward(self, levels, words):
@@ -544,7 +611,9 @@ class Backbone(nn.Module):
             self.layers.append(layer)
         for i, width in enumerate(widths):
             self.add_module(f'norm{i}', nn.LayerNorm(width))
-        self.neck = neck
+        self.neck_name, neck = neck
+        if neck is not None:
+            self.add_module(self.neck_name, neck)
 
     def forward(self, images, text):
         x, h, w = self.patch_embed(images)
@@ -556,8 +625,8 @@ class Backbone(nn.Module):
             if layer.downsample is not None:
                 x = layer.downsample(x, h, w)
                 h, w = (h + 1) // 2, (w + 1) // 2
-        if self.neck is not None:
-            levels = self.neck(levels, text['whole'])
+        if self.neck_name:
+            levels = getattr(self, self.neck_name)(levels, text['whole'])
         return levels
 
 
@@ -584,12 +653,12 @@ class Released(nn.Module):
         text, widths = config.hidden_size, [dim * 2**i for i in range(4)]
         width = sum(widths) // 4
         necks = {
-            'lavt': lambda: None,
-            'rmsin': lambda: Neck(widths, [CIMBlock(width, grid)]),
-            'fianet': lambda: Neck(
-                widths, [TMEMBlock(width, text) for _ in range(blocks)]
+            'lavt': lambda: ('', None),
+            'rmsin': lambda: ('cim', Neck(widths, [CIMBlock(width, grid)])),
+            'fianet': lambda: (
+                'tmem', Neck(widths, [TMEMBlock(width, text) for _ in range(blocks)])
             ),
-        }
+        }  # fmt: skip
         necks['cadformer'] = necks['rmsin']
         stages = dict(
             lavt=LAVTStage, rmsin=RMSINStage, fianet=FIANetStage,

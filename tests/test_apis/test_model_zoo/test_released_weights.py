@@ -11,29 +11,45 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from safetensors.torch import save_file
 
 import mmcadformer  # noqa: F401  (registers the components)
-from mmcadformer.apis.model_zoo.released import LAYOUTS, convert, read_released
-from mmcadformer.apis.model_zoo.released.units import find_disorder
+from mmcadformer.apis.model_zoo.released import (
+    METHODS,
+    build_empty_model,
+    convert,
+    read_released,
+    read_rules,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDER = ROOT / 'tools' / 'model_converters'
+TOOL = ROOT / 'tools' / 'model_converters' / 'released2mmcadformer.py'
 LISTS = ROOT / 'tests' / 'data' / 'released'
 CONFIGS = {
     'lavt': 'configs/lavt_swinb_rrsisd.py',
     'rmsin': 'configs/rmsin_swinb_rrsisd.py',
     'fianet': 'configs/fianet_swinb_rrsisd.py',
+    'fianet_refsegrs': 'configs/fianet_swinb_refsegrs.py',
     'cadformer': 'projects/cadformer/configs/cadformer_released_swinb_rrsisd.py',
 }
-METHODS = sorted(CONFIGS)
+# List of tensors, method, config.
+RELEASED = [
+    ('lavt', 'lavt', 'lavt'),
+    ('lavt_bert_apart', 'lavt', 'lavt'),
+    ('rmsin', 'rmsin', 'rmsin'),
+    ('rmsin_bert_apart', 'rmsin', 'rmsin'),
+    ('fianet', 'fianet', 'fianet'),
+    ('fianet_refsegrs', 'fianet', 'fianet_refsegrs'),
+    ('cadformer', 'cadformer', 'cadformer'),
+]
+# Older versions of transformers store the first, other forks the second.
+TOLERATED = ('text_encoder.embeddings.position_ids', 'text_encoder.pooler')
 
-for folder in (FOLDER, Path(__file__).parent):
-    sys.path.insert(0, str(folder))
-from released2mmcadformer import build_empty_model, differing_options  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
 from released_models import Released  # noqa: E402
 
 BERT = dict(
@@ -83,9 +99,9 @@ def build(method: str):
     return MODELS.build(small_config(method).model).eval()
 
 
-def load(model, state, method):
-    new, report = convert(state, method, model.state_dict())
-    assert report.complete, str(report)
+def load(model, state, method, names=None):
+    new, report = convert(state, read_rules(method, names), model.state_dict())
+    assert not report.problems, str(report)
     result = model.load_state_dict(new)
     assert not result.missing_keys and not result.unexpected_keys
     return report
@@ -136,16 +152,18 @@ def test_sizes_that_need_padding_give_the_released_numbers(method, inputs):
         )
 
 
-def read_list(method: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a listing; '@file' includes, '{a..b}' counts."""
+def read_list(name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes; '@file prefix' includes, '{a..b}' counts.
 
-    def lines(file):
+    The names of tensors that are stored apart begin with their entry of the file.
+    """
+
+    def lines(file, prefix=''):
         for line in (LISTS / file).read_text().splitlines():
-            line = line.split('#')[0].strip()
             if line.startswith('@'):
-                yield from lines(line[1:])
-            elif line:
-                yield from expand(line)
+                yield from lines(*line[1:].split(maxsplit=1))
+            elif not line.startswith('#'):
+                yield from (f'{prefix}{entry}' for entry in expand(line))
 
     def expand(line):
         match = re.search(r'\{(\d+)\.\.(\d+)\}', line)
@@ -156,243 +174,331 @@ def read_list(method: str) -> dict[str, tuple[int, ...]]:
             yield from expand(line[: match.start()] + str(i) + line[match.end() :])
 
     shapes = {}
-    for line in lines(f'{method}.txt'):
-        name, *shape = line.split()
-        assert name not in shapes, name
-        shapes[name] = tuple(int(n) for n in shape[0].split(',')) if shape else ()
+    for line in lines(f'{name}.txt'):
+        key, *shape = line.replace('bert_model: ', 'bert_model:').split()
+        assert key not in shapes, key
+        shapes[key] = tuple(int(n) for n in shape[0].split(',')) if shape else ()
     return shapes
 
 
-def weightless(method: str) -> dict[str, torch.Tensor]:
+def weightless(name: str) -> dict[str, torch.Tensor]:
     """Tensors of the listed shapes that take one number of memory each."""
     return {
-        name: torch.zeros(()).expand(shape) for name, shape in read_list(method).items()
-    }
-
-
-@pytest.mark.parametrize('method', METHODS)
-def test_every_listed_key_is_accounted_for(method):
-    config = Config.fromfile(ROOT / CONFIGS[method])
-    target = build_empty_model(config).state_dict()
-    # Expanded zeros share no storage, so that no layer passes for a twin.
-    new, report = convert(weightless(method), method, target)
-    assert not report.unknown and not report.missing and not report.zeros
-    for name, tensor in new.items():
-        assert tensor.shape == target[name].shape
-    handled = {a for a, *_ in report.placed} | {a for a, _ in report.unused}
-    assert handled == {name.rpartition('.')[0] for name in read_list(method)}
-    assert len({b for _, b, _ in report.placed}) == len(report.placed)
-
-
-@pytest.mark.parametrize('method', METHODS)
-def test_listed_parameters_add_up_to_the_published_count(method):
-    shapes = read_list(method)
-    buffers = ('running_mean', 'running_var', 'num_batches_tracked')
-    buffers += ('relative_position_index', 'position_ids')
-    total = sum(
-        torch.Size(shape).numel()
-        for name, shape in shapes.items()
-        if not name.endswith(buffers)
-    )
-    bert = 108.892
-    expected = dict(lavt=118.85 + bert, rmsin=240.04, fianet=256.17, cadformer=359.25)
-    assert total / 1e6 == pytest.approx(expected[method], abs=0.01)
-
-
-def rename(state, pattern, new):
-    renamed = {re.sub(pattern, new, name): value for name, value in state.items()}
-    assert len(renamed) == len(state) and renamed.keys() != state.keys()
-    return renamed
-
-
-@pytest.mark.parametrize(
-    ('method', 'pattern', 'new'),
-    [
-        ('rmsin', r'backbone\.neck\.', 'cim.'),
-        ('rmsin', r'\.(local_embedding|global_embedding|global_act)\.', r'.x_\1y.'),
-        ('rmsin', r'receptive\.', 'vr_block.'),
-        ('rmsin', r'res_gate_v', 'visual_switch'),
-        ('rmsin', r'\.res_gate\.', '.lang_gate.'),
-        ('rmsin', r'\.(attn1|attn2)\.', r'.\1_of_block.'),
-        ('fianet', r'opab\.(object|position)_', r'\1ness.'),
-        ('fianet', r'\.opab\.', '.branch.'),
-        ('cadformer', r'lang_(fusions|gates)', r'l_\1'),
-        ('cadformer', r'reader_', 'transformer'),
-    ],
-)
-def test_uncertain_names_do_not_matter(method, pattern, new):
-    model = build(method)
-    state = small_released(method).state_dict()
-    load(model, state, method)
-    expected = {k: v.clone() for k, v in model.state_dict().items()}
-    load(model, rename(state, pattern, new), method)
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, expected[name]), name
-
-
-@pytest.mark.parametrize('gates', ['lang_gates', 'word_switches'])
-def test_words_that_look_at_pixels_may_be_projected_by_linear_layers(gates):
-    """VGLVA with 2-D weights, which have the shape of its gates."""
-    model, state = build('cadformer'), small_released('cadformer').state_dict()
-    load(model, state, 'cadformer')
-    expected = {k: v.clone() for k, v in model.state_dict().items()}
-    linear = {
-        name.replace('lang_gates', gates): (
-            value.squeeze(2) if 'lang_fusions' in name and value.dim() == 3 else value
+        re.sub(r'^bert_model:(module\.)?', 'text_encoder.', key): (
+            torch.zeros(()).expand(shape)
         )
-        for name, value in state.items()
+        for key, shape in read_list(name).items()
     }
-    report = load(model, linear, 'cadformer')
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, expected[name]), name
-    square = [
-        (a, how)
-        for a, _, how in report.placed
-        if re.search(r'lang_fusions.*(project|f_query|W)', a)
+
+
+def empty(config: str) -> dict[str, torch.Tensor]:
+    return build_empty_model(Config.fromfile(ROOT / CONFIGS[config])).state_dict()
+
+
+@pytest.mark.parametrize(('name', 'method', 'config'), RELEASED)
+def test_every_listed_tensor_is_accounted_for(name, method, config):
+    target, state = empty(config), weightless(name)
+    new, report = convert(state, read_rules(method), target)
+    assert not report.problems and not report.zeros
+    for key, tensor in new.items():
+        assert tensor.shape == target[key].shape
+    handled = [a for a, _ in report.placed] + [a for a, _ in report.unused]
+    assert sorted(handled) == sorted(state)
+    assert len({b for _, b in report.placed}) == len(report.placed)
+
+
+def test_every_rule_places_a_listed_tensor():
+    """For at least one of the methods that share the rule."""
+    rules = {method: read_rules(method).names for method in METHODS}
+    used = [
+        next(rule for rule in rules[method] if rule.pattern.fullmatch(key))
+        for name, method, _ in RELEASED
+        for key in (*weightless(name), *TOLERATED)
     ]
-    assert len(square) == 4 * 4
-    assert {how for _, how in square} == {'order'}
+    assert not set(sum(rules.values(), [])) - set(used)
 
 
-def test_listed_keys_of_linear_layers_on_words_are_accounted_for():
-    config = Config.fromfile(ROOT / CONFIGS['cadformer'])
-    state = {
-        name: value.squeeze(2) if 'lang_fusions' in name and value.dim() == 3 else value
-        for name, value in weightless('cadformer').items()
+@pytest.mark.parametrize(('name', 'method', 'config'), RELEASED)
+def test_released_networks_have_the_listed_names(name, method, config):
+    """At full depth; narrow."""
+    blocks = 1 if config == 'fianet_refsegrs' else 3
+    model = Released(
+        method, 16, (2, 2, 18, 2), SWIN['num_heads'], 4,
+        dict(BERT, num_hidden_layers=12), 32, grid=4, blocks=blocks, reader=(4, 24),
+    )  # fmt: skip
+    state, listed = model.state_dict(), weightless(name)
+    assert state.keys() == listed.keys()
+    assert all(state[key].dim() == listed[key].dim() for key in state)
+
+
+@pytest.mark.parametrize(('name', 'method', 'config'), RELEASED)
+def test_listed_parameters_add_up_to_the_published_count(name, method, config):
+    buffers = ('running_mean', 'running_var', 'num_batches_tracked')
+    buffers += ('relative_position_index',)
+    total = sum(
+        tensor.numel()
+        for key, tensor in weightless(name).items()
+        if not key.endswith(buffers)
+    )
+    expected = dict(lavt=118.85 + 108.892, rmsin=240.04, cadformer=359.25)
+    expected.update(fianet=256.17, fianet_refsegrs=251.92)
+    assert total / 1e6 == pytest.approx(expected[config], abs=0.01)
+
+
+def apart(state: dict, prefix: str = '') -> tuple[dict, dict]:
+    """The network, and BERT with another prefix."""
+    network = {k: v for k, v in state.items() if not k.startswith('text_encoder.')}
+    bert = {
+        k.replace('text_encoder.', prefix): v
+        for k, v in state.items() - network.items()
     }
-    target = build_empty_model(config).state_dict()
-    _, report = convert(state, 'cadformer', target)
-    assert report.complete and not report.zeros, str(report)
+    return network, bert
 
 
-@pytest.mark.parametrize(
-    ('language', 'visual', 'certain'),
-    [
-        ('lang_gate', 'res_gate', True),
-        ('res_gate', 'visual_gate', True),
-        ('res_gate', 'switch', False),
-        ('res_gate', 'res_gate_2', False),
-        ('lang_vis_gate', 'vis_lang_gate', False),
-    ],
-)
-def test_gates_are_told_apart_by_unambiguous_names_alone(language, visual, certain):
-    model, state = build('rmsin'), small_released('rmsin').state_dict()
-    load(model, state, 'rmsin')
-    expected = {k: v.clone() for k, v in model.state_dict().items()}
-    names = {'res_gate': language, 'res_gate_v': visual}
-    state = {
-        re.sub(r'res_gate\w*', lambda match: names[match[0]], name): value
-        for name, value in state.items()
-    }
-    report = load(model, state, 'rmsin')
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, expected[name]), name
-    gates = {a: how for a, b, how in report.placed if re.search(r'gate\.mlp', b)}
-    assert len(gates) == 3 * 2 * 2
-    assert set(gates.values()) == {'name' if certain else 'order'}
+def wrapped(state: dict) -> dict:
+    return {f'module.{name}': value for name, value in state.items()}
 
 
-@pytest.mark.parametrize('registered_first', [False, True])
-def test_last_norm_of_the_neck_is_the_one_beside_its_convolution(registered_first):
-    """A norm inside the blocks may be the only one without a number in its name."""
-    model, state = build('rmsin'), small_released('rmsin').state_dict()
-    load(model, state, 'rmsin')
-    expected = {k: v.clone() for k, v in model.state_dict().items()}
-    state = rename(state, r'neck\.bn\.', 'neck.tail.0.')
-    state = rename(state, r'neck\.up_channel\.', 'neck.tail.1.')
-    state = rename(state, r'neck\.block\.0\.ff\.bn1\.', 'neck.blk.ffn.norm.')
-    if registered_first:
-        state = dict(sorted(state.items(), key=lambda item: '.tail.' not in item[0]))
-    report = load(model, state, 'rmsin')
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, expected[name]), name
-    assert ('backbone.neck.tail.0', 'neck.expand.0') in report.by_order()
+def save_plain(state, path):
+    torch.save(state, path)
 
 
-def test_receptive_branch_with_flat_names():
-    """No names of branches: the place of the 3x3 convolution decides."""
-    model, state = build('rmsin'), small_released('rmsin').state_dict()
-    load(model, state, 'rmsin')
-    expected = {k: v.clone() for k, v in model.state_dict().items()}
-    flat = {}
-    for name, value in state.items():
-        name = re.sub(r'(first|second)\.small\.0', r'\1.conv_a', name)
-        name = re.sub(r'(first|second)\.small\.1', r'\1.bn_a', name)
-        name = re.sub(r'(first|second)\.large\.(\d)', r'\1.layer\2', name)
-        flat[name.replace('.same.', '.bn_b.')] = value
-    load(model, flat, 'rmsin')
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, expected[name]), name
+def save_training(state, path):
+    content = {'args': argparse.Namespace(lr=1e-4), 'epoch': 3, 'optimizer': {'a': []}}
+    torch.save({'model': state, **content}, path)
+
+
+def save_wrapped(state, path):
+    torch.save({'model': wrapped(state)}, path)
+
+
+def save_apart(state, path):
+    network, bert = apart(state)
+    torch.save({'model': network, 'bert_model': bert}, path)
+
+
+def save_apart_wrapped(state, path):
+    network, bert = apart(state)
+    torch.save({'model': network, 'bert_model': wrapped(bert)}, path)
+
+
+def save_both_wrapped(state, path):
+    network, bert = apart(state)
+    torch.save({'model': wrapped(network), 'bert_model': wrapped(bert)}, path)
+
+
+def save_safe(state, path):
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+
+
+def save_safe_apart(state, path):
+    network, bert = apart(state, 'bert_model.')
+    save_safe({**network, **bert}, path)
+
+
+def save_safe_wrapped(state, path):
+    network, bert = apart(state, 'bert_model.module.')
+    save_safe({**wrapped(network), **bert}, path)
+
+
+FORMS = [
+    (save_plain, 'pth'),
+    (save_training, 'pth'),
+    (save_wrapped, 'bin'),
+    (save_apart, 'pth'),
+    (save_apart_wrapped, 'pth'),
+    (save_both_wrapped, 'bin'),
+    (save_safe, 'safetensors'),
+    (save_safe_apart, 'safetensors'),
+    (save_safe_wrapped, 'safetensors'),
+]
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_report_names_what_was_told_apart_by_order(method):
-    report = load(build(method), small_released(method).state_dict(), method)
-    ordered = [a for a, _ in report.by_order()]
-    if method == 'lavt':
-        assert not ordered
-    known = ('blocks', 'text_encoder', 'conv1_', 'image_lang_att', 'patch_embed')
-    assert not [name for name in ordered if any(part in name for part in known)]
+def test_all_forms_of_a_file_in_any_order_give_equal_tensors(method, tmp_path):
+    state, target = small_released(method).state_dict(), build(method).state_dict()
+    rules = read_rules(method)
+    expected, _ = convert(state, rules, target)
+    names = list(state)
+    for seed, (save, suffix) in enumerate(FORMS):
+        random.Random(seed).shuffle(names)
+        path = tmp_path / f'{save.__name__}.{suffix}'
+        save({name: state[name] for name in names}, path)
+        read = read_released(path)
+        assert read.keys() == state.keys(), path
+        new, report = convert(read, rules, target)
+        assert not report.problems, path
+        assert new.keys() == expected.keys()
+        for name, value in new.items():
+            assert torch.equal(value, expected[name]), (path, name)
 
 
-def test_unknown_and_missing_keys_are_reported():
-    model, state = build('lavt'), small_released('lavt').state_dict()
-    state['backbone.extra.weight'] = torch.zeros(3)
-    del state['classifier.conv2_3.weight']
-    _, report = convert(state, 'lavt', model.state_dict())
-    assert report.unknown == ['backbone.extra']
-    assert report.missing == ['decode_head.seg_blocks.2.3.weight']
-    assert 'UNKNOWN backbone.extra' in str(report)
+@pytest.mark.parametrize(('name', 'method', 'config'), RELEASED)
+def test_missing_extra_and_misshapen_tensors_are_named(name, method, config):
+    target, state = empty(config), weightless(name)
+    rules = read_rules(method)
+    _, report = convert(state, rules, target)
+    placed = random.Random(0).sample(report.placed, 12)
+    missing, misshapen, extra = placed[:4], placed[4:8], placed[8:]
+    for theirs, _ in missing:
+        del state[theirs]
+    for theirs, _ in misshapen:
+        state[theirs] = torch.zeros(()).expand(*state[theirs].shape, 2)
+    for theirs, _ in extra:
+        state[f'{theirs}.more'] = torch.zeros(1)
+    state['head.weight'] = torch.zeros(1)
+    _, report = convert(state, rules, target)
+    expected = [f'missing: {ours}' for _, ours in missing]
+    expected += [f'shape:   {theirs} -> {ours}: ' for theirs, ours in misshapen]
+    expected += [f'unknown: {t}.more (the model has no {o}.more)' for t, o in extra]
+    expected += ['unknown: head.weight']
+    assert len(report.problems) == len(expected)
+    for start in expected:
+        assert [p for p in report.problems if p.startswith(start)], start
+    assert all(problem in str(report) for problem in report.problems)
 
 
-def test_dead_last_gate_and_pooler_are_left_out():
+@pytest.mark.parametrize(
+    ('theirs', 'shape'),
+    [
+        ('backbone.layers.1.fusion.project_mm.0.weight', (64, 16)),  # as many numbers
+        ('backbone.layers.1.fusion.image_lang_att.f_key.0.weight', (16, 64, 1)),
+        ('classifier.conv1_1.weight', (32, 2, 1, 1)),  # transposed
+    ],
+)
+def test_tensors_of_as_many_numbers_but_another_shape_are_refused(theirs, shape):
+    state, target = small_released('lavt').state_dict(), build('lavt').state_dict()
+    assert state[theirs].shape != shape
+    state[theirs] = state[theirs].reshape(shape)
+    _, report = convert(state, read_rules('lavt'), target)
+    (problem,) = report.problems
+    assert problem.startswith(f'shape:   {theirs} -> ')
+    ours = dict(report.placed)[theirs]
+    assert f'{shape} is not {tuple(target[ours].shape)}' in problem
+
+
+def test_dead_last_gate_pooler_and_old_tables_are_left_out():
     model, state = build('lavt'), small_released('lavt').state_dict()
     state['text_encoder.pooler.dense.weight'] = torch.zeros(32, 32)
     state['text_encoder.pooler.dense.bias'] = torch.zeros(32)
+    state['text_encoder.embeddings.position_ids'] = torch.arange(30)[None]
     unused = dict(load(model, state, 'lavt').unused)
-    assert 'pooler' in unused['text_encoder.pooler.dense']
-    assert 'no part' in unused['backbone.layers.3.res_gate.0']
+    assert 'pooler' in unused['text_encoder.pooler.dense.bias']
+    assert 'anew' in unused['text_encoder.embeddings.position_ids']
+    assert 'last stage' in unused['backbone.layers.3.res_gate.0.weight']
 
 
-def test_layer_registered_twice_is_recognised():
-    model, source = build('rmsin'), small_released('rmsin')
-    source.classifier.routing = source.classifier.conv2_4.rounting_func
-    unused = dict(load(model, source.state_dict(), 'rmsin').unused)
-    same = 'the same layer as classifier.conv2_4.rounting_func.dwc'
-    assert unused['classifier.routing.dwc'] == same
-
-
-def test_bias_that_the_release_lacks_becomes_zero():
-    model, state = build('rmsin'), small_released('rmsin').state_dict()
-    del state['backbone.neck.block.0.attn1.down1.bias']
-    report = load(model, state, 'rmsin')
-    assert report.zeros == ['neck.attention1.subsample2.0.bias']
-    assert not model.neck.attention1.subsample2[0].bias.any()
-
-
-def test_weights_of_another_size_are_refused():
-    model, state = build('lavt'), small_released('lavt').state_dict()
-    state['backbone.patch_embed.proj.weight'] = torch.zeros(24, 3, 4, 4)
-    with pytest.raises(ValueError, match=r'patch_embed.proj.weight \(24, 3, 4, 4\)'):
-        convert(state, 'lavt', model.state_dict())
-
-
-def test_a_config_without_the_methods_neck_is_refused():
-    config = small_config('rmsin')
-    config.model.neck = None
-    target = build_empty_model(config).state_dict()
-    with pytest.raises(ValueError, match=r'whose model\.neck is that of rmsin'):
-        convert(small_released('rmsin').state_dict(), 'rmsin', target)
+def test_two_tensors_for_one_of_ours_are_refused(tmp_path):
+    state, target = small_released('lavt').state_dict(), build('lavt').state_dict()
+    state['a'] = state['backbone.norm0.bias']
+    file = write_names(tmp_path / 'a.yml', names={'a': 'backbone.norm0.bias'})
+    _, report = convert(state, read_rules('lavt', file), target)
+    assert report.problems == ['unknown: a (another tensor is backbone.norm0.bias)']
 
 
 @pytest.mark.parametrize(
     ('method', 'other', 'part'),
-    [('fianet', 'lavt', 'neck'), ('cadformer', 'rmsin', 'decode_head')],
+    [
+        ('rmsin', 'lavt', 'neck.'),
+        ('fianet', 'lavt', 'neck.'),
+        ('cadformer', 'rmsin', 'decode_head.text_layers.'),
+    ],
 )
 def test_the_config_of_another_method_is_refused(method, other, part):
     target = build_empty_model(small_config(other)).state_dict()
-    with pytest.raises(ValueError, match=rf'whose model\.{part} is that of {method}'):
-        convert(small_released(method).state_dict(), method, target)
+    state = small_released(method).state_dict()
+    _, report = convert(state, read_rules(method), target)
+    assert [p for p in report.problems if f'(the model has no {part}' in p]
+
+
+def write_names(path: Path, **content) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_names_of_a_fork_come_first(tmp_path):
+    """Another neck's name, gates the other way round, one bias left out."""
+    model, state = build('rmsin'), small_released('rmsin').state_dict()
+    load(model, state, 'rmsin')
+    expected = {k: v.clone() for k, v in model.state_dict().items()}
+    del state['backbone.cim.block.0.csa1.m.DWConv1.0.bias']
+    fork = {
+        k.replace('backbone.cim.', 'neck.')
+        .replace('visual_gate', 'a')
+        .replace('res_gate', 'visual_gate')
+        .replace('.a.', '.res_gate.'): v
+        for k, v in state.items()
+    }
+    file = write_names(
+        tmp_path / 'fork.yml',
+        names={
+            'neck.block.0.csa1.m': ['neck.attention1', 'cross-scale attention'],
+            'neck.block.0.csa2.m': ['neck.attention2', 'cross-scale attention'],
+            'neck.block.0.ff.m': ['neck.feed_forward.layers', 'feed-forward'],
+            **{
+                f'neck.block.0.intra_ff.m.ff{i + 1}.m': [
+                    f'neck.intra_scale.feed_forwards.{i}.layers',
+                    'feed-forward',
+                ]
+                for i in range(4)
+            },
+            'neck': ['neck', 'neck frame'],
+            'backbone.layers.3.res_gate': {'unused': 'dead'},
+            'backbone.layers.3.visual_gate': {'unused': 'dead'},
+            'backbone.layers.<i>.res_gate': 'backbone.fusions.<i>.visual_gate.mlp',
+            'backbone.layers.<i>.visual_gate': 'backbone.fusions.<i>.gate.mlp',
+        },
+        zeros=['neck.attention1.subsample2.<i>'],
+        settings={'model.text_encoder.max_tokens': 30},
+    )
+    report = load(model, fork, 'rmsin', file)
+    bias = 'neck.attention1.subsample2.0.bias'
+    assert report.zeros == [bias]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, expected[name] if name != bias else 0 * value), name
+    config = small_config('rmsin')
+    rules = read_rules('rmsin', file)
+    options = rules.differing_settings(model.state_dict(), config)
+    assert options['model.text_encoder.max_tokens'] == 30
+
+
+def test_biases_become_zero_only_where_the_rules_say_so():
+    state, target = small_released('rmsin').state_dict(), build('rmsin').state_dict()
+    del state['backbone.cim.block.0.csa1.m.DWConv1.0.bias']
+    _, report = convert(state, read_rules('rmsin'), target)
+    assert report.problems == ['missing: neck.attention1.subsample2.0.bias']
+    assert not report.zeros
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'name': {}}, 'fork.yml: name is not one of names'),
+        ({'names': ['a']}, 'fork.yml: names is not one of names'),
+        ({'names': {'a': 1}}, 'fork.yml: a: expected our name'),
+        (
+            {'names': {'a': ['b', 'swim']}},
+            'fork.yml: swim is not a part; there are swin',
+        ),
+        (
+            {'names': {'a.<i>': 'b.<j>'}},
+            r'fork.yml: a.<i>: expected our name \(with no',
+        ),
+        ({'also': ['swim']}, 'fork.yml: swim is not a part'),
+    ],
+)
+def test_mistakes_in_a_file_of_names_are_told(content, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        read_rules('lavt', write_names(tmp_path / 'fork.yml', **content))
+
+
+def test_a_file_of_names_that_is_not_yaml_is_refused(tmp_path):
+    (tmp_path / 'a.yml').write_text('names: [')
+    with pytest.raises(ValueError, match='a.yml is not YAML'):
+        read_rules('lavt', tmp_path / 'a.yml')
+    (tmp_path / 'b.yml').write_text('names')
+    with pytest.raises(ValueError, match='b.yml holds no keys and values'):
+        read_rules('lavt', tmp_path / 'b.yml')
 
 
 def test_training_checkpoint_with_arguments_is_read(tmp_path):
@@ -410,16 +516,11 @@ def test_training_checkpoint_with_arguments_is_read(tmp_path):
     }
 
 
-def test_prefixes_are_taken_off_either_network(tmp_path):
-    content = {
-        'model': {'module.a.bias': torch.ones(2)},
-        'bert_model': {'module.encoder.bias': torch.ones(3)},
-    }
+def test_a_name_that_is_there_twice_is_refused(tmp_path):
+    content = {'model': {'module.a': torch.ones(2), 'a': torch.ones(2)}}
     torch.save(content, tmp_path / 'a.pth')
-    assert set(read_released(tmp_path / 'a.pth')) == {
-        'a.bias',
-        'text_encoder.encoder.bias',
-    }
+    with pytest.raises(ValueError, match='a.pth holds a twice'):
+        read_released(tmp_path / 'a.pth')
 
 
 class Program:
@@ -448,66 +549,6 @@ def test_files_without_weights_are_refused(tmp_path):
         read_released(tmp_path / 'c.pth')
 
 
-def sort_naturally(name: str) -> list[tuple[int, str]]:
-    """A key that sorts numbers as such, and a layer's weight before its bias."""
-    parts = name.replace('weight', '').split('.')
-    return [(int(part), '') if part.isdigit() else (-1, part) for part in parts]
-
-
-def shuffle_layers(state: dict) -> dict:
-    """Other layers after each other, the tensors of each as they were."""
-    layers = sorted({name.rpartition('.')[0] for name in state})
-    random.Random(0).shuffle(layers)
-    return {
-        name: value
-        for layer in layers
-        for name, value in state.items()
-        if name.rpartition('.')[0] == layer
-    }
-
-
-ORDERS = {
-    'sorted': lambda state: dict(sorted(state.items())),
-    'naturally': lambda state: {k: state[k] for k in sorted(state, key=sort_naturally)},
-    'backwards': lambda state: dict(reversed(state.items())),
-    'shuffled': shuffle_layers,
-}
-
-
-@pytest.mark.parametrize('order', ORDERS)
-@pytest.mark.parametrize('method', METHODS)
-def test_entries_in_another_order_are_refused(method, order, tmp_path):
-    """Unless names alone tell all layers apart."""
-    model, state = build(method), small_released(method).state_dict()
-    mixed = ORDERS[order](state)
-    if method == 'lavt':
-        load(model, state, method)
-        expected = {k: v.clone() for k, v in model.state_dict().items()}
-        load(model, mixed, method)
-        for name, value in model.state_dict().items():
-            assert torch.equal(value, expected[name]), name
-        return
-    message = 'the entries are not in the order in which the network registers them'
-    with pytest.raises(ValueError, match=message):
-        convert(mixed, method, model.state_dict())
-
-
-@pytest.mark.parametrize('method', METHODS)
-def test_listed_keys_are_in_the_order_of_registration(method):
-    assert find_disorder(small_released(method).state_dict()) is None
-
-
-def test_safetensors_are_refused_with_one_line(tmp_path):
-    source, config = tmp_path / 'fianet.safetensors', tmp_path / 'config.py'
-    state = small_released('fianet').state_dict()
-    save_file({k: v.contiguous() for k, v in state.items()}, source)
-    small_config('fianet').dump(config)
-    result = run('fianet', source, tmp_path / 'out.pth', '--config', config)
-    assert result.returncode == 1
-    assert 'released2mmcadformer.py: the entries are not in the order' in result.stderr
-    assert 'Traceback' not in result.stderr and not (tmp_path / 'out.pth').exists()
-
-
 END = 'model.text_encoder.keep_end=False'
 
 
@@ -524,39 +565,48 @@ END = 'model.text_encoder.keep_end=False'
 def test_settings_that_no_weight_shows_are_named(method, config, options):
     config = Config.fromfile(ROOT / config)
     target = build_empty_model(config).state_dict()
-    assert differing_options(LAYOUTS[method](target).settings, config) == options
+    settings = read_rules(method).differing_settings(target, config)
+    assert ' '.join(f'{key}={value}' for key, value in settings.items()) == options
 
 
 def run(*args):
-    command = [sys.executable, FOLDER / 'released2mmcadformer.py', *args]
+    command = [sys.executable, TOOL, *args]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_command_writes_a_loadable_file(tmp_path):
     source, config = tmp_path / 'rmsin.pth', tmp_path / 'config.py'
-    torch.save({'model': small_released('rmsin').state_dict()}, source)
+    save_apart_wrapped(small_released('rmsin').state_dict(), source)
     small_config('rmsin').dump(config)
     target, report = tmp_path / 'out.pth', tmp_path / 'report.txt'
     args = ('rmsin', source, target, '--config', config, '--report', report)
     result = run(*args)
     assert result.returncode == 0, result.stderr
-    assert '0 unknown, 0 tensors missing' in result.stdout
-    assert 'told apart by their order alone' in result.stdout
+    assert ' unused, 0 unknown, missing or of another shape' in result.stdout
     assert f'wrote {target}\n' in result.stdout
     assert result.stdout.endswith(f'--cfg-options {END}\n')
-    assert 'used    backbone.patch_embed.proj' in report.read_text()
+    assert 'used    backbone.patch_embed.proj.weight -> ' in report.read_text()
     state = torch.load(target, weights_only=True)['state_dict']
     assert not build('rmsin').load_state_dict(state).missing_keys
 
 
 def test_command_refuses_what_it_does_not_know(tmp_path):
-    source, target = tmp_path / 'lavt.pth', tmp_path / 'out.pth'
+    source, target = tmp_path / 'lavt.safetensors', tmp_path / 'out.pth'
     state = small_released('lavt').state_dict()
     del state['backbone.norm1.bias']
     state['head.weight'] = torch.zeros(2, 2)
-    torch.save(state, source)
+    state['backbone.norm2.bias'] = torch.zeros(7)
+    save_safe_apart(state, source)
     small_config('lavt').dump(tmp_path / 'config.py')
-    result = run('lavt', source, target, '--config', tmp_path / 'config.py')
-    assert result.returncode != 0
-    assert 'unknown: head' in result.stderr
-    assert not target.exists()
+    names = write_names(tmp_path / 'names.yml', names={'other': {'unused': 'no use'}})
+    options = ('--config', tmp_path / 'config.py', '--names', names)
+    result = run('lavt', source, target, *options)
+    assert result.returncode == 1
+    for line in (
+        'unknown: head.weight\n',
+        'missing: backbone.norm1.bias\n',
+        'shape:   backbone.norm2.bias -> backbone.norm2.bias: (7,) is not (64,)\n',
+        f'released2mmcadformer.py: {source} does not fit the released lavt',
+    ):
+        assert line in result.stderr
+    assert 'Traceback' not in result.stderr and not target.exists()
