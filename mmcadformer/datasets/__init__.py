@@ -2,8 +2,7 @@
 """Datasets of (image, expression, mask) and their transforms."""
 
 from ..utils.plain_pickle import UnsafePickleError, load_plain_pickle
-from .masks import check_segmentation, decode_segmentation, load_mask
-from .records import AnnotationError
+from .masks import check_segmentation, decode_segmentation
 from .referring_dataset import BaseReferringDataset
 from .referring_json import ReferringJsonDataset
 from .referring_seg import ReferringSegDataset
@@ -16,7 +15,6 @@ from .transforms import *  # noqa: F401,F403
 from .transforms import __all__ as _transforms
 
 __all__ = [
-    'AnnotationError',
     'BaseReferringDataset',
     'RISBenchDataset',
     'RRSISDDataset',
@@ -28,7 +26,6 @@ __all__ = [
     'UnsafePickleError',
     'check_segmentation',
     'decode_segmentation',
-    'load_mask',
     'load_plain_pickle',
     *_transforms,
 ]

@@ -7,8 +7,10 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
+from pathlib import Path
 from typing import Any
 
+from mmengine import load
 from mmengine.fileio import get_file_backend
 from mmengine.fileio.backends import LocalBackend
 from mmengine.logging import print_log
@@ -28,6 +30,11 @@ from .records import (
 )
 from .variants import category_objects
 from .variants import shuffle_expressions as shuffle
+
+CLASSES: dict[str, tuple[str, ...]] = {
+    name: tuple(classes)
+    for name, classes in load(Path(__file__).with_name('classes.yml')).items()
+}
 
 
 class BaseReferringDataset(BaseSegDataset):

@@ -38,9 +38,8 @@ class ReferringJsonDataset(BaseReferringDataset):
     - ``attributes``: anything else.
 
     Args:
-        data_root: Folder that the paths in the file start from.
         ann_file: The file, absolute or below ``data_root``.
-        name: Name in reports. Defaults to the name of the folder ``data_root``.
+        name: Name in reports; by default that of the folder ``data_root``.
         **kwargs: See :class:`BaseReferringDataset`; ``data_prefix`` says where paths
             of images (``img_path``) and masks (``mask_path``) start, if not at
             ``data_root``.

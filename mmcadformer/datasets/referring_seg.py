@@ -30,7 +30,6 @@ class ReferringSegDataset(BaseReferringDataset):
     RLEs, compressed or not, several per object.
 
     Args:
-        data_root: Root folder of the data.
         name: Folder below the root. A published data set has its own as default.
         ann_file: File of references, absolute or below ``data_root``, with
             ``instances.json`` beside it. Defaults to the layout's.

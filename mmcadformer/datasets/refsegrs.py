@@ -8,7 +8,7 @@ from typing import Any
 from mmseg.registry import DATASETS
 
 from .formats.refsegrs import RefSegRSReader, phrase_file
-from .referring_dataset import BaseReferringDataset
+from .referring_dataset import CLASSES, BaseReferringDataset
 
 
 @DATASETS.register_module()
@@ -31,33 +31,12 @@ class RefSegRSDataset(BaseReferringDataset):
     (``'other'`` if none). Those names are FIANet's list for this data set.
 
     Args:
-        data_root: Folder of the text files.
-        name: Name in reports.
-        suffix: Ending of images and masks.
         mask_threshold: Mask pixels above this grey value are the target.
         **kwargs: See :class:`BaseReferringDataset`; ``data_prefix`` defaults to
             ``images`` and ``masks``.
     """
 
-    METAINFO = dict(
-        classes=(
-            'road',
-            'vehicle',
-            'car',
-            'van',
-            'building',
-            'truck',
-            'trailer',
-            'bus',
-            'road marking',
-            'bikeway',
-            'sidewalk',
-            'tree',
-            'low vegetation',
-            'impervious surface',
-            'other',
-        )
-    )
+    METAINFO = dict(classes=CLASSES['refsegrs'])
 
     def __init__(
         self,

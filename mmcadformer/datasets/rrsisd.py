@@ -3,6 +3,7 @@
 
 from mmseg.registry import DATASETS
 
+from .referring_dataset import CLASSES
 from .referring_seg import ReferringSegDataset
 
 
@@ -15,27 +16,4 @@ class RRSISDDataset(ReferringSegDataset):
     """
 
     NAME = 'rrsisd'
-    METAINFO = dict(
-        classes=(
-            'airplane',
-            'airport',
-            'golf field',
-            'expressway service area',
-            'baseball field',
-            'stadium',
-            'ground track field',
-            'storage tank',
-            'basketball court',
-            'chimney',
-            'tennis court',
-            'overpass',
-            'train station',
-            'ship',
-            'expressway toll station',
-            'dam',
-            'harbor',
-            'bridge',
-            'vehicle',
-            'windmill',
-        )
-    )
+    METAINFO = dict(classes=CLASSES['rrsisd'])

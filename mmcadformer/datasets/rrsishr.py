@@ -3,6 +3,7 @@
 
 from mmseg.registry import DATASETS
 
+from .referring_dataset import CLASSES
 from .referring_seg import ReferringSegDataset
 
 
@@ -15,14 +16,4 @@ class RRSISHRDataset(ReferringSegDataset):
     """
 
     NAME = 'rrsishr'
-    METAINFO = dict(
-        classes=(
-            'baseball field',
-            'basketball field',
-            'ground track field',
-            'roundabout',
-            'swimming pool',
-            'storage tank',
-            'tennis court',
-        )
-    )
+    METAINFO = dict(classes=CLASSES['rrsishr'])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter, defaultdict
@@ -14,13 +13,16 @@ import cv2
 import numpy as np
 from tabulate import tabulate
 
-from ...utils.files import write_text
+from ...utils.files import digest, write_text
 from ...utils.progress import map_tracked
 from ..image_files import read_image
 from ..masks import is_mask_file, load_mask
 from ..records import KINDS, WARNINGS, AnnotationError, Record, files_of
 from .sources import read_whole
 from .suspicion import ambiguous_expressions
+
+if TYPE_CHECKING:
+    from ..referring_dataset import BaseReferringDataset
 
 
 class CheckReport:
@@ -30,10 +32,6 @@ class CheckReport:
         self.name = name
         self.findings: list[AnnotationError] = []
         self.counts: dict[str, int] = {}
-
-    def add(self, error: AnnotationError) -> None:
-        """Takes over a finding."""
-        self.findings.append(error)
 
     @property
     def errors(self) -> list[AnnotationError]:
@@ -121,9 +119,6 @@ class CheckReport:
         return len(ids)
 
 
-if TYPE_CHECKING:
-    from ..referring_dataset import BaseReferringDataset
-
 Finding = tuple[str | None, str | None]
 """The kind of damage and what is wrong, or None and a fingerprint."""
 
@@ -142,10 +137,10 @@ def check_dataset(
     """
     report = CheckReport(dataset.name)
     try:
-        objects = read_whole(dataset, report.add, excluded)
+        objects = read_whole(dataset, report.findings.append, excluded)
     except (OSError, ValueError) as error:
         # Nothing can be said about entries of a file that can't be read.
-        report.add(AnnotationError('file', str(error)))
+        report.findings.append(AnnotationError('file', str(error)))
         return report
     report.counts = _count(objects)
     # Fingerprints of intact images by path, and of intact masks by record.
@@ -162,13 +157,13 @@ def check_dataset(
                 digests[id(obj)] = None if mask[0] else mask[1]
                 for kind, text in (image, mask):
                     if kind:
-                        report.add(_error(kind, path, obj, f': {text}'))
+                        report.findings.append(_error(kind, path, obj, f': {text}'))
     else:
         missing = set(dataset.missing_files(objects))
         for obj in objects:
             for kind, path in files_of(obj):
                 if path in missing:
-                    report.add(_error(kind, path, obj, ' does not exist'))
+                    report.findings.append(_error(kind, path, obj, ' does not exist'))
 
     def image_key(obj: Record) -> object:
         return digests.get(obj['img_path']) or obj['img_path']
@@ -265,6 +260,4 @@ def _check_mask(
 
 
 def _digest(pixels: np.ndarray) -> str:
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(pixels.tobytes())
-    return digest.hexdigest()
+    return digest(repr(pixels.shape).encode() + pixels.tobytes(), 32)

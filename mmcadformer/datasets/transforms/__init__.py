@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms of referring segmentation samples."""
 
-from ...language.directions import rewrite_directions
 from .augmentation import (
     RandomBoxErasing,
     RandomReferringCrop,
     RandomReferringFlip,
     RandomReferringRotate90,
-    survives_cropping,
 )
 from .loading import (
     ChooseExpression,
@@ -25,6 +23,4 @@ __all__ = [
     'RandomReferringFlip',
     'RandomReferringRotate90',
     'WholeLoadImageFromFile',
-    'rewrite_directions',
-    'survives_cropping',
 ]

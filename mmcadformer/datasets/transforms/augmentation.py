@@ -12,7 +12,7 @@ from mmseg.registry import TRANSFORMS
 
 from ...language.crops import survives_cropping
 from ...language.directions import rewrite_directions
-from .transform import ReferringTransform, Sample, move_pixels
+from .loading import ReferringTransform, Sample, move_pixels
 
 
 @TRANSFORMS.register_module()

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load an image, choose its expression, load the mask, pack all for the model."""
+"""Load an image, choose its expression, load the mask, pack all for the model.
+
+And the base of all transforms.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import mmcv
 import numpy as np
 import torch
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
 from mmengine.fileio import get
 from mmseg.datasets.transforms import PackSegInputs
@@ -16,7 +20,40 @@ from mmseg.registry import TRANSFORMS
 
 from ..image_files import check_whole
 from ..masks import load_mask
-from .transform import ReferringTransform, Sample
+
+Sample = dict[str, Any]
+
+
+class ReferringTransform(BaseTransform):
+    """A transform that names itself in errors and shows its settings."""
+
+    def require(self, good: bool, message: str) -> None:
+        """Raises ValueError for a setting that can't be used."""
+        if not good:
+            raise ValueError(f'{type(self).__name__}: {message}')
+
+    def require_prob(self, prob: float) -> None:
+        """Raises ValueError for what isn't a probability."""
+        self.require(0 <= prob <= 1, f'prob must be in [0, 1], got {prob}')
+
+    def require_key(self, results: Sample, key: str, before: str) -> None:
+        """Raises KeyError if the transform ``before`` has not set ``key``."""
+        if key not in results:
+            raise KeyError(
+                f'{type(self).__name__}: no {key!r} in the sample; put {before} '
+                'before it'
+            )
+
+    def __repr__(self) -> str:
+        settings = ', '.join(f'{key}={value!r}' for key, value in vars(self).items())
+        return f'{type(self).__name__}({settings})'
+
+
+def move_pixels(results: Sample, move: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Applies a function of arrays (H, W, ...) to ``img`` and the masks."""
+    for key in ('img', *results.get('seg_fields', ())):
+        results[key] = np.ascontiguousarray(move(results[key]))
+    results['img_shape'] = results['img'].shape[:2]
 
 
 @TRANSFORMS.register_module()
