@@ -60,16 +60,11 @@ def read_aoi(
 ) -> AreaOfInterest:
     """Reads the polygons of a vector file and lays them over a scene.
 
-    Args:
-        path: GeoJSON, GeoPackage, Shapefile or whatever else GDAL reads.
-        place: Where the scene lies.
-        height, width: Of the scene in pixels.
-        layer: Its name; by default the first layer with geometries.
+    They come from the layer named, by default the first with geometries.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it can't be read, has no such layer or no area, or lies
-            elsewhere.
+        ValueError: If it can't be read, has no such layer or area, or lies elsewhere.
     """
     name = f'area of interest {os.fspath(path)}'
     if not Path(path).exists():

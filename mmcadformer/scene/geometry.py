@@ -33,19 +33,10 @@ _MAX_DEGREES = 1
 
 
 class Georeference:
-    """Where a scene lies.
+    """Where a scene lies, or a ValueError if that isn't a place on the earth.
 
-    Args:
-        crs: Its coordinate system, or None.
-        transform: From (column, row) to its coordinates, or None.
-        height, width: In pixels.
-
-    Attributes:
-        on_earth: Whether positions on the earth can be told: only then are there
-            areas, and longitudes and latitudes.
-
-    Raises:
-        ValueError: If the coordinates have no place on the earth.
+    Only if it is ``on_earth`` can positions on the earth be told, and areas. The
+    transform leads from (column, row) to the scene's coordinates.
     """
 
     def __init__(
@@ -71,8 +62,7 @@ class Georeference:
     def area(self, polygon: shapely.Polygon) -> float | None:
         """Square metres, on the ellipsoid, of a polygon in map coordinates.
 
-        They are the same in any projection, a geographic one included; None if the
-        scene has no place on the earth.
+        They are the same in any projection; None without a place on the earth.
         """
         if not self.on_earth:
             return None

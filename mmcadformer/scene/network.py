@@ -24,15 +24,10 @@ AMP_TYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 class TileNetwork(Protocol):
-    """Anything that says where on a picture an expression's object is.
+    """Anything that says where on a picture an expression's object is."""
 
-    Attributes:
-        fill: RGB that stands for pixels without data.
-        pairs: How many pairs of tile and expression it takes at once.
-    """
-
-    fill: tuple[int, int, int]
-    pairs: int
+    fill: tuple[int, int, int]  # RGB that stands for pixels without data
+    pairs: int  # how many pairs of tile and expression it takes at once
 
     def __call__(
         self, tiles: Sequence[np.ndarray], expressions: Sequence[str]
@@ -56,10 +51,6 @@ class ModelNetwork:
         model: From :func:`~mmcadformer.apis.init_model`.
         pairs: How many pairs of tile and expression go through the model at once.
         amp: 'bf16' or 'fp16' for automatic mixed precision, None for none.
-
-    Raises:
-        ValueError: If ``pairs`` or ``amp`` is out of range, or the config has no
-            test pipeline.
     """
 
     def __init__(
@@ -82,7 +73,6 @@ class ModelNetwork:
     def __call__(
         self, tiles: Sequence[np.ndarray], expressions: Sequence[str]
     ) -> np.ndarray:
-        """See :class:`TileNetwork`."""
         items = [self._prepared(tile, expressions[0]) for tile in tiles]
         keys = ('inputs', 'data_samples')
         data = self.model.data_preprocessor(

@@ -24,40 +24,24 @@ from .tiling import FULL
 
 @dataclass
 class FoundObject:
-    """A connected part of the mask.
-
-    Attributes:
-        expression: The sentence.
-        score: Mean probability inside, 0...1.
-        pixels: Its size.
-        area: Its size in square metres, before simplification; None if the scene
-            has no place on the earth.
-        polygon: Its outline in the coordinates of the scene.
-    """
+    """A connected part of the mask."""
 
     expression: str
-    score: float
+    score: float  # mean probability inside, 0...1
     pixels: int
+    # Square metres before simplification; None for a scene without a place on earth.
     area: float | None
-    polygon: shapely.Polygon
+    polygon: shapely.Polygon  # in the coordinates of the scene
 
 
 @dataclass(frozen=True)
 class ObjectFilter:
-    """Which objects are kept, and how exact their outlines are.
+    """Which objects are kept, and how exact their outlines are."""
 
-    Args:
-        min_area: The smallest area in square metres.
-        min_pixels: The smallest area in pixels.
-        simplify: How far an outline may leave the borders of the pixels, in units
-            of the scene's coordinates. 0 keeps every corner.
-
-    Raises:
-        ValueError: If a number is negative.
-    """
-
-    min_area: float = 0.0
+    min_area: float = 0.0  # square metres
     min_pixels: int = 0
+    # How far an outline may leave the borders of the pixels, in units of the scene's
+    # coordinates. 0 keeps every corner.
     simplify: float = 0.0
 
     def __post_init__(self) -> None:
@@ -74,18 +58,10 @@ def trace_objects(
     wanted: ObjectFilter,
     strips: Strips,
 ) -> tuple[list[FoundObject], list[shapely.Polygon]]:
-    """Turns a mask into objects.
+    """Turns a raster with 1 on objects, and the uint16 probabilities, into objects.
 
-    Args:
-        mask_file: Raster with 1 on objects.
-        expression: What they are.
-        place: Where the scene lies.
-        wanted: What to keep.
-        strips: The probabilities, uint16.
-
-    Returns:
-        The objects from top to bottom, and in pixel coordinates those that are too
-        small.
+    They come from top to bottom; beside them, in pixel coordinates, are the outlines
+    of those that are too small.
     """
     outlines, found, small = [], [], []
     for outline in _outlines(mask_file):
@@ -107,8 +83,7 @@ def trace_objects(
 def _outlines(mask_file: Path) -> Iterator[shapely.Polygon]:
     """Outlines of the mask's connected parts in pixel coordinates.
 
-    The raster is read a line at a time, so the memory that is needed goes with the
-    outlines and not with the scene.
+    The raster is read a line at a time: memory goes with the outlines.
     """
     with open_raster(mask_file) as raster:
         band = rasterio.band(raster, 1)

@@ -44,14 +44,8 @@ _LEAST_REST = 0.25
 def presence_score(probabilities: np.ndarray, valid: np.ndarray) -> float:
     """How sure the network is that the object is in a tile: ``DEFINITION``.
 
-    A single bright pixel doesn't decide, and neither does the object's size.
-
-    Args:
-        probabilities: (H, W), 0...1.
-        valid: Bool (H, W), True where the scene has data.
-
-    Returns:
-        0...1; 0 without any data.
+    A single bright pixel doesn't decide, and neither does the object's size. From
+    probabilities 0...1 and where there are data, both (H, W); 0 without any data.
     """
     values = probabilities[valid]
     if not values.size:
@@ -62,15 +56,10 @@ def presence_score(probabilities: np.ndarray, valid: np.ndarray) -> float:
 
 
 def read_presence(source: float | str | os.PathLike | None) -> tuple[float, dict]:
-    """The threshold that a user names.
+    """The threshold that a user names, and all that a calibration file says.
 
-    Args:
-        source: A number 0...1, a file of ``tools/analysis/calibrate_presence.py``,
-            or None for no gate.
-
-    Returns:
-        Tiles with a lower score are left out, 0 leaves none out; and all that the
-        file says, or an empty dict.
+    The source is a number 0...1, a file of ``tools/analysis/calibrate_presence.py``,
+    or None for no gate, which is a threshold of 0.
 
     Raises:
         FileNotFoundError: If it is neither a number nor an existing file.
@@ -110,52 +99,33 @@ def _read_calibration(file: Path) -> dict:
 
 @dataclass
 class Example:
-    """A picture and sentences whose object is either in it or not.
+    """A picture and sentences whose object is either in it or not."""
 
-    Attributes:
-        kind: 'present'; or why the object isn't there: 'no target' (the data say
-            so), 'other image', 'erased'.
-        image: File of the picture.
-        expressions: The sentences.
-        erased: Boxes (left, top, right, bottom) taken out of the picture.
-    """
-
+    # 'present'; or why the object isn't there: 'no target' (the data say so),
+    # 'other image', 'erased'.
     kind: str
     image: str
     expressions: list[str]
+    # Boxes (left, top, right, bottom) taken out of the picture.
     erased: list[tuple[int, int, int, int]] = field(default_factory=list)
 
 
 class Calibration(NamedTuple):
-    """A threshold and how well it does.
+    """A threshold and how well it does."""
 
-    Attributes:
-        threshold: Tiles with a lower score count as empty.
-        recall: Share of the examples with the object that stay.
-        false_alarms: Share of those without it that stay, too.
-        auroc: Probability that an example with the object has a higher score than
-            one without.
-    """
-
-    threshold: float
-    recall: float
-    false_alarms: float
-    auroc: float
+    threshold: float  # tiles with a lower score count as empty
+    recall: float  # share of the examples with the object that stay
+    false_alarms: float  # share of those without it that stay, too
+    auroc: float  # how often an example with the object has the higher score
 
 
 def make_examples(
     records: Sequence[dict], max_images: int | None = None, seed: int = 0
 ) -> list[Example]:
-    """Examples from the records of a data set in test mode.
+    """Examples from the records of a data set in test mode, one per sentence.
 
-    Args:
-        records: See :class:`~mmcadformer.datasets.BaseReferringDataset`; one per
-            sentence.
-        max_images: Use so many images, drawn at random; None uses all.
-        seed: Of the draw, and of the images that sentences are tried on.
-
-    Returns:
-        Examples, those of one image together.
+    Those of one image come together. ``max_images`` are drawn at random, None uses
+    all; the seed is that of the draw and of the images that sentences are tried on.
 
     Raises:
         FileNotFoundError: If a mask, or an image of unknown size, doesn't exist.
@@ -202,12 +172,7 @@ def make_examples(
 def score_examples(
     examples: Sequence[Example], network: TileNetwork
 ) -> Iterator[tuple[Example, list[float]]]:
-    """Presence scores, one per sentence of each example.
-
-    Raises:
-        FileNotFoundError: If an image doesn't exist.
-        ValueError: If one is damaged.
-    """
+    """Presence scores, one per sentence of each example."""
     for image, group in itertools.groupby(examples, key=lambda example: example.image):
         picture = read_image(image, cv2.IMREAD_COLOR)[..., ::-1]
         for example in group:
@@ -227,15 +192,9 @@ def choose_threshold(
 ) -> Calibration:
     """The threshold that tells scores with and without the object apart.
 
-    Args:
-        present: Scores where the object is.
-        absent: Scores where it isn't.
-        max_false_alarms: Take the lowest threshold that lets at most this share of
-            the empty examples pass. By default the one with the best mean of
-            recall and rejection.
-
-    Raises:
-        ValueError: If there are no scores, or the share is out of range.
+    It is the lowest that lets at most a share ``max_false_alarms`` of the empty
+    examples pass, by default the one with the best mean of recall and rejection. A
+    ValueError says that there are no scores, or that the share is out of range.
     """
     check_max_false_alarms(max_false_alarms)
     high, low = np.sort(present), np.sort(absent)
@@ -278,11 +237,8 @@ def summarise(
     present, *others = kinds.values()
     found = choose_threshold(present, sum(others, []), max_false_alarms)
     return dict(
-        threshold=found.threshold,
+        found._asdict(),
         score=DEFINITION,
-        recall=found.recall,
-        false_alarms=found.false_alarms,
-        auroc=found.auroc,
         examples={
             kind: dict(
                 count=len(scores),

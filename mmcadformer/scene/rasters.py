@@ -45,13 +45,10 @@ class RasterWriter:
     def write_probability(
         self, file: Path, strips: Strips, expression: str, dtype: str
     ) -> None:
-        """Writes probabilities.
+        """Writes probabilities, uint16 0...FULL or NO_DATA, to a GeoTIFF.
 
-        Args:
-            file: A GeoTIFF.
-            strips: uint16, 0...FULL or NO_DATA.
-            expression: Becomes the band's description.
-            dtype: Key of ``ENCODINGS``; the scale is noted in the file.
+        The expression becomes the band's description; the type is a key of
+        ``ENCODINGS``, whose scale is noted in the file.
         """
         one, no_data = ENCODINGS[dtype]
 
@@ -113,12 +110,7 @@ def _read_checksum(file: Path) -> int:
 
 
 def mask_strip(values: np.ndarray, threshold: float) -> np.ndarray:
-    """Mask of some rows: uint8 (rows, width), 1, 0 or MASK_NO_DATA.
-
-    Args:
-        values: uint16 (rows, width), 0...FULL or NO_DATA.
-        threshold: Probability above which a pixel belongs to the object.
-    """
+    """Mask of some rows: uint8, 1 above the probability, else 0 or MASK_NO_DATA."""
     mask = (values > threshold * FULL).astype(np.uint8)
     mask[values == NO_DATA] = MASK_NO_DATA
     return mask

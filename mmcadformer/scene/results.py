@@ -27,23 +27,15 @@ from .vectors import FORMATS, write_vectors
 
 @dataclass(frozen=True)
 class Writing:
-    """What is written.
+    """What is written."""
 
-    Args:
-        threshold: Probability above which a pixel belongs to the object.
-        probability: How probabilities are stored: 'uint8' (254 is 1), 'uint16'
-            (65534 is 1), 'float32', or None to leave the raster out. The scale is
-            in the file.
-        formats: Any of 'geojson', 'gpkg', 'shp'. By default GeoJSON and GeoPackage;
-            GeoJSON needs to know where on the earth the scene lies.
-        objects: Which objects are kept.
-
-    Raises:
-        ValueError: If an option is unknown or out of range.
-    """
-
+    # Probability above which a pixel belongs to the object.
     threshold: float = 0.5
+    # How probabilities are stored: 'uint8' (254 is 1), 'uint16' (65534 is 1),
+    # 'float32', or None to leave the raster out. The scale is in the file.
     probability: str | None = 'uint8'
+    # Any of 'geojson', 'gpkg', 'shp'. By default GeoJSON and GeoPackage; GeoJSON
+    # needs to know where on the earth the scene lies.
     formats: tuple[str, ...] | None = None
     objects: ObjectFilter = ObjectFilter()
 
@@ -64,17 +56,12 @@ class Writing:
 
 @dataclass
 class SceneResult:
-    """What a run found and wrote.
+    """What a run found and wrote."""
 
-    Attributes:
-        objects: From top to bottom, one expression after the other.
-        files: All that was written, the summary last.
-        summary: Its content: per expression files, number of objects, area, and how
-            many tiles the presence gate left.
-    """
-
-    objects: list[FoundObject]
-    files: list[Path]
+    objects: list[FoundObject]  # from top to bottom, one expression after the other
+    files: list[Path]  # all that was written, the summary last
+    # Per expression files, number of objects, area, and how many tiles the presence
+    # gate left.
     summary: dict
 
 
@@ -101,12 +88,7 @@ class Outputs:
         return {form: f'{self.stem}{FORMATS[form][1]}' for form in self.formats}
 
     def check(self, scene: str, inputs: Iterable[str | os.PathLike]) -> None:
-        """Raises a ValueError for files that a run would destroy.
-
-        Args:
-            scene: What the summary calls the scene.
-            inputs: Files that the run reads.
-        """
+        """Raises a ValueError for files that a run on the scene would destroy."""
         files = [self.summary, *map(self.folder.joinpath, self.vectors().values())]
         files = [file for file in files if file.exists()]
         for file in files:
@@ -257,11 +239,7 @@ class ResultWriter:
 def choose_formats(
     formats: Sequence[str] | None, place: Georeference, scene: str
 ) -> list[str]:
-    """The vector formats to write, of those asked for if there are any.
-
-    Raises:
-        ValueError: If GeoJSON is asked for and the place isn't known.
-    """
+    """The vector formats to write; a ValueError says that GeoJSON needs a place."""
     if formats is not None and ('geojson' not in formats or place.on_earth):
         return list(dict.fromkeys(formats))
     if place.on_earth:

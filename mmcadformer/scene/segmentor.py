@@ -23,8 +23,7 @@ from .network import ModelNetwork, TileNetwork
 from .presence import read_presence
 from .reader import Reading, SceneReader
 from .results import Outputs, ResultWriter, SceneResult, Writing, choose_formats
-from .run import SceneRun
-from .run_files import RunFiles
+from .run import RunFiles, SceneRun
 from .tiling import Tiling
 
 # Halves of surrogate pairs and zero bytes: no file can hold them.
@@ -46,9 +45,6 @@ class SceneSegmentor:
             ``tools/analysis/calibrate_presence.py``. Tiles below it say nothing;
             pixels for which no tile speaks get probability 0. None looks
             everywhere.
-
-    Raises:
-        FileNotFoundError, ValueError: See :func:`~.presence.read_presence`.
     """
 
     def __init__(

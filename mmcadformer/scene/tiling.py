@@ -54,19 +54,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a scene is cut.
+    """How a scene is cut."""
 
-    Args:
-        sizes: Sides of the tiles in scene pixels. Each size covers the whole scene
-            and is a scale of its own, because the network resizes every tile to its
-            input size; several are averaged.
-        overlap: Part of a tile's side that it shares with the next one, 0...0.9.
-
-    Raises:
-        ValueError: If a size or the overlap is out of range.
-    """
-
+    # Sides of the tiles in scene pixels. Each size covers the whole scene and is a
+    # scale of its own, because the network resizes every tile to its input size;
+    # several are averaged.
     sizes: tuple[int, ...] = (480,)
+    # Part of a tile's side that it shares with the next one, 0...0.9.
     overlap: float = 0.25
 
     def __post_init__(self) -> None:
@@ -91,10 +85,7 @@ class Tiling:
         tiles_per_batch: int,
         wanted: Callable[[Tile], bool] | None = None,
     ) -> list[Batch]:
-        """Tiles for a scene of some size in pixels, in batches from top to bottom.
-
-        Only those that are ``wanted``, if that is given.
-        """
+        """The tiles that are ``wanted``, or all, in batches from top to bottom."""
         groups = []
         for size in self.sizes:
             step = size - self.shared(size)
@@ -128,14 +119,9 @@ def _tile_starts(length: int, size: int, step: int) -> list[int]:
 def tile_weights(size: int, shared: int) -> np.ndarray:
     """How much each pixel of a tile counts: a smooth hill with a flat top.
 
-    Near its border a network sees less context, so the neighbour counts more there.
-
-    Args:
-        size: Side of the tile.
-        shared: Width of the slope, the pixels that neighbours share.
-
-    Returns:
-        uint32 (size, size), from 1 to ``MAX_WEIGHT ** 2``.
+    Near its border a network sees less context, so the neighbour counts more there:
+    the slope is as wide as the pixels that neighbours share. The result is uint32
+    (size, size), from 1 to ``MAX_WEIGHT ** 2``.
     """
     place = np.arange(size)
     to_border = np.minimum(place, size - 1 - place) + 0.5
@@ -146,11 +132,7 @@ def tile_weights(size: int, shared: int) -> np.ndarray:
 
 
 def quantise(probabilities: np.ndarray) -> np.ndarray:
-    """Turns probabilities 0...1 into uint16 0...FULL.
-
-    Raises:
-        ValueError: If there is a NaN among them.
-    """
+    """Turns probabilities 0...1 into uint16 0...FULL; refuses NaN by a ValueError."""
     if np.isnan(probabilities).any():
         raise ValueError(
             'the network gives NaN for a part of the scene: check the checkpoint, or '
@@ -168,10 +150,7 @@ class StripBlender:
         self._weight = np.zeros((stop - start, width), np.uint32)
 
     def add(self, tile: Tile, values: np.ndarray, shared: int) -> None:
-        """Adds the part of a tile's uint16 (size, size) that lies in the strip.
-
-        Its neighbours share so many pixels, see :func:`tile_weights`.
-        """
+        """Adds the part of a tile's uint16 (size, size) that lies in the strip."""
         top, bottom = max(tile.row, self.start), min(tile.stop, self.stop)
         right = min(tile.column + tile.size, self.width)
         if top >= bottom:

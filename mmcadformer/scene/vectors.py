@@ -35,19 +35,11 @@ def write_vectors(
     form: str,
     moment: float,
 ) -> None:
-    """Writes objects with expression, score and area.
+    """Writes objects with number, expression, score and area; or raises an OSError.
 
-    Args:
-        file: To write; a Shapefile has others beside it.
-        objects: In the order in which they get their numbers.
-        place: Where the scene lies.
-        form: Key of ``FORMATS``. GeoJSON is in EPSG:4326, others have the
-            coordinates of the scene.
-        moment: Time to note where a format wants one, seconds since 1970. Not the
-            present one, so that equal results are equal files.
-
-    Raises:
-        OSError: If the file can't be written.
+    ``form`` is a key of ``FORMATS``: GeoJSON is in EPSG:4326, others have the
+    coordinates of the scene. ``moment``, in seconds since 1970, is noted where a
+    format wants a time: not the present one, so that equal results are equal files.
     """
     driver, _ = FORMATS[form]
     try:
