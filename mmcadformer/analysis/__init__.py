@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model costs: parameters, operations, time."""
 
-from .building import build_without_weights, random_inputs, without_weights
-from .cost import CONVENTION, analyse, build_tree, count_flops, explain
+from .cost import (
+    CONVENTION,
+    analyse,
+    build_tree,
+    build_without_weights,
+    count_flops,
+    explain,
+    random_inputs,
+    without_weights,
+)
 from .latency import Latency, compare_latency, measure, timed
 
 __all__ = [

@@ -10,12 +10,14 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..models import ReferringSegmentor
 from ..models.fusions import StageFusion
-from .building import random_inputs
 
 CONVENTION = (
     'One multiply-add is two FLOPs. Counted: convolutions, matrix products and both '
@@ -25,6 +27,52 @@ CONVENTION = (
 )
 # As the paper lists them; others follow.
 _PARTS = ('text_encoder', 'backbone', 'fusion', 'neck', 'decode_head')
+_BERT_VOCABULARY = 30522
+
+
+def without_weights(cfg: Config, tokens: int) -> Config:
+    """A copy of a config whose model has random weights and takes so many tokens.
+
+    Nothing is downloaded: a text encoder with a vocabulary from a hub cuts words by
+    the one in this package, and keeps the size of its embedding.
+    """
+    cfg = Config(cfg.to_dict())
+    text_encoder = cfg.model.text_encoder
+    if text_encoder.get('vocab') is None:
+        options = dict(text_encoder.get('config') or {})
+        options.setdefault('vocab_size', _BERT_VOCABULARY)
+        text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
+    text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
+    return cfg
+
+
+def build_without_weights(
+    cfg: Config, tokens: int, device: str = 'cpu'
+) -> ReferringSegmentor:
+    """Builds :func:`without_weights` a model in evaluation mode, on a device."""
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        # mmseg's about losses, which don't matter here.
+        warnings.simplefilter('ignore', UserWarning)
+        model = MODELS.build(without_weights(cfg, tokens).model)
+    return model.to(device).eval()
+
+
+def random_inputs(
+    shape: tuple[int, int], tokens: int, batch_size: int = 1, device: str = 'cpu'
+) -> dict[str, Any]:
+    """Keyword arguments of a referring segmentor that takes tensors.
+
+    Images of a height and width, each with one expression without padding.
+    """
+    size = (batch_size, tokens)
+    return dict(
+        inputs=torch.randn(batch_size, 3, *shape, device=device),
+        mode='tensor',
+        input_ids=torch.zeros(size, dtype=torch.long, device=device),
+        text_mask=torch.ones(size, dtype=torch.bool, device=device),
+    )
 
 
 @dataclass
@@ -41,12 +89,7 @@ class Node:
 def analyse(
     model: ReferringSegmentor, shape: tuple[int, int], tokens: int
 ) -> dict[str, Any]:
-    """Counts everything for one image and one expression.
-
-    Args:
-        model: In evaluation mode.
-        shape: Height and width of the image in pixels.
-        tokens: Tokens of the expression, none of them padding.
+    """Counts everything for one image (height, width) and one expression.
 
     Returns:
         ``parameters`` (their number under the conventions found in papers),
@@ -71,15 +114,7 @@ def analyse(
 
 
 def count_flops(model: nn.Module, **inputs: Any) -> dict[str, int]:
-    """Counts the FLOPs of one forward pass.
-
-    Args:
-        model: Called with the inputs.
-        **inputs: Keyword arguments of the model.
-
-    Returns:
-        Module name -> FLOPs inside it; '' is the whole model.
-    """
+    """FLOPs of one forward pass by the name of the module; '' is the whole model."""
     root = type(model).__name__
     # The fast path of nn.MultiheadAttention is one opaque operation.
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -118,16 +153,10 @@ def build_tree(name: str, module: nn.Module, flops: dict[str, int]) -> Node:
 
 
 def explain(node: Node, least: int, depth: int) -> list[tuple[int, str, int, int]]:
-    """Lists the modules below a node, down to those with few parameters.
+    """Rows of level, name, parameters and FLOPs for the modules below a node.
 
-    Args:
-        node: Where to begin.
-        least: Modules with fewer parameters are summed up as one row.
-        depth: Most levels.
-
-    Returns:
-        Rows of level, name, parameters, FLOPs. The rows one level below a module
-        add up to it.
+    The rows one level below a module add up to it: those with fewer than ``least``
+    parameters are one row.
     """
     rows = []
 

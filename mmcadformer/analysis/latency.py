@@ -17,17 +17,11 @@ import torch
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a model and of the reference, and their ratio.
-
-    Attributes:
-        milliseconds: Median over rounds.
-        reference: Median of the reference in the same rounds.
-        ratio: Median over rounds of the ratio; below 1 is faster.
-    """
+    """Milliseconds of a model and of the reference, and their ratio: medians."""
 
     milliseconds: float
     reference: float
-    ratio: float
+    ratio: float  # of each round; below 1 is faster than the reference
 
 
 def compare_latency(
@@ -37,19 +31,10 @@ def compare_latency(
     rounds: int = 20,
     warmup: int = 3,
 ) -> Latency:
-    """Times two functions by turns.
+    """Times two functions by turns, after a warm-up.
 
     A machine that slows down, or is shared, slows both alike, which the ratio of
     each round is free from.
-
-    Args:
-        step, reference: Each does one forward pass.
-        device: The clock waits for it.
-        rounds: Number of timed calls of each.
-        warmup: Calls of each before that.
-
-    Raises:
-        ValueError: If ``rounds`` is less than 1.
     """
     if rounds < 1:
         raise ValueError(f'rounds must be 1 or more, not {rounds}')
@@ -77,14 +62,10 @@ def timed(step: Callable[[], object], device: torch.device) -> float:
 def measure(
     step: Callable[[], object], warmup: int, iters: int, device: torch.device
 ) -> dict[str, float]:
-    """Times a function, and watches its memory.
+    """Times a function call by call, and watches its memory.
 
-    Args:
-        step: Does the work of one batch.
-        warmup: Calls before the clock is looked at: kernels are chosen, compiled
-            and cached, memory is reserved.
-        iters: Calls that are timed one by one.
-        device: The clock waits for it before and after each call.
+    In the calls of the ``warmup`` kernels are chosen, compiled and cached, and memory
+    is reserved.
 
     Returns:
         Milliseconds ``mean``, ``median``, ``p90``, and ``memory`` in MiB: the most

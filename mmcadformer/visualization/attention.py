@@ -32,17 +32,11 @@ stands out: the word, by its colour, that gets more there than elsewhere."""
 
 
 class AttentionRow(NamedTuple):
-    """One row of the grid.
-
-    Attributes:
-        title: What the row shows.
-        maps: Float (words, h, w), not negative.
-        image_share: Of the maps' height and width, what the image takes, from the
-            upper left corner.
-    """
+    """One row of the grid."""
 
     title: str
-    maps: np.ndarray
+    maps: np.ndarray  # float (words, h, w), not negative
+    # Of the maps' height and width, what the image takes, from the upper left corner.
     image_share: tuple[float, float] = (1.0, 1.0)
 
 
@@ -58,15 +52,7 @@ def draw_word_attention(
     the hottest of a hundred may be hotter than the scale shows, or they alone would be
     seen. The last column colours each place by the word that stands out most there,
     against what that word gets on average; the words' colours are beside their names.
-
-    Args:
-        image: RGB uint8 (H, W, 3).
-        overlay: RGB uint8 picture of the result, of any size.
-        words: Titles of the columns.
-        rows: At least one.
-
-    Returns:
-        RGB uint8.
+    All pictures are RGB uint8 (H, W, 3); the ``overlay`` with the result has any size.
     """
     image = shrink(image, _SIDE)  # sharp enough for the cells of the grid
     height, width = image.shape[:2]
@@ -134,17 +120,10 @@ def heat_overlay(
     highest: float = 1.0,
     image_share: tuple[float, float] = (1.0, 1.0),
 ) -> np.ndarray:
-    """Lays a heat map over an image made grey.
+    """Lays a heat map (h, w) over an RGB uint8 image (H, W, 3) made grey.
 
-    Args:
-        image: RGB uint8 (H, W, 3).
-        heat: (h, w); enlarged to the image.
-        lowest, highest: The values that get the coldest and the hottest colour.
-        image_share: Of the heat map's height and width, what the image takes, from
-            the upper left corner.
-
-    Returns:
-        RGB uint8 (H, W, 3).
+    ``lowest`` and ``highest`` get the coldest and the hottest colour; ``image_share``
+    is that of :class:`AttentionRow`.
     """
     span = max(highest - lowest, 1e-12)
     heat = np.clip((heat - lowest) / span, 0, 1).astype(np.float32)

@@ -24,14 +24,10 @@ _PAPER = 255
 
 
 def mask_iou(pred: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two masks, in 0...1.
+    """Intersection over union of two masks, in 0...1; 1 where both are empty.
 
-    Args:
-        pred: Boolean (H, W), or labels in which 1 is the target.
-        truth: The same; pixels labelled 255 are left out.
-
-    Returns:
-        The ratio; 1 where both are empty.
+    They are boolean (H, W), or labels in which 1 is the target; pixels that the truth
+    labels 255 are left out.
     """
     valid = np.asarray(truth) != IGNORE
     pred, truth = _is_target(pred) & valid, _is_target(truth) & valid
@@ -59,8 +55,7 @@ def draw_referring_overlay(
     Args:
         image: RGB uint8 (H, W, 3).
         expression: What the masks stand for, in any script.
-        pred: Boolean (H, W), or labels in which 1 is the target.
-        truth: The same; pixels labelled 255 count for nothing.
+        pred, truth: See :func:`mask_iou`.
         score: Confidence of the prediction in 0...1, for the legend.
         alpha: Opacity of the tint, 0...1.
         text_position: Where the strip with the text goes, 'below' or 'above'.
@@ -72,8 +67,7 @@ def draw_referring_overlay(
         RGB uint8 (H', W', 3), with H' > H for the text and W' >= W.
 
     Raises:
-        ValueError: If the image or a mask has the wrong shape or type, or
-            ``text_position`` is unknown.
+        ValueError: If the image or a mask has the wrong shape or type.
     """
     if text_position not in ('below', 'above'):
         raise ValueError(
@@ -128,16 +122,9 @@ def draw_titled_panels(
     alpha: float = 0.45,
     min_width: int = 320,
 ) -> np.ndarray:
-    """Draws the image side by side with various masks, above a text; RGB uint8.
+    """Draws the image side by side with various masks, above a text and a legend.
 
-    Args:
-        image, alpha, min_width: As for :func:`draw_referring_panels`.
-        panels: Title, prediction and truth of each; either mask may be None.
-        text: Below the panels.
-        legend: Below the text, see :func:`draw_text_strip`.
-
-    Raises:
-        ValueError: If the image or a mask has the wrong shape or type.
+    See :func:`draw_referring_panels` and :func:`draw_text_strip` for the arguments.
     """
     columns = []
     for title, pred, truth in panels:
@@ -195,10 +182,8 @@ def _paint(
     factor = _enlargement(image, min_width)
     picture = _enlarge(np.ascontiguousarray(image), factor)
     areas = []
-    for name, mask, color in (
-        ('pred', pred, PRED_COLOR),
-        ('truth', truth, TRUTH_COLOR),
-    ):
+    masks = (('pred', pred, PRED_COLOR), ('truth', truth, TRUTH_COLOR))
+    for name, mask, color in masks:
         if mask is None:
             continue
         if np.shape(mask) != image.shape[:2]:

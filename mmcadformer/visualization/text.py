@@ -32,18 +32,11 @@ def draw_text_strip(
     font_size: int = 16,
     max_lines: int = 6,
 ) -> np.ndarray:
-    """Draws text and a legend on a strip that is as high as they need.
+    """Draws text and a legend on a strip RGB uint8, as high as they need.
 
-    Args:
-        width: Width of the strip in pixels.
-        text: Text in any script; line breaks and control characters become
-            spaces. What doesn't fit on ``max_lines`` ends in an ellipsis.
-        legend: Pairs of a colour, or None for words alone, and a label.
-        font_size: Size of the letters in pixels.
-        max_lines: Most lines for the text.
-
-    Returns:
-        RGB uint8 (H, ``width``, 3).
+    Text may be of any script; line breaks and control characters become spaces, and
+    what doesn't fit on ``max_lines`` ends in an ellipsis. The legend is pairs of a
+    colour, or None for words alone, and a label. Sizes are pixels.
     """
     font = load_font(text, font_size)
     pad = max(3, font_size // 3)

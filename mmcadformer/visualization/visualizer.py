@@ -24,8 +24,8 @@ class ReferringVisualizer(SegLocalVisualizer):
     and palette of a dataset play no part: a referring mask has one target.
 
     Args:
-        alpha: Opacity of the masks, 0...1. Default: 0.45.
-        min_width: The least width of a panel in pixels. Default: 320.
+        alpha: Opacity of the masks, 0...1.
+        min_width: The least width of a panel in pixels.
         **kwargs: Keys of :class:`mmseg.visualization.SegLocalVisualizer`
             (``name``, ``vis_backends``, ``save_dir``, ...).
     """
@@ -49,14 +49,8 @@ class ReferringVisualizer(SegLocalVisualizer):
     ) -> np.ndarray:
         """Draws the panels of one sample, RGB uint8 (H', W', 3).
 
-        Args:
-            image: RGB uint8 (H, W, 3), of the size of the masks.
-            data_sample: Holds ``expression`` and, as far as they are known,
-                ``pred_sem_seg`` and ``gt_sem_seg`` (1, H, W).
-            draw_gt, draw_pred: Whether to show truth and prediction.
-
-        Raises:
-            ValueError: If a mask doesn't have the size of the image.
+        It holds ``expression`` and, as far as they are known, ``pred_sem_seg`` and
+        ``gt_sem_seg`` (1, H, W), of the size of the RGB uint8 image (H, W, 3).
         """
         return draw_referring_panels(
             image,
@@ -81,17 +75,10 @@ class ReferringVisualizer(SegLocalVisualizer):
         step: int = 0,
         **kwargs: object,
     ) -> None:
-        """Draws one sample and hands it to all backends.
+        """Draws one sample, or the image alone, and hands it to all backends.
 
-        Args:
-            name: Name of the picture in the backends.
-            image, data_sample, draw_gt, draw_pred: See :meth:`draw_datasample`;
-                without a data sample the image alone is taken.
-            show: Open a window.
-            wait_time: Seconds that the window stays; 0 waits for a key.
-            out_file: Write this file instead of using the backends.
-            step: Training step in the backends.
-            **kwargs: Options of MMSegmentation's method that don't apply here.
+        The arguments are those of MMSegmentation's method, of which ``kwargs`` don't
+        apply here. An ``out_file`` is written instead of using the backends.
         """
         drawn = image
         if data_sample is not None:
