@@ -19,24 +19,17 @@ class CADFormerSwin(ReferringSwin):
     released code of CADFormer and its relatives (the paper doesn't mention it).
 
     Args:
-        lgvla: Language-guided vision alignment (Table V). Default: True.
-        vglva: Vision-guided language alignment (Table V). Default: True.
+        lgvla: Language-guided vision alignment (Table V).
+        vglva: Vision-guided language alignment (Table V).
         num_heads_fusion: Attention heads in both. The released code uses one.
-            Default: 1.
         fusion_norm: Keep the family's instance norms over pixels and the extra 1x1
             convolution, see :class:`~mmcadformer.models.fusions.LGVLA`.
-            Default: True.
-        fusion_gate: Gate the refined features, Eqs. (4) and (8). Default: True.
+        fusion_gate: Gate the refined features, Eqs. (4) and (8).
         gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it.
-            Default: True.
-        fusion: Another fusion in SMGAM's place, see :class:`ReferringSwin`. The
-            keys above are SMGAM's and can't be set beside it. Default: None.
+        fusion: Another fusion in SMGAM's place, see :class:`ReferringSwin`. The keys
+            above are SMGAM's and can't be set beside it.
         text_output, **kwargs: Keys of :class:`ReferringSwin` and of mmseg's
             ``SwinTransformer``.
-
-    Raises:
-        ValueError: If VGLVA is on but nothing reads the text it refines, or if keys
-            of SMGAM are set beside another fusion.
     """
 
     def __init__(

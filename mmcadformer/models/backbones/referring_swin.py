@@ -19,18 +19,11 @@ from ..layers import fuse_window_attention, sine_position_embedding
 
 
 class FirstStage(NamedTuple):
-    """Output of the first stage's blocks, which no language has touched.
+    """Output of the first stage's blocks, which no language has touched."""
 
-    Attributes:
-        visual: (B, H_1*W_1, C_1).
-        hw_shape: H_1 and W_1.
-        stage_input: What entered the blocks (B, H_1*W_1, C_1), for fusions that
-            need it.
-    """
-
-    visual: Tensor
+    visual: Tensor  # (B, H_1*W_1, C_1)
     hw_shape: tuple[int, int]
-    stage_input: Tensor | None = None
+    stage_input: Tensor | None = None  # what entered the blocks, if a fusion needs it
 
 
 class SwinStage(BaseModule):
@@ -63,14 +56,11 @@ class ReferringSwin(SwinTransformer):
     Args:
         fusion: Config of a :class:`~mmcadformer.models.fusions.StageFusion`, built
             once per stage with that stage's channels.
-        text_channels: C_t, channels of the token features. Default: 768.
+        text_channels: C_t, channels of the token features.
         text_output: Whether a later part (a text-aware neck or head) reads the text
-            that the last stage returns. If not, parameters that only feed it are
-            left out. Default: True.
+            that the last stage returns. If not, parameters that only feed it are left
+            out.
         **kwargs: Keys of :class:`mmseg.models.backbones.SwinTransformer`.
-
-    Raises:
-        ValueError: If ``out_indices`` leaves out a stage.
     """
 
     def __init__(
@@ -112,11 +102,7 @@ class ReferringSwin(SwinTransformer):
         return self
 
     def init_weights(self) -> None:
-        """Initialise or load the Swin part, then initialise the fusions.
-
-        Raises:
-            RuntimeError: If the weights named in ``init_cfg`` can't be had.
-        """
+        """Initialise or load the Swin part, then initialise the fusions."""
         try:
             super().init_weights()
         except OSError as error:
@@ -138,11 +124,7 @@ class ReferringSwin(SwinTransformer):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, **kwargs: bool
     ) -> Any:
-        """Load weights as :class:`torch.nn.Module` does, and say what didn't fit.
-
-        Raises:
-            RuntimeError: If no key fits, as in a file that isn't Swin's.
-        """
+        """Load weights as :class:`torch.nn.Module` does, and say what didn't fit."""
         result = super().load_state_dict(state_dict, strict=strict, **kwargs)
         if len(result.unexpected_keys) == len(state_dict):
             raise RuntimeError(
@@ -176,9 +158,6 @@ class ReferringSwin(SwinTransformer):
         Returns:
             Maps for the decoder, one per stage (B, C_i, H_i, W_i), and the language
             features after the last stage (B, N, C_t).
-
-        Raises:
-            ValueError: If there are several images, but not one per expression.
         """
         first = x if isinstance(x, FirstStage) else self.forward_first_stage(x)
         visual, hw_shape, stage_input = first

@@ -51,21 +51,16 @@ class ReferringDecodeHead(BaseDecodeHead):
 
     Args:
         in_channels: Channels of the levels, fine to coarse.
-        channels: Width of the decoder. Default: 512.
         rotated: Adaptive rotated convolution as the second one of each ``Seg`` block.
-            Default: False.
-        text_levels: Levels (1 is the finest) that attend to the text. Default: ().
-        text_channels: C_t of the token features. Default: 768.
+        text_levels: Levels (1 is the finest) that attend to the text.
+        text_channels: C_t.
         project_text: Project the text to ``channels`` first; without it both widths
-            must agree. Default: True.
-        attend_to_padding: Let pixels attend to padding tokens, as CADFormer's
-            released code does. Default: False.
-        num_heads: Heads of the Transformer layers. Default: 8.
-        feedforward_channels: Hidden width of their feed-forward part. Default: 2048.
-        dropout: Dropout of the Transformer layers. Default: 0.1.
-        align_corners: For the upsampling of features and output. Default: True, as
-            the whole family does.
-        **kwargs: Keys of :class:`mmseg.models.decode_heads.BaseDecodeHead`.
+            must agree.
+        attend_to_padding: Let pixels attend to padding tokens, as CADFormer's released
+            code does.
+        num_heads, feedforward_channels, dropout: Of the Transformer layers.
+        channels, align_corners, **kwargs: Keys of
+            :class:`mmseg.models.decode_heads.BaseDecodeHead`.
     """
 
     def __init__(
@@ -132,16 +127,10 @@ class ReferringDecodeHead(BaseDecodeHead):
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> Tensor:
-        """Decode to class scores.
+        """Decode levels (B, C_i, H_i, W_i), fine to coarse, to (B, classes, H_1, W_1).
 
-        Args:
-            inputs: Levels (B, C_i, H_i, W_i), fine to coarse.
-            text: Refined language features L_5 (B, N, C_t); needed if the head has
-                ``text_levels``.
-            text_mask: Bool (B, N), True on real tokens.
-
-        Returns:
-            Logits (B, num_classes, H_1, W_1).
+        A head with ``text_levels`` needs the refined language features L_5
+        (B, N, C_t) and their mask, bool (B, N), True on real tokens.
         """
         levels = self._transform_inputs(inputs)
         if hasattr(self, 'text_proj'):

@@ -18,12 +18,7 @@ class TCMDHead(ReferringDecodeHead):
     Levels 3 and 2 attend to the refined language features L_5, whose padding takes
     no part (the released code lets pixels attend to padding). The width, which the
     paper doesn't give, is 512: it reproduces the paper's FLOPs where the released
-    768 costs half as much again.
-
-    Args:
-        rotated: Default: True.
-        text_levels: Default: (3, 2).
-        **kwargs: Keys of :class:`ReferringDecodeHead`.
+    768 costs half as much again. All keys are those of :class:`ReferringDecodeHead`.
     """
 
     def __init__(

@@ -14,29 +14,21 @@ HW = tuple[int, int]
 
 
 class FusionOutput(NamedTuple):
-    """What a fusion hands on.
+    """What a fusion hands on."""
 
-    Attributes:
-        to_decoder: Features for neck and decode head (B, H*W, C_i).
-        to_next_stage: Features for patch merging and the next stage (B, H*W, C_i).
-        text: Language features for the next stage (B, N, C_t).
-    """
-
-    to_decoder: Tensor
-    to_next_stage: Tensor
-    text: Tensor
+    to_decoder: Tensor  # for neck and decode head (B, H*W, C_i)
+    to_next_stage: Tensor  # for patch merging and the next stage (B, H*W, C_i)
+    text: Tensor  # for the next stage (B, N, C_t)
 
 
 class WordAttention(NamedTuple):
     """Who attends to whom at one stage; None where a fusion has no such part.
 
-    Attributes:
-        pixels_to_words: (B, H*W, N); each row sums to 1.
-        words_to_pixels: (B, N, H*W); each row sums to 1.
+    Each row sums to 1.
     """
 
-    pixels_to_words: Tensor | None = None
-    words_to_pixels: Tensor | None = None
+    pixels_to_words: Tensor | None = None  # (B, H*W, N)
+    words_to_pixels: Tensor | None = None  # (B, N, H*W)
 
 
 class StageFusion(BaseModule):
@@ -50,16 +42,13 @@ class StageFusion(BaseModule):
         visual_channels: C_i, channels of the stage.
         text_channels: C_t, channels of the token features.
         text_used_later: Whether a later part reads the language features that this
-            stage returns. If not, build no parameters that only feed them: they
-            would never get a gradient. Default: True.
+            stage returns. If not, build no parameters that only feed them: they would
+            never get a gradient.
         visual_used_later: The same for ``to_next_stage``; False on the last stage.
-            Default: True.
-
-    Attributes:
-        needs_stage_input: Whether :meth:`forward` takes the features that entered
-            the stage's blocks, too, as ``stage_input`` (B, H*W, C_i).
     """
 
+    # Whether `forward` takes what entered the stage's blocks, too, as `stage_input`
+    # (B, H*W, C_i).
     needs_stage_input = False
 
     def init_weights(self) -> None:
@@ -91,17 +80,10 @@ class StageFusion(BaseModule):
             hw_shape: H and W.
             text: L_i, language features (B, N, C_t).
             text_mask: Bool (B, N), True on real tokens.
-
-        Returns:
-            Features for the decoder, for the next stage, and the language features.
         """
 
     def word_attention(
         self, visual: Tensor, text: Tensor, text_mask: Tensor
     ) -> WordAttention:
-        """The attention inside :meth:`forward`, averaged over heads, to look at.
-
-        It takes the arguments of :meth:`forward` and is empty unless a subclass has
-        something to show.
-        """
+        """The attention inside :meth:`forward`, averaged over heads, if any."""
         return WordAttention()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..layers.attention import CrossModalAttention, attention_to_words
 from ..layers.gate import LanguageGate
 from .base import HW, FusionOutput
-from .pwam import GatedFusion
+from .pwam import PWAM
 
 
 class ObjectPositionBlock(BaseModule):
@@ -36,14 +36,9 @@ class ObjectPositionBlock(BaseModule):
     ) -> Tensor:
         """Find the object's features (B, H*W, C_i) at its position.
 
-        An expression without object words gives zeros; one without position words
+        The text is T_o and T_p, both (B, N, C_t), with masks m_o and m_p. An
+        expression without object words gives zeros; one without position words
         weighs all pixels by one half.
-
-        Args:
-            visual: X (B, H*W, C_i).
-            hw_shape: H and W.
-            text: T_o and T_p, both (B, N, C_t).
-            text_mask: Bool m_o and m_p, both (B, N).
         """
         (object_text, position_text), (object_mask, position_mask) = text, text_mask
         found = _attend(self.object_attention, visual, object_text, object_mask)
@@ -70,7 +65,7 @@ def _attend(
 
 
 @MODELS.register_module()
-class FIAM(GatedFusion):
+class FIAM(PWAM):
     """FIANet's fine-grained image-text alignment.
 
     ``X + c * (gate(F) + b)`` goes on, with LAVT's alignment F to the whole
@@ -82,8 +77,7 @@ class FIAM(GatedFusion):
     :class:`~mmcadformer.models.text_encoders.PhraseBertTextEncoder` gives them.
 
     Args:
-        num_heads: Attention heads. Default: 1.
-        reduction: Of the channels in the modulation. Default: 8.
+        reduction: Of the channels in the modulation.
     """
 
     def __init__(
@@ -96,7 +90,7 @@ class FIAM(GatedFusion):
         visual_used_later: bool = True,
     ) -> None:
         args = (visual_channels, text_channels, num_heads)
-        super().__init__(*args, gate=visual_used_later)
+        super().__init__(*args, visual_used_later=visual_used_later)
         if visual_used_later:
             hidden = max(1, visual_channels // reduction)
             self.object_position = ObjectPositionBlock(*args)
@@ -110,11 +104,6 @@ class FIAM(GatedFusion):
     def forward(
         self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
-        """See :meth:`StageFusion.forward`; ``text`` has three parts.
-
-        Raises:
-            ValueError: If the text has no parts.
-        """
         if text_mask.dim() != 3:
             raise ValueError(
                 f'FIAM needs text masks (B, 3, N), not {tuple(text_mask.shape)}: set '

@@ -34,19 +34,32 @@ class PixelWordAlignment(BaseModule):
         return self.out_proj(self.visual_proj(visual) * attended)
 
 
-class GatedFusion(StageFusion):
-    """What the fusions of the LAVT family share: the alignment F and its gate."""
+@MODELS.register_module()
+class PWAM(StageFusion):
+    """LAVT's fusion: the aligned feature to the decoder, gated to the next stage.
+
+    ``X + gate(F)`` goes on to patch merging; the text stays the same. The last
+    stage has no next one and therefore no gate (the released code builds it all
+    the same).
+
+    Args:
+        gated_to_decoder: Give the decoder ``gate(F)`` instead of F.
+    """
 
     def __init__(
         self,
         visual_channels: int,
         text_channels: int,
         num_heads: int = 1,
-        gate: bool = True,
+        gated_to_decoder: bool = False,
+        text_used_later: bool = True,
+        visual_used_later: bool = True,
     ) -> None:
         super().__init__()
+        self.gated_to_decoder = gated_to_decoder
         self.align = PixelWordAlignment(visual_channels, text_channels, num_heads)
-        self.gate = LanguageGate(visual_channels) if gate else None
+        gated = visual_used_later or gated_to_decoder
+        self.gate = LanguageGate(visual_channels) if gated else None
 
     def init_weights(self) -> None:
         """PyTorch's start for the 1x1 convolutions, truncated normal 0.02 for gates."""
@@ -61,43 +74,14 @@ class GatedFusion(StageFusion):
     def word_attention(
         self, visual: Tensor, text: Tensor, text_mask: Tensor
     ) -> WordAttention:
-        """See :meth:`StageFusion.word_attention`; the whole expression's words."""
         if text_mask.dim() == 3:  # FIANet's parts, of which the first is the whole
             text, text_mask = text[:, 0], text_mask[:, 0]
         to_words = self.align.attention.similarity(visual, text, text_mask)
         return WordAttention(pixels_to_words=to_words.mean(dim=1))
 
-
-@MODELS.register_module()
-class PWAM(GatedFusion):
-    """LAVT's fusion: the aligned feature to the decoder, gated to the next stage.
-
-    ``X + gate(F)`` goes on to patch merging; the text stays the same. The last
-    stage has no next one and therefore no gate (the released code builds it all
-    the same).
-
-    Args:
-        num_heads: Attention heads. Default: 1.
-        gated_to_decoder: Give the decoder ``gate(F)`` instead of F. Default: False.
-    """
-
-    def __init__(
-        self,
-        visual_channels: int,
-        text_channels: int,
-        num_heads: int = 1,
-        gated_to_decoder: bool = False,
-        text_used_later: bool = True,
-        visual_used_later: bool = True,
-    ) -> None:
-        gate = visual_used_later or gated_to_decoder
-        super().__init__(visual_channels, text_channels, num_heads, gate)
-        self.gated_to_decoder = gated_to_decoder
-
     def forward(
         self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
-        """See :meth:`StageFusion.forward`."""
         aligned = self.align(visual, text, text_mask)
         if self.gate is None:
             return FusionOutput(aligned, visual, text)

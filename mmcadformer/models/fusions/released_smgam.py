@@ -99,7 +99,6 @@ class ReleasedSMGAM(PWAM):
         text_mask: Tensor,
         stage_input: Tensor,
     ) -> FusionOutput:
-        """See :meth:`StageFusion.forward`."""
         fused = super().forward(visual, hw_shape, text, text_mask)
         if self.vglva is None:
             return fused

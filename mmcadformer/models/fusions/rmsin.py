@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..layers.gate import LanguageGate
 from .base import HW, FusionOutput
-from .pwam import GatedFusion
+from .pwam import PWAM
 
 
 def _conv_bn(kernel_size: int) -> nn.Sequential:
@@ -52,14 +52,11 @@ class VariousReceptiveBranch(BaseModule):
 
 
 @MODELS.register_module()
-class RMSINFusion(GatedFusion):
+class RMSINFusion(PWAM):
     """RMSIN's fusion: ``X + gate_L(F) + gate_V(R)`` goes on, F goes to the decoder.
 
     F is LAVT's pixel-word alignment, R the receptive branch. The last stage keeps
     only F, since nothing reads the rest.
-
-    Args:
-        num_heads: Attention heads. Default: 1.
     """
 
     def __init__(
@@ -70,7 +67,8 @@ class RMSINFusion(GatedFusion):
         text_used_later: bool = True,
         visual_used_later: bool = True,
     ) -> None:
-        super().__init__(visual_channels, text_channels, num_heads, visual_used_later)
+        args = (visual_channels, text_channels, num_heads)
+        super().__init__(*args, visual_used_later=visual_used_later)
         if visual_used_later:
             self.receptive = VariousReceptiveBranch()
             self.visual_gate = LanguageGate(visual_channels)
@@ -78,10 +76,8 @@ class RMSINFusion(GatedFusion):
     def forward(
         self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
-        """See :meth:`StageFusion.forward`."""
-        aligned = self.align(visual, text, text_mask)
+        fused = super().forward(visual, hw_shape, text, text_mask)
         if self.gate is None:
-            return FusionOutput(aligned, visual, text)
-        weighed = self.receptive(visual, hw_shape)
-        onward = visual + self.gate(aligned) + self.visual_gate(weighed)
-        return FusionOutput(aligned, onward, text)
+            return fused
+        weighed = self.visual_gate(self.receptive(visual, hw_shape))
+        return fused._replace(to_next_stage=fused.to_next_stage + weighed)

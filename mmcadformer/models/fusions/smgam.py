@@ -16,13 +16,12 @@ class LGVLA(BaseModule):
     """Language-guided vision-language alignment: pixels query words, Eqs. (1)-(4).
 
     Args:
-        visual_channels: C_i, channels of the stage.
-        text_channels: C_t, channels of the token features.
-        num_heads: Attention heads; the scale stays ``C_i ** -0.5``. Default: 1.
+        visual_channels, text_channels: C_i and C_t.
+        num_heads: Attention heads; the scale stays ``C_i ** -0.5``.
         norm: Keep the instance norms over pixels (query, output) and the 1x1
             convolution after the weighted sum that the LAVT family has and the
-            equations leave out. False is the equations to the letter. Default: True.
-        gate: Build the gate of Eq. (4). Default: True.
+            equations leave out. False is the equations to the letter.
+        gate: Build the gate of Eq. (4).
     """
 
     def __init__(
@@ -48,16 +47,10 @@ class LGVLA(BaseModule):
         text_mask: Tensor,
         with_ungated: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Refine the visual features by the expression.
+        """Refine V_i (B, H_i*W_i, C_i) by L_i (B, N, C_t), giving V_i' of its shape.
 
-        Args:
-            visual: V_i (B, H_i*W_i, C_i).
-            text: L_i (B, N, C_t).
-            text_mask: Bool (B, N), True on real tokens.
-            with_ungated: Also return the feature before the gate. Default: False.
-
-        Returns:
-            V_i' (B, H_i*W_i, C_i), or a pair of it and the feature before the gate.
+        ``text_mask`` is bool (B, N), True on real tokens. The feature before the
+        gate is the second of a pair, if it is wanted.
         """
         projected = self.visual_proj(visual)
         attended = self.attention(projected, text, context_mask=text_mask)  # Eq. (1)
@@ -80,9 +73,9 @@ class VGLVA(BaseModule):
 
     Args:
         visual_channels, text_channels, num_heads, gate: As for :class:`LGVLA`.
-        norm: Keep the instance norms over pixels (keys, values) and the 1x1
-            convolution after the weighted sum. There is no norm over tokens: it
-            would let padding influence the result. Default: True.
+        norm: Keep the instance norms over pixels (keys, values) and the 1x1 convolution
+            after the weighted sum. There is no norm over tokens: it would let padding
+            influence the result.
     """
 
     def __init__(
@@ -136,13 +129,12 @@ class SMGAM(StageFusion):
     if the decoder takes the feature before it.
 
     Args:
-        lgvla: Use LGVLA; without it V_i goes on unchanged. Default: True.
-        vglva: Use VGLVA; without it L_i goes on unchanged. Default: True.
-        num_heads: Attention heads in both. Default: 1.
-        norm: See :class:`LGVLA` and :class:`VGLVA`. Default: True.
-        gate: Gate both refined features, Eqs. (4) and (8). Default: True.
+        lgvla: Use LGVLA; without it V_i goes on unchanged.
+        vglva: Use VGLVA; without it L_i goes on unchanged.
+        norm: See :class:`LGVLA` and :class:`VGLVA`.
+        gate: Gate both refined features, Eqs. (4) and (8).
         gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it;
-            False is before the gate, as in the LAVT family's code. Default: True.
+            False is before the gate, as in the LAVT family's code.
     """
 
     def __init__(
@@ -171,7 +163,6 @@ class SMGAM(StageFusion):
     def forward(
         self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
     ) -> FusionOutput:
-        """See :meth:`StageFusion.forward`."""
         to_decoder, to_next_stage = visual, visual
         if self.lgvla is not None:
             if self.gated_to_decoder:
@@ -186,7 +177,6 @@ class SMGAM(StageFusion):
     def word_attention(
         self, visual: Tensor, text: Tensor, text_mask: Tensor
     ) -> WordAttention:
-        """See :meth:`StageFusion.word_attention`."""
         to_words = to_pixels = None
         if self.lgvla is not None:
             to_words = self.lgvla.similarity(visual, text, text_mask).mean(dim=1)

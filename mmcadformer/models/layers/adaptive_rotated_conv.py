@@ -76,11 +76,9 @@ class AdaptiveRotatedConv2d(BaseModule):
     batch runs as one grouped convolution. Stride 1, padding 1, no bias.
 
     Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-        num_kernels: Kernels that are mixed. Default: 1.
-        max_angle: Bound of the rotation in degrees. Default: 40.
-        dropout: Dropout in the routing. Default: 0.2.
+        num_kernels: Kernels that are mixed.
+        max_angle: Bound of the rotation in degrees.
+        dropout: Dropout in the routing.
     """
 
     def __init__(

@@ -32,11 +32,9 @@ class CrossModalAttention(BaseModule):
     whatever the number of heads, as in the LAVT family of models.
 
     Args:
-        query_channels: Channels of the query sequence.
-        context_channels: Channels of the context sequence.
         attn_channels: Width of queries and keys.
         out_channels: Width of values and of the output.
-        num_heads: Number of heads; divides both widths. Default: 1.
+        num_heads: Number of heads; divides both widths.
         norm_query: Instance norm over the positions of the projected query.
         norm_context: Instance norm over the positions of keys and values.
         norm_out: Instance norm over the positions of the output.
@@ -80,13 +78,8 @@ class CrossModalAttention(BaseModule):
     ) -> Tensor:
         """Attend from the query to the context, giving (B, N_q, out_channels).
 
-        One of the two may have a batch of one: one image, several expressions.
-
-        Args:
-            query: (B, N_q, query_channels).
-            context: (B, N_c, context_channels).
-            context_mask: Bool (B, N_c), True where the context is real. Padding
-                gets no weight.
+        One of the two may have a batch of one: one image, several expressions. The
+        mask is bool (B, N_c), True where the context is real; padding has no weight.
         """
         q, k = self._query_and_key(query, context)
         v = self.value(context)
@@ -108,10 +101,7 @@ class CrossModalAttention(BaseModule):
     def similarity(
         self, query: Tensor, context: Tensor, context_mask: Tensor | None = None
     ) -> Tensor:
-        """The similarity matrix (B, num_heads, N_q, N_c), to look at.
-
-        It takes the arguments of :meth:`forward`. Rows sum to 1.
-        """
+        """The similarity matrix (B, num_heads, N_q, N_c); rows sum to 1."""
         q, k = self._query_and_key(query, context)
         logits = self.scale * q @ k.transpose(-2, -1)
         mask = self._broadcast_mask(context_mask)

@@ -12,17 +12,8 @@ def sine_position_embedding(height: int, width: int, channels: int) -> Tensor:
 
     The two-dimensional form of the Transformer's position encoding (Vaswani et al.
     2017, Sec. 3.5): the first half of the channels encodes the row, the second the
-    column.
-
-    Args:
-        height, width: Size of the grid.
-        channels: A multiple of 4.
-
-    Returns:
-        (1, height * width, channels), values in [-1, 1].
-
-    Raises:
-        ValueError: If ``channels`` isn't a multiple of 4.
+    column. The result is (1, height * width, channels), values in [-1, 1]; the number
+    of channels is a multiple of 4.
     """
     if channels % 4:
         raise ValueError(f'channels={channels} must be a multiple of 4')

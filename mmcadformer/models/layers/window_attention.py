@@ -21,14 +21,8 @@ def shifted_window_mask(
 ) -> Tensor:
     """Additive mask that keeps the parts of a shifted window apart.
 
-    Args:
-        height, width: Padded feature size, multiples of ``window``.
-        window: Window size.
-        shift: Cyclic shift.
-        device: Device of the result.
-
-    Returns:
-        (num_windows, window**2, window**2), 0 or -100 as in Swin.
+    From a padded feature size, multiples of the window, to (num_windows, window**2,
+    window**2), 0 or -100 as in Swin.
     """
     regions = []
     for size in (height, width):

@@ -17,10 +17,7 @@ class SummedDiceLoss(nn.Module):
     batch 2 and two classes it is four times the mean.
 
     Args:
-        loss_weight: Factor of the term. Default: 1.0.
-        eps: Keeps the ratio defined. Default: 1e-6.
         loss_name: Name in the log; must start with ``loss_``.
-            Default: 'loss_dice'.
     """
 
     def __init__(
@@ -42,13 +39,9 @@ class SummedDiceLoss(nn.Module):
         ignore_index: int = 255,
         **kwargs: object,
     ) -> Tensor:
-        """Compute the loss, a scalar.
+        """The loss, a scalar, of logits (B, num_classes, H, W) and labels (B, H, W).
 
-        Args:
-            pred: Logits (B, num_classes, H, W).
-            target: Labels, int64 (B, H, W).
-            ignore_index: Label of pixels that don't count. Default: 255.
-            weight, **kwargs: Unused, MMSegmentation's interface.
+        ``weight`` and ``kwargs`` belong to MMSegmentation's interface, unused.
         """
         valid = (target != ignore_index).unsqueeze(1)
         classes = torch.arange(pred.shape[1], device=pred.device).view(1, -1, 1, 1)

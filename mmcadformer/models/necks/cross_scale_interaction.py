@@ -20,13 +20,12 @@ class CrossScaleAttention(BaseModule):
     """Attention among the tokens of one map and two subsampled copies of it.
 
     Args:
-        channels: Channels of the map.
         grid_size: Height and width of the map. The token mixing is a linear
             layer over tokens, so the size is fixed; the neck pools to it.
-        released_layout: Mix up tokens and channels as the released code does:
-            it reads the attention result (B, T, 512) as if it were (B, 512, T), and
-            the values (B, 8, tokens, 64) as a map (B, 512, height, width). Weights
-            trained with it need it; it has no other merit. Default: False.
+        released_layout: Mix up tokens and channels as the released code does: it reads
+            the attention result (B, T, 512) as if it were (B, 512, T), and the values
+            (B, 8, tokens, 64) as a map (B, 512, height, width). Weights trained with it
+            need it; it has no other merit.
     """
 
     def __init__(
@@ -131,9 +130,9 @@ class CrossScaleInteractionNeck(PooledInteractionNeck):
     Args:
         in_channels, channels: See :class:`PooledInteractionNeck`; ``channels`` must
             be divisible by 15.
-        grid_size: Height and width of the pooled maps. Default: 15.
-        released_layout: See :class:`CrossScaleAttention`; weights that the
-            authors of RMSIN or CADFormer trained need True. Default: False.
+        grid_size: Height and width of the pooled maps.
+        released_layout: See :class:`CrossScaleAttention`; weights that the authors of
+            RMSIN or CADFormer trained need True.
     """
 
     def __init__(
@@ -160,7 +159,6 @@ class CrossScaleInteractionNeck(PooledInteractionNeck):
     def mix(
         self, x: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None
     ) -> Tensor:
-        """See :meth:`PooledInteractionNeck.mix`; the text plays no part."""
         x = x + self.attention1(x)
         x = x + self.intra_scale(x)
         x = x + self.attention2(x)

@@ -67,17 +67,11 @@ class GuidedMultiScaleNeck(BaseModule):
 
     Args:
         in_channels: Channels of all levels, fine to coarse.
-        text_channels: C_t. Default: 768.
-        depths: Self-attention blocks of the two levels, the finer
-            first; at least 1. Default: (3, 3).
-        num_heads: Heads of every attention. Default: 8.
-        mlp_ratio: Hidden width of the blocks' MLPs. Default: 3.0.
-        mean_over_padding: Take the mean over all tokens, padding included,
-            as the authors are said to do. Then padding changes the result, so it
-            needs ``text_encoder.pad_to_max=True``. Default: False.
-
-    Raises:
-        ValueError: If a depth is 0: the exchange would reach nothing.
+        depths: Self-attention blocks of the two levels, the finer first; at least 1.
+        mlp_ratio: Hidden width of the blocks' MLPs.
+        mean_over_padding: Take the mean over all tokens, padding included, as the
+            authors are said to do. Then padding changes the result, so it needs
+            ``text_encoder.pad_to_max=True``.
     """
 
     uses_text = True
@@ -123,7 +117,6 @@ class GuidedMultiScaleNeck(BaseModule):
     def forward(
         self, inputs: tuple[Tensor, ...], text: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, ...]:
-        """Enhance the two deepest levels; see :meth:`PooledInteractionNeck.forward`."""
         sentence = self._mean(text, text_mask)
         patches = [level.flatten(2).transpose(1, 2) for level in inputs[-2:]]
         enhanced = []

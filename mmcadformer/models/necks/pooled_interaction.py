@@ -58,9 +58,6 @@ class PooledInteractionNeck(BaseModule):
             (480 for Swin-B).
         grid_size: Height and width of the grid; None takes the size of the coarsest
             level.
-
-    Attributes:
-        channels: The hidden width.
     """
 
     def __init__(
@@ -112,12 +109,10 @@ class PooledInteractionNeck(BaseModule):
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Let the levels (B, C_i, H_i, W_i) interact, giving the same shapes.
+        """Let the levels (B, C_i, H_i, W_i), fine to coarse, interact.
 
-        Args:
-            inputs: Levels, fine to coarse.
-            text: Language features (B, N, C_t), for necks that read them.
-            text_mask: Bool (B, N), True on real tokens.
+        They keep their shapes. Some necks read language features (B, N, C_t), too,
+        and their mask, bool (B, N), True on real tokens.
         """
         coarsest = inputs[-1]
         grid = self.grid_size or (coarsest.shape[2], coarsest.shape[3])

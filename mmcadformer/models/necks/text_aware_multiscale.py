@@ -40,8 +40,7 @@ class TextAwareMultiScaleNeck(PooledInteractionNeck):
 
     Args:
         in_channels, channels: See :class:`PooledInteractionNeck`.
-        text_channels: C_t. Default: 768.
-        num_blocks: FIANet has 3 for RRSIS-D and 1 for RefSegRS. Default: 3.
+        num_blocks: FIANet has 3 for RRSIS-D and 1 for RefSegRS.
     """
 
     uses_text = True
@@ -60,7 +59,6 @@ class TextAwareMultiScaleNeck(PooledInteractionNeck):
         self.build_exit()
 
     def mix(self, x: Tensor, text: Tensor | None, text_mask: Tensor | None) -> Tensor:
-        """See :meth:`PooledInteractionNeck.mix`."""
         size = x.shape[2:]
         x = x.flatten(2).transpose(1, 2)
         for block in self.blocks:

@@ -25,10 +25,6 @@ class ReferringSegmentor(EncoderDecoder):
         text_encoder: Config of the text encoder.
         **kwargs: Keys of :class:`mmseg.models.EncoderDecoder` (``backbone``,
             ``neck``, ``decode_head``, ``data_preprocessor``, ``test_cfg``...).
-
-    Raises:
-        ValueError: If there are other than two classes, or backbone and head disagree
-            on whether the head reads the text.
     """
 
     def __init__(self, text_encoder: ConfigType, **kwargs: Any) -> None:
@@ -68,19 +64,12 @@ class ReferringSegmentor(EncoderDecoder):
         input_ids: Tensor | None = None,
         text_mask: Tensor | None = None,
     ) -> dict | SampleList | Tensor:
-        """Run in one of MMEngine's three modes.
+        """Run in one of MMEngine's three modes, 'loss', 'predict' or 'tensor'.
 
-        Args:
-            inputs: Normalised images (B, 3, H, W).
-            data_samples: With ``expression`` in their meta information; 'loss' also
-                reads ``gt_sem_seg``.
-            mode: 'loss', 'predict' or 'tensor'. Default: 'tensor'.
-            input_ids: Token ids (B, N); 'tensor' mode takes them and ``text_mask``
-                in place of ``data_samples``, for export and FLOPs counting.
-            text_mask: Bool (B, N), True on real tokens.
-
-        Returns:
-            Losses, data samples with predictions, or logits (B, 2, H/4, W/4).
+        Images are (B, 3, H, W), normalised. Data samples have an ``expression`` in
+        their meta information and, for 'loss', ``gt_sem_seg``; 'tensor' mode takes
+        tokens as :meth:`decode` does in their place, for export and FLOPs counting.
+        The result is losses, data samples with predictions, or logits.
         """
         if mode == 'tensor' and input_ids is not None and text_mask is not None:
             return self.decode(inputs, input_ids, text_mask)
@@ -124,7 +113,6 @@ class ReferringSegmentor(EncoderDecoder):
         return self.decode_head.predict_by_feat(logits, batch_img_metas)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        """Loss terms of a batch by name, see :meth:`forward`."""
         logits = self._forward(inputs, data_samples)
         losses = self.decode_head.loss_by_feat(logits, data_samples)  # Eq. (13)
         return add_prefix(losses, 'decode')
@@ -152,17 +140,12 @@ class ReferringSegmentor(EncoderDecoder):
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: OptSampleList = None
     ) -> SampleList:
-        """Add the predictions to the data samples, in place.
+        """Add the predictions to the data samples, in place, or make new ones.
 
-        Args:
-            seg_logits: Logits at the input size (B, 2, H, W).
-            data_samples: None makes new ones.
-
-        Returns:
-            Data samples with ``seg_logits`` (2, H_0, W_0) and ``pred_sem_seg``
-            (1, H_0, W_0) at the original size, and ``pred_input_seg`` (1, H, W), the
-            mask at the network's input size that the published 480x480 protocol is
-            computed on.
+        From logits (B, 2, H, W) come ``seg_logits`` (2, H_0, W_0) and
+        ``pred_sem_seg`` (1, H_0, W_0) at the original size, and ``pred_input_seg``
+        (1, H, W), the mask at the network's input size that the published 480x480
+        protocol is computed on.
         """
         # In place of the host's method: argmax over two classes takes a hundred times
         # as long as comparing them, and with small models as long as all the rest.

@@ -28,22 +28,20 @@ class BertTextEncoder(BaseModule):
     be used with another one.
 
     Args:
-        pretrained: Hub name or folder of the weights, read when training starts.
-            None trains from scratch and needs ``vocab``.
-            Default: 'bert-base-uncased'.
+        pretrained: Hub name or folder of the weights, read when training starts. None
+            trains from scratch and needs ``vocab``.
         config: Keys of the model's ``transformers`` config; ``model_type`` defaults
             to 'bert', whose own defaults are BERT-base.
         vocab: WordPiece vocabulary file, or 'remote_sensing' for the one in the
             package. None takes the tokenizer of ``pretrained``.
         max_tokens: Longest sequence, [CLS] and [SEP] included. Longer ones are cut
-            before [SEP] and counted in ``num_truncated``. Default: 20.
+            before [SEP] and counted in ``num_truncated``.
         trainable: 'all', 'none', or a number k: only encoder layers 0..k-1 train, as
-            the related methods do with k=10. Default: 'all'.
-        keep_end: Keep [SEP] when a sequence is cut. The related methods' released
-            code cuts it off too. Default: True.
+            the related methods do with k=10.
+        keep_end: Keep [SEP] when a sequence is cut. The related methods' released code
+            cuts it off too.
         pad_to_max: Pad every batch to ``max_tokens``. Only matters to models whose
             result depends on the padding, as some released code's does.
-            Default: False.
 
     ``config=dict(num_hidden_layers=0)`` leaves BERT's embedding layer alone.
     """
@@ -103,11 +101,7 @@ class BertTextEncoder(BaseModule):
         return self._tokenizer
 
     def init_weights(self) -> None:
-        """Load the pretrained weights and tokenizer, if any are named.
-
-        Raises:
-            RuntimeError: If they can't be had or don't fit ``config``.
-        """
+        """Load the pretrained weights and tokenizer, if any are named."""
         if self.pretrained is None:
             return
         try:
@@ -122,12 +116,8 @@ class BertTextEncoder(BaseModule):
     def tokenize(self, expressions: list[str]) -> dict[str, Tensor]:
         """Turn B sentences into token ids, padded to the longest.
 
-        Returns:
-            ``input_ids`` int64 (B, N) and ``text_mask`` bool (B, N), True on real
-            tokens, as :meth:`complete_mask` returns it; on the encoder's device.
-
-        Raises:
-            ValueError: If a sentence is empty.
+        They are ``input_ids`` int64 (B, N) and ``text_mask`` bool (B, N), True on real
+        tokens, as :meth:`complete_mask` returns it. An empty one is a ValueError.
         """
         for i, expression in enumerate(expressions):
             if not visible_text(expression):
@@ -150,10 +140,8 @@ class BertTextEncoder(BaseModule):
     def split_words(self, expression: str) -> list[tuple[str, list[int]]]:
         """Which tokens each word of an expression became.
 
-        Returns:
-            Words as they stand in the sentence, and the special tokens, each with
-            its positions among the tokens of :meth:`tokenize`; what the encoder cuts
-            off is left out.
+        Words as they stand in the sentence, and the special tokens, each with its
+        positions among those of :meth:`tokenize`; what is cut off is left out.
         """
         encoding = self.tokenizer.encode(expression)
         kept = self._cut(list(range(len(encoding.ids))))

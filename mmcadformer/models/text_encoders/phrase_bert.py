@@ -32,9 +32,6 @@ class PhraseBertTextEncoder(BertTextEncoder):
     Args:
         categories: Names of the dataset's categories.
         **kwargs: Keys of :class:`BertTextEncoder`.
-
-    Raises:
-        ValueError: If there are no categories.
     """
 
     def __init__(self, categories: Sequence[str], **kwargs: Any) -> None:
@@ -49,11 +46,8 @@ class PhraseBertTextEncoder(BertTextEncoder):
     def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Bool masks (B, 3, N) of the whole expression, its object and its position.
 
-        A ``text_mask`` (B, 3, N) is returned as it is.
-
-        Raises:
-            RuntimeError: While tracing a mask (B, N): phrases are looked up outside
-                of the graph, so give a tracer the mask (B, 3, N).
+        A ``text_mask`` (B, 3, N) is returned as it is: a tracer needs it, since
+        phrases are looked up outside of the graph.
         """
         if text_mask.dim() == 3:
             return text_mask
@@ -79,7 +73,6 @@ class PhraseBertTextEncoder(BertTextEncoder):
         return text.unflatten(0, tuple(masks.shape[:2]))
 
     def whole_text(self, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, N, C_t) and mask (B, N) of the whole expression."""
         return text[:, 0], text_mask[:, 0]
 
     def _masks(self, ids: list[int], mask: Tensor) -> Tensor:
