@@ -3,7 +3,7 @@
 
 from .breakdown import LENGTH_EDGES, SIZE_EDGES, breakdown_table, group_expressions
 from .costs import measure_costs
-from .job import CHECKPOINTS, Job, prepare_config
+from .job import CHECKPOINTS, Job, prepare_config, run_job
 from .launchers import make_slots, run_locally, submit, write_script
 from .picture_sheet import draw_sheet, has_masks, largest_disagreements
 from .report import (
@@ -16,7 +16,6 @@ from .report import (
 from .results import MethodResults, load_methods
 from .statistics import paired_bootstrap, score
 from .tables import Table, write_tables
-from .worker import run_job
 
 __all__ = [
     'CHECKPOINTS',

@@ -35,12 +35,7 @@ class Duel(NamedTuple):
 
 
 def duel(method: MethodResults, reference: MethodResults, margin: float) -> Duel:
-    """Counts wins, ties and losses by IoU, averaged over seeds.
-
-    Args:
-        method, reference: Results on the same expressions.
-        margin: Differences up to this count as ties; 0...1.
-    """
+    """Compares by IoU (averaged over seeds); differences up to ``margin`` are ties."""
     if not 0 <= margin <= 1:
         raise ValueError(f'the margin of a tie must be in 0...1, not {margin}')
     difference = method.iou.mean(axis=0) - reference.iou.mean(axis=0)
@@ -53,16 +48,10 @@ def group_expressions(
     size_edges: Sequence[float] = SIZE_EDGES,
     length_edges: Sequence[float] = LENGTH_EDGES,
 ) -> dict[str, Groups]:
-    """Expressions in groups by category, target size, length and type.
+    """Expressions by category, target size (if the files tell it), length and type.
 
-    Args:
-        results: Any method's.
-        size_edges: Highest sizes of all ranges but the last, percent of the image.
-        length_edges: Highest lengths of all ranges but the last, words.
-
-    Returns:
-        What the groups are -> groups; 'target size' is missing where the files don't
-        tell it.
+    The edges are the highest values of all ranges but the last, in percent of the image
+    and in words.
     """
     lines = results.expressions
     categories = [str(line['category']) for line in lines]
@@ -72,10 +61,10 @@ def group_expressions(
             100 * line['truth_area'] / (line['height'] * line['width'])
             for line in lines
         ]
-        groups['target size'] = _group_by_range(shares, size_edges, '% of the image')
+        groups['target size'] = _by_range(shares, size_edges, '% of the image')
     texts = [line['expression'] for line in lines]
     lengths = [len(text.split()) for text in texts]
-    groups['expression length'] = _group_by_range(lengths, length_edges, 'words')
+    groups['expression length'] = _by_range(lengths, length_edges, 'words')
     types = list(map(classify_expression, texts, categories))
     groups['expression type'] = _group(types, EXPRESSION_TYPES)
     return groups
@@ -84,13 +73,7 @@ def group_expressions(
 def breakdown_table(
     title: str, methods: Sequence[MethodResults], groups: Groups, margin: float
 ) -> Table:
-    """Scores of each method, and duels against the first, in each group.
-
-    Args:
-        title: What the groups are.
-        methods: Two or more; the first is the reference.
-        groups, margin: See :func:`group_expressions` and :func:`duel`.
-    """
+    """Scores of each method, and duels against the first, in each group."""
     reference, *others = methods
     scores = [f'{m.name} {key}' for m in methods for key in ('mIoU', 'oIoU')]
     duels = [f'{method.name} win / tie / loss' for method in others]
@@ -116,9 +99,7 @@ def _group(names: Sequence[str], order: Sequence[str]) -> Groups:
     return {name: chosen for name, chosen in groups.items() if chosen.size}
 
 
-def _group_by_range(
-    values: Sequence[float], edges: Sequence[float], unit: str
-) -> Groups:
+def _by_range(values: Sequence[float], edges: Sequence[float], unit: str) -> Groups:
     """Groups by range; upper limits belong to the range below."""
     if list(edges) != sorted(set(edges)) or not edges:
         raise ValueError(f'limits must be ascending, not {list(edges)}')

@@ -12,30 +12,18 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from ..analysis import (
-    analyse,
-    build_without_weights,
-    compare_latency,
-    random_inputs,
-)
+from ..analysis import analyse, build_without_weights, compare_latency, random_inputs
 from ..utils.files import digest, read_json, write_json
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a method costs for one image and one expression.
+    """What a method costs for one image and one expression."""
 
-    Attributes:
-        parameters: Number of them, the text encoder's included.
-        flops: Floating point operations, two per multiply-add.
-        milliseconds: Latency at batch size 1; None if it wasn't measured.
-        ratio: Latency relative to the reference; None if it wasn't measured.
-    """
-
-    parameters: int
-    flops: int
-    milliseconds: float | None
-    ratio: float | None
+    parameters: int  # the text encoder's included
+    flops: int  # two per multiply-add
+    milliseconds: float | None  # None if latency wasn't measured
+    ratio: float | None  # latency relative to the reference
 
 
 def measure_costs(
@@ -53,11 +41,8 @@ def measure_costs(
         shape: Height and width of the image in pixels.
         tokens: Length of the expression.
         device: Where latency is measured; operations are counted on the CPU.
-        rounds: How often, see :func:`compare_latency`; 0 leaves latency out.
+        rounds: Of latency; 0 leaves it out.
         cache: File that keeps the numbers.
-
-    Returns:
-        Method -> cost.
     """
     measured = dict(shape=shape, tokens=tokens, device=device, rounds=rounds)
     models = {name: cfg.model.to_dict() for name, cfg in configs.items()}
@@ -68,20 +53,8 @@ def measure_costs(
         record = read_json(cache)
         if record['key'] == key:
             return {name: Cost(**cost) for name, cost in record['costs'].items()}
-    costs = _measure(configs, shape, tokens, device, rounds)
-    plain = {name: asdict(cost) for name, cost in costs.items()}
-    write_json(cache, dict(measured, key=key, costs=plain))
-    return costs
-
-
-def _measure(
-    configs: dict[str, Config],
-    shape: tuple[int, int],
-    tokens: int,
-    device: str,
-    rounds: int,
-) -> dict[str, Cost]:
-    costs, reference = {}, None
+    costs: dict[str, Cost] = {}
+    reference = None
     for name, cfg in configs.items():
         model = build_without_weights(cfg, tokens)
         counts = analyse(model, shape, tokens)
@@ -96,4 +69,6 @@ def _measure(
         costs[name] = Cost(total, counts['flops'], milliseconds, ratio)
         del model
         gc.collect()
+    plain = {name: asdict(cost) for name, cost in costs.items()}
+    write_json(cache, dict(measured, key=key, costs=plain))
     return costs

@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One method trained and tested with one seed, and the folder that tells its state."""
+"""One method trained and tested with one seed; its folder tells its state."""
 
 from __future__ import annotations
 
+import gc
 import json
+import platform
 import re
+import runpy
 import shutil
+import sys
+import textwrap
+import time
+import traceback
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 
 from ..engine import check_data_roots, find_resume_checkpoint, override_data
@@ -36,13 +45,6 @@ def prepare_config(
 ) -> Config:
     """Puts everything that a job depends on into one config.
 
-    Args:
-        path: Config file.
-        seed: Of every random number.
-        options: Keys to override, as of ``--cfg-options``.
-        data_root: Root folder of all data; None keeps the config's.
-        skip_validation: Whether to leave validation out.
-
     Raises:
         FileNotFoundError: If the config or the data isn't there.
         ValueError: If the config tests without ReferringIoUMetric.
@@ -65,23 +67,14 @@ def prepare_config(
 
 @dataclass(frozen=True)
 class Job:
-    """A training and the test of what it ended with.
+    """A training and the test of what it ended with."""
 
-    Attributes:
-        name: The method.
-        seed: Of every random number.
-        folder: Holds all files of the job, and nothing else.
-        config_hash: Recognises the config.
-        checkpoint: What is tested: 'best' in validation, or 'last'.
-        save_masks: Whether the result file holds masks.
-    """
-
-    name: str
+    name: str  # of the method
     seed: int
-    folder: Path
+    folder: Path  # holds all files of the job, and nothing else
     config_hash: str
-    checkpoint: str = 'best'
-    save_masks: bool = False
+    checkpoint: str = 'best'  # what is tested: 'best' in validation, or 'last'
+    save_masks: bool = False  # in the result file
 
     @property
     def label(self) -> str:
@@ -105,11 +98,7 @@ class Job:
 
     @classmethod
     def load(cls, folder: Path) -> Job:
-        """Reads a job back from its folder.
-
-        Raises:
-            FileNotFoundError: If the folder holds none.
-        """
+        """Reads a job back from its folder."""
         file = folder / 'job.json'
         if not file.is_file():
             raise FileNotFoundError(f'{folder} holds no job: {file} does not exist')
@@ -126,11 +115,7 @@ class Job:
         checkpoint: str = 'best',
         save_masks: bool = False,
     ) -> Job:
-        """Describes a job with a config of :func:`prepare_config`; nothing is written.
-
-        Raises:
-            ValueError: If there will be no best checkpoint to test.
-        """
+        """Describes a job with a prepared config; writes nothing."""
         hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
         selects_best = hook.get('save_best') and cfg.get('val_cfg') is not None
         if checkpoint == 'best' and not selects_best:
@@ -143,14 +128,11 @@ class Job:
         return cls(name, seed, folder, config_hash, checkpoint, save_masks)
 
     def prepare(self, cfg: Config, overwrite: bool = False) -> None:
-        """Makes the folder, or makes sure that it belongs to the same config.
-
-        Args:
-            cfg: The config of :meth:`plan`.
-            overwrite: Whether to delete what another config left in the folder.
+        """Makes the folder for the config of :meth:`plan`.
 
         Raises:
-            ValueError: If the folder belongs to a job with another config.
+            ValueError: If it belongs to another config, unless ``overwrite`` is set,
+                which deletes what that left.
         """
         content = _relevant_part(cfg)
         file = self.folder / 'job.json'
@@ -197,11 +179,7 @@ class Job:
         return mark if mark and mark['config_hash'] == self.config_hash else None
 
     def find_checkpoint(self) -> Path:
-        """The checkpoint to test.
-
-        Raises:
-            FileNotFoundError: If training left none.
-        """
+        """The checkpoint to test; FileNotFoundError if training left none."""
         folder = self.folder / 'train'
         if self.checkpoint == 'last':
             found = find_resume_checkpoint(folder)
@@ -236,3 +214,66 @@ def _differing_keys(one: object, two: object, key: str = '') -> Iterator[str]:
                 yield path
     elif one != two:
         yield key
+
+
+def run_job(job: Job, tools: Path) -> None:
+    """Does what is left to do of a job by train.py and test.py of the folder ``tools``.
+
+    A training that was killed goes on from its newest checkpoint.
+
+    Raises:
+        RuntimeError: If another process works on the job, or a step failed.
+        FileNotFoundError: If training left no checkpoint to test.
+    """
+    try:
+        # The system frees it when this process ends, however it ends.
+        lock = FileLock(job.folder / 'lock').acquire(timeout=0)
+    except Timeout:
+        raise RuntimeError(
+            f'another process is working on {job.folder}: wait for it or end it'
+        ) from None
+    with lock:
+        if job.is_done:
+            print(f'{job.label}: done already')
+            return
+        if not job.is_trained:
+            folder = job.folder / 'train'
+            arguments = [job.config_file, '--work-dir', folder, '--resume']
+            seconds = _run_step(job, 'training', tools / 'train.py', arguments)
+            job.mark('trained.json', last_attempt_seconds=round(seconds, 1))
+        files = [job.config_file, job.find_checkpoint()]
+        arguments = [*files, '--work-dir', job.folder / 'test', '--out']
+        arguments += [job.result_file, *(['--save-masks'] if job.save_masks else [])]
+        seconds = _run_step(job, 'testing', tools / 'test.py', arguments)
+        job.mark('done.json', test_seconds=round(seconds, 1), host=platform.node())
+
+
+def _run_step(job: Job, step: str, tool: Path, arguments: list[object]) -> float:
+    """Runs a tool here, which saves importing everything twice; returns seconds."""
+    if not tool.is_file():
+        raise FileNotFoundError(f'{tool} does not exist')
+    own, sys.argv = sys.argv, [str(tool), *map(str, arguments)]
+    start = time.monotonic()
+    reason = ''
+    try:
+        runpy.run_path(str(tool), run_name='__main__')
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code:
+            reason = f'exit code {end.code}'
+        elif end.code:
+            reason = str(end.code).removeprefix(f'{tool.name}: ')
+    except Exception as error:
+        traceback.print_exc()
+        reason = f'{type(error).__name__}: {error}'
+    finally:
+        sys.argv = own
+        # The next tool builds a model of its own.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    if reason:
+        raise RuntimeError(
+            f'{job.label}: {step} failed ({tool.name}: {textwrap.shorten(reason, 400)})'
+            f'; its log is {job.log_file}'
+        )
+    return time.monotonic() - start

@@ -34,11 +34,8 @@ class _Running(NamedTuple):
 def make_slots(gpus: Sequence[str] | None, processes: int) -> list[Slot]:
     """What each of the processes that run at once gets as environment.
 
-    Args:
-        gpus: Names of GPUs, as CUDA_VISIBLE_DEVICES takes them; None takes all that
-            are visible, an empty list none.
-        processes: Number of processes where there is no GPU. Several share the
-            cores, unless the number of threads is set already.
+    ``gpus`` None takes all that are visible, an empty list none; without any, so many
+    ``processes`` share the cores, unless the number of threads is set already.
     """
     if gpus is None:
         count = torch.cuda.device_count()
@@ -59,16 +56,10 @@ def run_locally(
     slots: Sequence[Slot],
     stop_on_failure: bool = False,
 ) -> dict[str, str]:
-    """Runs jobs and waits for them.
+    """Runs jobs, by the command line that ``command`` gives, and waits for them.
 
-    A job that fails doesn't stop the others. If this process is interrupted or
-    terminated, so are the jobs; they go on the next time.
-
-    Args:
-        jobs: In the order in which they begin.
-        command: Gives the command line of a job.
-        slots: See :func:`make_slots`.
-        stop_on_failure: Begin no more jobs after one has failed.
+    A job that fails doesn't stop the others, unless no more are to begin then. If this
+    process is interrupted or terminated, so are the jobs; they go on the next time.
 
     Returns:
         Label of each failed job -> the last line of its log.
@@ -77,7 +68,7 @@ def run_locally(
     running: list[_Running] = []
     failures: dict[str, str] = {}
     with exit_on_sigterm(), ExitStack() as ended:
-        ended.callback(_end, running)
+        ended.callback(_end_all, running)
         while running or waiting:
             while waiting and free:
                 job, slot = waiting.pop(0), free.pop(0)
@@ -92,8 +83,7 @@ def run_locally(
     return failures
 
 
-def _end(running: list[_Running]) -> None:
-    """Leaves no process behind that still runs."""
+def _end_all(running: list[_Running]) -> None:
     for entry in running:
         entry.process.terminate()
     for entry in running:
@@ -129,12 +119,7 @@ def _finish(entry: _Running) -> dict[str, str]:
 
 
 def write_script(job: Job, command: Sequence[str], directives: Sequence[str]) -> Path:
-    """Writes the batch script of a job for Slurm.
-
-    Args:
-        job, command: The job, and its command line.
-        directives: Options of sbatch, such as '--partition=gpu'.
-    """
+    """Writes a job's batch script; directives are sbatch's, as '--partition=gpu'."""
     options = [
         f'--job-name={job.name}_seed{job.seed}',
         f'--output="{job.log_file.resolve()}"',
@@ -154,11 +139,7 @@ def write_script(job: Job, command: Sequence[str], directives: Sequence[str]) ->
 
 
 def submit(job: Job, script: Path) -> str:
-    """Submits a script to Slurm, unless the job still waits or runs; says what it did.
-
-    Raises:
-        RuntimeError: If Slurm refuses the job or isn't installed.
-    """
+    """Submits a script, unless Slurm has the job still; says what it did."""
     record = job.folder / 'slurm.json'
     if record.is_file():
         number = read_json(record)['job_id']

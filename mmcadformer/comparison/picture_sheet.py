@@ -28,13 +28,10 @@ def has_masks(method: MethodResults) -> bool:
 
 
 def largest_disagreements(methods: Sequence[MethodResults], count: int) -> list[int]:
-    """Expressions with the largest range of IoU over methods.
+    """Up to ``count`` expressions with the largest range of IoU over methods.
 
-    By turns one on which the first method does worse than another and one on which
-    it does better, so that a sheet shows both as far as both occur.
-
-    Returns:
-        Up to ``count`` indices, without expressions on which all agree.
+    By turns one on which the first method does worse than another and one on which it
+    does better; none on which all agree.
     """
     ious = np.stack([method.iou.mean(axis=0) for method in methods])
     gains, losses = ious.max(axis=0) - ious[0], ious[0] - ious.min(axis=0)
@@ -52,10 +49,8 @@ def draw_sheet(
 ) -> np.ndarray:
     """Draws image, truth and each method's prediction, one expression per row.
 
-    Predictions are those of each method's first seed.
-
     Args:
-        methods: Results whose files hold masks.
+        methods: Results whose files hold masks; those of the first seed are drawn.
         chosen: Indices of expressions.
         image_dir: Where images are looked up by their file names; by default at the
             paths in the result files.
@@ -63,10 +58,6 @@ def draw_sheet(
 
     Returns:
         RGB uint8 (H, W, 3).
-
-    Raises:
-        FileNotFoundError: If an image isn't there.
-        ValueError: If the files hold no masks, or nothing was chosen.
     """
     if not chosen:
         raise ValueError('there is no expression to draw')

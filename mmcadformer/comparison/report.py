@@ -45,13 +45,7 @@ def score_table(
     results: Sequence[MethodResults],
     costs: dict[str, Cost] | None = None,
 ) -> Table:
-    """Scores and costs, one row per method.
-
-    Args:
-        names: All methods, also those without a result yet.
-        results: Of the methods that have any.
-        costs: Of all methods; None leaves the columns out.
-    """
+    """Scores and costs, one row per method, also those without a result yet."""
     found = {method.name: method for method in results}
     caption = 'Mean ± standard deviation over seeds, percent.'
     if results:
@@ -79,12 +73,8 @@ def difference_table(
 ) -> Table:
     """Differences of mIoU and oIoU with bootstrap intervals.
 
-    Args:
-        results: Of the methods.
-        pairs: Method and what it is compared with; pairs without results are left
-            out.
-        grouping: What is drawn: an 'expression', or an 'image' with all of its own.
-        resamples, level: See :func:`paired_bootstrap`.
+    Pairs without results are left out. What is drawn is an 'expression', or an 'image'
+    with all of its own.
     """
     if grouping not in GROUPINGS:
         raise ValueError(f'grouping must be one of {GROUPINGS}, not {grouping!r}')
@@ -119,15 +109,7 @@ def choose_pairs(
 
 
 def write_page(path: Path, tables: Sequence[Table], notes: dict[str, str]) -> str:
-    """Writes tables and, below them, how they came about, in Markdown.
-
-    Args:
-        path, tables: The file, and what it shows.
-        notes: Name -> text, e.g. the command.
-
-    Returns:
-        The page.
-    """
+    """Writes tables and, below, how they came about, in Markdown; returns the page."""
     today = datetime.now(timezone.utc).strftime('%Y-%m-%d')
     commit = get_git_hash(fallback='none', digits=12)
     notes = {**notes, 'date': today, 'commit of the working folder': commit}

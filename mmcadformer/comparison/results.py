@@ -21,19 +21,12 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class MethodResults:
-    """One method's results on the expressions that all methods were tested on.
-
-    Attributes:
-        name: The method's name.
-        intersection: Pixels, (S, N) for S seeds and N expressions.
-        union: Pixels, (S, N).
-        lines: For each seed the N lines of its file.
-    """
+    """One method's results on the expressions that all methods were tested on."""
 
     name: str
-    intersection: np.ndarray
-    union: np.ndarray
-    lines: tuple[tuple[Line, ...], ...]
+    intersection: np.ndarray  # pixels, (S, N) for S seeds and N expressions
+    union: np.ndarray  # likewise
+    lines: tuple[tuple[Line, ...], ...]  # for each seed the N lines of its file
 
     @property
     def iou(self) -> np.ndarray:
@@ -61,12 +54,7 @@ def ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
 
 
 def read_results(path: str | Path) -> list[Line]:
-    """Reads the lines that :class:`ReferringIoUMetric` wrote, one per expression.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If a line isn't one of the metric's; names file and line.
-    """
+    """Reads the lines that :class:`ReferringIoUMetric` wrote, one per expression."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -92,10 +80,7 @@ def read_results(path: str | Path) -> list[Line]:
 
 
 def load_methods(files: Mapping[str, Sequence[str | Path]]) -> list[MethodResults]:
-    """Reads several methods' files and puts their lines into one order.
-
-    Args:
-        files: Name of a method -> one result file for each seed.
+    """Reads methods' files, one a seed, and puts their lines into one order.
 
     Raises:
         FileNotFoundError: If a file isn't there.

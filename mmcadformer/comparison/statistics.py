@@ -17,13 +17,10 @@ _CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation over seeds (of the sample, n - 1).
-
-    ``std`` is None for a single seed.
-    """
+    """Mean and standard deviation over seeds (of the sample, n - 1)."""
 
     mean: float
-    std: float | None
+    std: float | None  # None for a single seed
 
     @classmethod
     def of(cls, values: Sequence[float] | np.ndarray) -> Spread:
@@ -55,11 +52,7 @@ class Interval:
 
 
 def score(results: MethodResults) -> dict[str, Spread]:
-    """Scores of a method over its seeds.
-
-    Returns:
-        'mIoU', 'oIoU' and 'Pr@X', in percent, as ReferringIoUMetric defines them.
-    """
+    """'mIoU', 'oIoU' and 'Pr@X' in percent, as ReferringIoUMetric defines them."""
     seeds = [
         summarize(intersection.tolist(), union.tolist())
         for intersection, union in zip(results.intersection, results.union, strict=True)
@@ -83,8 +76,7 @@ def paired_bootstrap(
     seed. Its ends are percentiles of the draws.
 
     Args:
-        method, reference: Results on the same expressions; the difference is the
-            first minus the second.
+        method, reference: The difference is the first minus the second.
         groups: For each expression what is drawn as a whole, such as its image:
             expressions about one image are not independent trials. None draws
             single expressions.
@@ -94,9 +86,6 @@ def paired_bootstrap(
 
     Returns:
         'mIoU' and 'oIoU', in percentage points.
-
-    Raises:
-        ValueError: An argument is out of range, or the results don't match.
     """
     count = len(method.expressions)
     if len(reference.expressions) != count:

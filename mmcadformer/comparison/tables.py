@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tabulate import DataRow, TableFormat, tabulate
+from tabulate import DataRow, simple_separated_format, tabulate
 
 from ..utils.files import write_text
 from .statistics import Interval, Spread
@@ -17,15 +17,8 @@ from .statistics import Interval, Spread
 Cell = str | int | float | Spread | Interval | None
 """What a table may hold; None is unknown."""
 
-_PIPES = TableFormat(
-    lineabove=None,
-    linebelowheader=None,
-    linebetweenrows=None,
-    linebelow=None,
-    headerrow=None,
-    datarow=DataRow('|', '|', '|'),
-    padding=1,
-    with_header_hide=None,
+_PIPES = simple_separated_format('|')._replace(
+    datarow=DataRow('|', '|', '|'), padding=1
 )
 _LATEX = str.maketrans(
     {
@@ -42,13 +35,7 @@ _LATEX = str.maketrans(
 
 @dataclass
 class Table:
-    """Rows under named columns.
-
-    Attributes:
-        columns: Titles; that of the first column is about the rows' names.
-        rows: A cell for each column.
-        caption: What the numbers are; a sentence or several.
-    """
+    """Rows, with a cell for each of the named columns."""
 
     columns: Sequence[str]
     rows: list[Sequence[Cell]] = field(default_factory=list)
