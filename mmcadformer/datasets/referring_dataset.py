@@ -70,17 +70,13 @@ class BaseReferringDataset(BaseSegDataset):
             ``tools/analysis/check_dataset.py`` writes one.
         data_prefix: ``img_path`` is the image folder, absolute or below ``data_root``.
             Defaults to the layout's own.
-        shuffle_expressions: Test with the expression of another object
-            of the same image instead of the right one, which a model that is
-            blind to language doesn't notice (see
-            :func:`~mmcadformer.datasets.variants.shuffle_expressions`).
-            Images with one object are left out.
-        category_expressions: For training: one sample more per
-            image and category, with all of its objects as the target and one of
-            these sentences, such as ``'every {category}'``. It teaches what a
-            category looks like, which takes long from objects that are told apart
-            by size and place; for data whose images have all their objects
-            annotated, by polygons or RLEs.
+        shuffle_expressions: Test with expressions of other objects, see
+            :func:`~mmcadformer.datasets.variants.shuffle_expressions`.
+        category_expressions: For training: one sample more per image and category,
+            with all of its objects as the target and one of these sentences, such as
+            ``'every {category}'``. It teaches what a category looks like, which takes
+            long from objects that are told apart by size and place; for data whose
+            images have all their objects annotated, by polygons or RLEs.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
 
     Raises:

@@ -199,12 +199,8 @@ def load_json_lines_boxes(
     left out.
     """
     bad = bad or BadEntries()
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path} does not exist') from None
     items = []
-    for number, line in _lines(data):
+    for number, line in _lines(read_file(str(path))):
         with bad.around(f'{path}, line {number}'):
             items.append(_box_item(line, number))
     return items
