@@ -18,10 +18,18 @@ import gradio as gr
 import numpy as np
 import torch
 
-from .cards import draw_pictures, message_html, numbers_html, shown_size, title_html
 from .examples import Example
-from .files import Files, empty_folder, write_files
 from .models import Finding, NamedModel, find
+from .outputs import (
+    Files,
+    draw_pictures,
+    empty_folder,
+    message_html,
+    numbers_html,
+    shown_size,
+    title_html,
+    write_files,
+)
 from .uploads import Limits, Picture, check_sentences, read_picture
 
 INVITATION = 'Press Find: what the model finds will appear here.'
@@ -32,20 +40,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """What a picture brings onto the page.
+    """What a picture brings onto the page."""
 
-    Attributes:
-        source: Its file, or None.
-        preview: RGB uint8, or None.
-        message: HTML.
-        sentence: To begin with, in place of those that are there; None leaves them.
-        suggestions: Sentences to choose from.
-    """
-
-    source: str | None = None
-    preview: np.ndarray | None = None
-    message: str = ''
-    sentence: str | None = None
+    source: str | None = None  # its file
+    preview: np.ndarray | None = None  # RGB uint8
+    message: str = ''  # HTML
+    sentence: str | None = None  # in place of those that are there; None leaves them
     suggestions: tuple[str, ...] = ()
 
     def updates(self) -> list:
@@ -69,9 +69,6 @@ class Actions:
         examples: The first is on the page when it opens.
         limits: What visitors may send.
         folder: For results; what is in it gets deleted.
-
-    Attributes:
-        room: How many results the page has to show at once.
     """
 
     def __init__(
@@ -84,7 +81,7 @@ class Actions:
         self.models = list(models)
         self.examples = list(examples)
         self.limits = limits
-        self.room = 2 * len(self.models)
+        self.room = 2 * len(self.models)  # for so many results at once
         self._folder = folder
 
     def start(self) -> Start:
@@ -93,7 +90,10 @@ class Actions:
 
     def thumbnails(self) -> list[np.ndarray]:
         """Small square pictures of the examples; ValueError as in :meth:`start`."""
-        return [_thumbnail(self._read(example.path).rgb) for example in self.examples]
+        return [
+            _thumbnail(read_picture(example.path, self.limits).rgb)
+            for example in self.examples
+        ]
 
     def take_upload(self, path: str | None) -> list:
         """Shows an uploaded picture, or none after it was taken away."""
@@ -119,9 +119,9 @@ class Actions:
                     part = empty_folder(folder / str(len(cards)))
                     files = write_files(finding.result, picture, part)
                     cards.append(_card(finding, files, show_model=len(models) > 1))
+            return self._results(cards)
         except Exception as error:
             return self._results([], _error_html(error))
-        return self._results(cards)
 
     def explain(
         self, source: str | None, first: str, second: str, names: Sequence[str]
@@ -144,13 +144,10 @@ class Actions:
         models = [model for model in self.models if model.name in names]
         if not models:
             raise ValueError('Choose at least one model')
-        return self._read(source), sentences, models
-
-    def _read(self, path: str | Path) -> Picture:
-        return read_picture(Path(path), self.limits)
+        return read_picture(Path(source), self.limits), sentences, models
 
     def _of_file(self, path: str, sentences: tuple[str, ...] | None = None) -> Start:
-        picture = self._read(path)
+        picture = read_picture(Path(path), self.limits)
         return Start(
             path,
             shown_size(picture.rgb),

@@ -17,9 +17,9 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .actions import INVITATION, Actions, Start
-from .cards import message_html
 from .examples import Example
 from .models import NamedModel
+from .outputs import message_html
 from .uploads import Limits
 
 _ASSETS = Path(__file__).parent / 'assets'
@@ -42,14 +42,7 @@ def build_page(
     limits: Limits,
     folder: Path,
 ) -> gr.Blocks:
-    """Builds the page, for :func:`serve_page`.
-
-    Args:
-        models: At least one.
-        examples: The first is on the page when it opens.
-        limits: What visitors may send.
-        folder: For results; what is in it gets deleted.
-    """
+    """Builds the page, for :func:`serve_page`; the arguments are those of Actions."""
     actions = Actions(models, examples, limits, folder)
     start = actions.start()
     seconds = max(1, round(60 * limits.keep_minutes))
@@ -66,8 +59,7 @@ def build_page(
             with gr.Column(scale=5, min_width=320):
                 question = _Question(actions, start)
                 results = _Results(actions)
-        _choosing(actions, source, question, results)
-        _asking(actions, source, question, results)
+        _connect(actions, source, question, results)
     # One job at a time, and no way around the queue.
     page.queue(max_size=limits.queue, default_concurrency_limit=1, api_open=False)
     return page
@@ -185,21 +177,19 @@ def _image(value: np.ndarray | None = None, **options: Any) -> gr.Image:
     return gr.Image(value, format='png', interactive=False, **options)
 
 
-# Everything that decodes pictures shares one slot, so that memory is bounded.
-_JOB: dict[str, Any] = dict(
-    concurrency_id='job', concurrency_limit=1, api_visibility='private'
-)
-
-
-def _choosing(
+def _connect(
     actions: Actions, source: _Source, question: _Question, results: _Results
 ) -> None:
-    """What happens when a visitor chooses a picture or a sentence."""
+    """What happens when a visitor chooses a picture or a sentence, or asks."""
+    # Everything that decodes pictures shares one slot, so that memory is bounded.
+    shared: dict[str, Any] = dict(
+        concurrency_id='job', concurrency_limit=1, api_visibility='private'
+    )
     sentences = [question.sentence, question.second, question.suggestions]
     changed = [source.path, source.preview, source.message, *sentences, *results.parts]
     # Jobs of a visitor run in the order of the clicks, so none of these may be dropped
     # while another waits: the page would show one picture and ask about another.
-    job = dict(trigger_mode='multiple', **_JOB)
+    job = dict(trigger_mode='multiple', **shared)
     for event in (source.upload.upload, source.upload.clear):
         event(actions.take_upload, source.upload, changed, **job)
     source.gallery.select(actions.take_example, None, [source.upload, *changed], **job)
@@ -210,29 +200,21 @@ def _choosing(
         queue=False,
         api_visibility='private',
     )
-
-
-def _asking(
-    actions: Actions, source: _Source, question: _Question, results: _Results
-) -> None:
-    """What happens when a visitor asks something."""
     asked = [source.path, question.sentence, question.second, question.models]
     finds = [question.button.click, question.sentence.submit, question.second.submit]
     # Of several questions, the last is answered.
-    job = dict(trigger_mode='always_last', **_JOB)
+    job = dict(trigger_mode='always_last', **shared)
     gr.on(finds, actions.find, asked, results.parts, **job)
     results.button.click(actions.explain, asked, results.explanation, **job)
 
 
 class _ContentPolicy:
-    """Adds the policy to every answer of an app."""
+    """Adds the policy to every answer of an app; Starlette's middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers; see Starlette's applications."""
-
         async def send_with_policy(message: Message) -> None:
             if message['type'] == 'http.response.start':
                 header = (b'content-security-policy', _POLICY.encode())
@@ -287,10 +269,7 @@ def serve_page(
 
 
 def delete_broken_uploads(cache: Path, age: float) -> None:
-    """Deletes unfinished uploads, so many seconds old, from Gradio's folder.
-
-    They are files right in it; others are in folders.
-    """
+    """Deletes unfinished uploads, files right in Gradio's folder, at this age (s)."""
     for path in cache.glob('*'):
         with contextlib.suppress(FileNotFoundError):
             if path.is_file() and time.time() - path.stat().st_mtime > age:

@@ -89,12 +89,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def choose_models(
     config: str | None, checkpoint: str | None, compare: Sequence[Sequence[str]]
 ) -> list[tuple[str, str]]:
-    """Configs and checkpoints of the command line.
-
-    Raises:
-        ValueError: If only one of the two is given, or none and there is no result
-            of the quickstart.
-    """
+    """Configs and checkpoints of the command line, or those of the quickstart."""
     others = [(other, weights) for other, weights in compare]
     if config is None:
         return [find_quickstart(), *others]
@@ -104,14 +99,7 @@ def choose_models(
 
 
 def find_quickstart(roots: Sequence[Path] | None = None) -> tuple[str, str]:
-    """Config and best checkpoint of the quickstart.
-
-    Args:
-        roots: Where to look; by default here and in the checkout.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The quickstart's config and best checkpoint, from here or from the checkout."""
     for root in roots or (Path.cwd(), REPO):
         config = root / QUICKSTART_CONFIG
         found = list((root / QUICKSTART_WEIGHTS).glob('best_oIoU_*.pth'))
@@ -126,15 +114,7 @@ def find_quickstart(roots: Sequence[Path] | None = None) -> tuple[str, str]:
 
 
 def choose_port(host: str, port: int | None) -> int:
-    """A port that is free.
-
-    Args:
-        host: Address to bind to.
-        port: The one wanted; 0 for any, None for the first free one of a range.
-
-    Raises:
-        ValueError: If it is taken, or the address isn't this machine's.
-    """
+    """A port that is free: the one wanted, any for 0, or the first of a range."""
     if port is not None and not 0 <= port <= 65535:
         raise ValueError(f'port {port} is out of range: 0...65535')
     ports = [port] if port is not None else range(_FIRST_PORT, _LAST_PORT + 1)

@@ -33,10 +33,6 @@ def find_examples(source: Path | None, folder: Path) -> list[Example]:
             ``expression`` or ``expressions`` per line, paths relative to the file.
             By default a few SynthRS scenes are drawn.
         folder: Where to draw them.
-
-    Raises:
-        FileNotFoundError: If the source or a picture of it doesn't exist.
-        ValueError: If there is no example in it, or a line can't be understood.
     """
     if source is None:
         return draw_examples(folder)

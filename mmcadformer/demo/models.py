@@ -24,21 +24,13 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one model found for one sentence.
+    """What one model found for one sentence."""
 
-    Attributes:
-        model: Its name.
-        result: Mask, confidence, score.
-        seconds: Time that the model took for all sentences on the picture.
-        sentences: How many these were.
-        cut: The part of the sentence that the model read, if it cut some off.
-    """
-
-    model: str
+    model: str  # its name
     result: ReferringResult
-    seconds: float
-    sentences: int
-    cut: str | None
+    seconds: float  # that the model took for all sentences on the picture
+    sentences: int  # how many these were
+    cut: str | None  # the part of the sentence that was read, if not all of it
 
 
 def load_models(
@@ -46,17 +38,10 @@ def load_models(
     device: str | None = None,
     names: Sequence[str] | None = None,
 ) -> list[NamedModel]:
-    """Loads models.
+    """Loads models from pairs of config and checkpoint.
 
-    Args:
-        pairs: Configs and checkpoints.
-        device: 'cpu', 'cuda'...; by default CUDA where there is one.
-        names: One per model, all different; by default the names of the configs or,
-            if these agree, of the checkpoints, too.
-
-    Raises:
-        FileNotFoundError: If a config or checkpoint doesn't exist.
-        ValueError: If they don't fit, the device isn't there, or names don't fit.
+    By default their names are those of the configs or, if these agree, of the
+    checkpoints, too.
     """
     names = _unlike_names(pairs) if names is None else names
     if len(names) != len(pairs) or len(set(names)) != len(pairs):
@@ -85,11 +70,7 @@ def _unlike_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def find(
     model: NamedModel, picture: Picture, sentences: Sequence[str]
 ) -> Iterator[Finding]:
-    """Segments what sentences name in a picture.
-
-    They go through the model together, so that what depends on the picture alone is
-    computed once.
-    """
+    """Segments what sentences name, together: the picture's own part runs once."""
     begin = time.perf_counter()
     results = model.inferencer(picture.rgb, sentences)
     seconds = time.perf_counter() - begin

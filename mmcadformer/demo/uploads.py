@@ -39,24 +39,13 @@ _NAMELESS = ('unknown', 'unnamed')
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of what visitors may send.
+    """Limits of what visitors may send, all positive."""
 
-    Args:
-        max_pixels: Of a picture.
-        max_upload_mb: Size of a file, 1 MB is 2**20 bytes.
-        max_characters: Of a sentence.
-        queue: Jobs that may wait; one runs at a time.
-        keep_minutes: Age at which uploads and results are deleted.
-
-    Raises:
-        ValueError: If a limit is not positive.
-    """
-
-    max_pixels: int = 16_000_000
-    max_upload_mb: float = 100.0
-    max_characters: int = 300
-    queue: int = 16
-    keep_minutes: float = 120.0
+    max_pixels: int = 16_000_000  # of a picture
+    max_upload_mb: float = 100.0  # of 2**20 bytes
+    max_characters: int = 300  # of a sentence
+    queue: int = 16  # jobs that may wait; one runs at a time
+    keep_minutes: float = 120.0  # age at which uploads and results are deleted
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -83,12 +72,7 @@ class Limits:
         )
 
     def check_block(self, name: str, size: int) -> None:
-        """Raises ValueError for a raster that is only decoded in too large parts.
-
-        Args:
-            name: Of the file.
-            size: Bytes of a part with all bands, decoded.
-        """
+        """Raises ValueError for a raster of blocks that are too large when decoded."""
         limit = max(_LEAST_BLOCK, _BYTES_PER_PIXEL * self.max_pixels)
         if size > limit:
             raise ValueError(
@@ -111,21 +95,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that was read.
+    """A picture that was read."""
 
-    Attributes:
-        rgb: uint8 (H, W, 3).
-        name: Of the file.
-        valid: Bool (H, W), False where the file has no data; None if all is valid.
-        place: Where on the earth it lies, if that is known.
-        notes: What the visitor should know about how it was read.
-    """
-
-    rgb: np.ndarray
-    name: str
-    valid: np.ndarray | None = None
-    place: Georeference | None = None
-    notes: tuple[str, ...] = ()
+    rgb: np.ndarray  # uint8 (H, W, 3)
+    name: str  # of the file
+    valid: np.ndarray | None = None  # bool (H, W), False where there is no data
+    place: Georeference | None = None  # where on the earth it lies, if that is known
+    notes: tuple[str, ...] = ()  # what the visitor should know about the reading
 
     def describe(self) -> str:
         """Name, size and notes, as one line."""
@@ -142,10 +118,6 @@ def read_picture(path: Path, limits: Limits) -> Picture:
     8-bit pictures are read as training reads them, everything else as
     ``tools/infer_scene.py`` does: TIFF and JPEG 2000 with their coordinates, more
     than 8 bits stretched between the 2nd and the 98th percentile.
-
-    Args:
-        path: PNG, JPEG, WebP, BMP, TIFF or JPEG 2000.
-        limits: The largest picture and file.
 
     Raises:
         FileNotFoundError: It is gone.
@@ -241,11 +213,7 @@ def _find_place(reader: SceneReader) -> tuple[Georeference | None, tuple[str, ..
 
 
 def check_sentences(first: str | None, second: str | None, limits: Limits) -> list[str]:
-    """The one or two sentences to look for, without spaces around them.
-
-    Raises:
-        ValueError: If the first is empty, or one is too long.
-    """
+    """The one or two sentences to look for, without spaces around them."""
     sentences = [visible_text(text) for text in (first, second)]
     if not sentences[0]:
         raise ValueError(

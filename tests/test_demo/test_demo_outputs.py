@@ -9,15 +9,16 @@ import pytest
 from scipy import ndimage
 
 from mmcadformer.apis import ReferringResult
-from mmcadformer.demo.cards import (
+from mmcadformer.demo.examples import Example
+from mmcadformer.demo.models import Finding, find, read_part
+from mmcadformer.demo.outputs import (
     MAX_SHOWN,
+    Files,
     draw_pictures,
     numbers_html,
     title_html,
+    write_files,
 )
-from mmcadformer.demo.examples import Example
-from mmcadformer.demo.files import Files, write_files
-from mmcadformer.demo.models import Finding, find, read_part
 from mmcadformer.demo.uploads import Limits, Picture, read_picture
 from mmcadformer.visualization.attention import heat_overlay
 
