@@ -2,7 +2,7 @@
 """What programs that use a trained model need."""
 
 from ..utils.checkpoint import read_checkpoint
-from .inferencer import ReferringInferencer, pair_inputs
+from .inferencer import ReferringInferencer, pair_inputs, predict_expressions
 from .loading import init_model, load_checkpoint
 from .result import ReferringResult
 
@@ -12,5 +12,6 @@ __all__ = [
     'init_model',
     'load_checkpoint',
     'pair_inputs',
+    'predict_expressions',
     'read_checkpoint',
 ]

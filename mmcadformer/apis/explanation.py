@@ -26,41 +26,29 @@ Words = Sequence[tuple[str, list[int]]]  # and the positions of their tokens
 
 @dataclass
 class StageAttention:
-    """Attention at one stage of the encoder, as one map per word.
+    """Attention at one stage of the encoder, as float32 maps (words, h, w).
 
-    Attributes:
-        stage: From 1, the finest.
-        pixels_to_words: Float32 (words, h, w): the share of a pixel's attention that
-            goes to the word. Over all words the shares of a pixel add up to 1. The
-            similarity of language-guided vision alignment, Eq. (1) of the paper.
-            None where the model has no such part.
-        words_to_pixels: Float32 (words, h, w): the share of a word's attention that
-            goes to the pixel. Over all pixels the shares of a word add up to 1. The
-            reverse, of vision-guided language alignment, Eq. (6). None where the
-            model has no such part.
-        image_share: Of the maps' height and width, what the image takes, from the
-            upper left corner. The rest is what the network pads where a side is no
-            multiple of its cells.
+    A map is None where the model has no such part. The image takes ``image_share`` of
+    their height and width, from the upper left corner; the rest is what the network
+    pads where a side is not a multiple of its cells.
     """
 
-    stage: int
+    stage: int  # from 1, the finest
+    # The share of a pixel's attention that goes to the word, 1 over all words: the
+    # similarity of language-guided vision alignment, Eq. (1) of the paper.
     pixels_to_words: np.ndarray | None
+    # The share of a word's attention that goes to the pixel, 1 over all pixels, of
+    # vision-guided language alignment, Eq. (6).
     words_to_pixels: np.ndarray | None
     image_share: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass
 class Explanation:
-    """A result and the attention that led to it.
-
-    Attributes:
-        result: Mask, probability, score...
-        words: The expression's words, between the tokenizer's marks of begin and end.
-        stages: One entry per stage of the encoder.
-    """
+    """A result and the attention that led to it."""
 
     result: ReferringResult
-    words: list[str]
+    words: list[str]  # between the tokenizer's marks of begin and end
     stages: list[StageAttention]
 
     @property
@@ -85,13 +73,8 @@ class Explanation:
     def save(self, out_dir: str | os.PathLike, name: str) -> dict:
         """Writes the result's files, ``<name>_attention.png`` and ``.npz``.
 
-        Args:
-            out_dir: Folder, made if needed.
-            name: Start of the file names.
-
-        Returns:
-            The result's record, with the names of the two files as ``attention`` and
-            ``attention_data``.
+        Returns the result's record, with their names as ``attention`` and
+        ``attention_data``.
         """
         record = self.result.save(out_dir, name)
         record['attention'] = f'{name}_attention.png'
@@ -114,10 +97,6 @@ def record_attention(
     model: ReferringSegmentor, words: Words
 ) -> Iterator[list[StageAttention]]:
     """Notes the attention of every stage while a model runs inside the block.
-
-    Args:
-        model: A referring segmentor.
-        words: Words of the expression and the positions of their tokens.
 
     Yields:
         A list that has one entry per stage after a forward pass, of its first

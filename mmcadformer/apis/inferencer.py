@@ -13,11 +13,12 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmseg.registry import TRANSFORMS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ..models import ReferringSegmentor
 from ..utils.config import inference_pipeline
 from ..utils.text import visible_text
-from .encoding import predict_expressions
 from .explanation import Explanation, record_attention
 from .loading import init_model
 from .result import ReferringResult
@@ -39,20 +40,12 @@ class ReferringInferencer:
         result.save('out', 'pool')
 
     Args:
-        config: Config or its file.
-        checkpoint: Weights, see :func:`load_checkpoint`; None leaves them random.
-        device: 'cpu', 'cuda'...; by default CUDA where there is one.
+        config, checkpoint, device, cfg_options: See :func:`init_model`.
         batch_size: Pairs that go through the model at once.
-        cfg_options: Config keys to override, dotted.
         expression_batch_size: Expressions on one image, one after the other in the
             input, that share what the image alone decides: it is decoded once for
             all of them, and its first stage runs once per batch. GPUs take the batch
             at once, CPUs as many as make up 480 x 480 pixels.
-
-    Raises:
-        FileNotFoundError: If config or checkpoint don't exist.
-        ValueError: If the checkpoint doesn't fit, the device isn't there, or the
-            config has no test pipeline.
     """
 
     def __init__(
@@ -90,9 +83,6 @@ class ReferringInferencer:
             expressions: One sentence for all images, many for one image, or one
                 per image; None if ``images`` are pairs.
 
-        Returns:
-            One result per pair, in the order given.
-
         Raises:
             FileNotFoundError: If an image doesn't exist.
             ValueError: If an image can't be read, an expression is empty, or the
@@ -103,17 +93,10 @@ class ReferringInferencer:
     def explain(self, image: ImageInput, expression: str) -> Explanation:
         """Segments, and tells which word pulled which region.
 
-        Args:
-            image: Path or RGB uint8 array (H, W, 3).
-            expression: One sentence.
-
-        Returns:
-            The result with the attention between words and pixels of each stage.
-
         Raises:
             FileNotFoundError: If the image doesn't exist.
             ValueError: If the image can't be read, the expression is empty, or the
-                model has no such attention.
+                model has no attention between words and pixels.
         """
         words = self.model.text_encoder.split_words(visible_text(expression))
         with record_attention(self.model, words) as stages:
@@ -125,13 +108,8 @@ class ReferringInferencer:
     ) -> Iterator[ReferringResult]:
         """Segments pairs one batch after the other, for more than fit in memory.
 
-        Args:
-            pairs: Images and expressions.
-            on_bad: Called with image, expression and error instead of raising the
-                error, for an image or expression that can't be used.
-
-        Yields:
-            One result per usable pair, in the order given.
+        Pairs that can't be used go to ``on_bad`` (image, expression, error), without
+        which the error is raised.
         """
         self._last_file = None  # it may have changed since
         batch: list[dict] = []
@@ -157,9 +135,8 @@ class ReferringInferencer:
         first, inputs = batch[0]['inputs'], item['inputs']
         if first.shape != inputs.shape:
             return False
-        if _original_shape(batch[0]) == _original_shape(item) and torch.equal(
-            first, inputs
-        ):
+        one, other = (entry['data_samples'].ori_shape for entry in (batch[0], item))
+        if tuple(one) == tuple(other) and torch.equal(first, inputs):
             item['inputs'] = first  # what _one_image looks for
             return len(batch) < self.expression_batch_size and _one_image(batch)
         return len(batch) < self.batch_size and not _one_image(batch[:2], at_least=2)
@@ -241,10 +218,6 @@ def _pairs_at_once(inputs: Tensor) -> int:
     return max(1, _CPU_PIXELS // (inputs.shape[2] * inputs.shape[3]))
 
 
-def _original_shape(item: dict) -> tuple[int, int]:
-    return tuple(item['data_samples'].ori_shape)
-
-
 def _one_image(batch: list[dict], at_least: int = 1) -> bool:
     """Whether all items of a batch, and so many of them, are of one image."""
     first = batch[0]['inputs']
@@ -255,13 +228,7 @@ def pair_inputs(
     images: ImageInput | Sequence[ImageInput] | Sequence[Pair],
     expressions: str | Sequence[str] | None = None,
 ) -> list[Pair]:
-    """Pairs images with expressions.
-
-    Args:
-        images, expressions: See :meth:`ReferringInferencer.__call__`.
-
-    Returns:
-        Pairs of an image and an expression.
+    """Pairs images with expressions, see :meth:`ReferringInferencer.__call__`.
 
     Raises:
         ValueError: If the numbers don't match or something is missing.
@@ -307,3 +274,50 @@ def _check_array(image: np.ndarray) -> None:
 
 def _name(image: ImageInput) -> str:
     return 'an array' if isinstance(image, np.ndarray) else os.fspath(image)
+
+
+def predict_expressions(
+    model: ReferringSegmentor,
+    inputs: Tensor,
+    samples: Sequence[SegDataSample],
+    expressions: Sequence[str],
+    pairs: int,
+) -> Iterator[SegDataSample]:
+    """Runs every expression on every image, the first stage once per image.
+
+    Args:
+        model: A referring segmentor in evaluation mode, without gradients.
+        inputs: Normalised images (B, 3, H, W).
+        samples: Their B data samples, as the data preprocessor gives them.
+        expressions: Sentences for all images.
+        pairs: The most pairs of image and expression that go through the later
+            stages together. One expression takes all images at once.
+
+    Yields:
+        What ``model.predict`` gives, for each image in turn with each expression.
+    """
+    if len(expressions) == 1:
+        yield from _predict(model, inputs, samples, expressions)
+        return
+    for index, sample in enumerate(samples):
+        image = inputs[index : index + 1]
+        if hasattr(model.backbone, 'forward_first_stage'):
+            image = model.backbone.forward_first_stage(image)
+        for i in range(0, len(expressions), pairs):
+            yield from _predict(model, image, [sample], expressions[i : i + pairs])
+
+
+def _predict(
+    model: ReferringSegmentor,
+    inputs: Any,
+    samples: Sequence[SegDataSample],
+    expressions: Sequence[str],
+) -> list[SegDataSample]:
+    """One image with several expressions, or several images with one."""
+    targets = [
+        SegDataSample(metainfo=dict(sample.metainfo, expression=expression))
+        for sample in samples
+        for expression in expressions
+    ]
+    logits = model.encode_decode(inputs, [target.metainfo for target in targets])
+    return model.postprocess_result(logits, targets)

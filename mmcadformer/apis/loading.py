@@ -28,7 +28,7 @@ def init_model(
 
     Args:
         config: Config or its file.
-        checkpoint: Weights, see :func:`load_checkpoint`. Without, the weights are
+        checkpoint: See :func:`load_checkpoint`. Without, the weights are
             random: pretrained parts that the config names aren't loaded.
         device: 'cpu', 'cuda', 'cuda:1'...; by default CUDA where there is one.
         cfg_options: Config keys to override, dotted.
@@ -38,7 +38,7 @@ def init_model(
 
     Raises:
         FileNotFoundError: If config or checkpoint don't exist.
-        ValueError: If the checkpoint doesn't fit, or the device isn't there.
+        ValueError: If they don't fit, or the device isn't there.
     """
     cfg = read_config(config, cfg_options)
     device = _check_device(device)
@@ -56,7 +56,7 @@ def load_checkpoint(
     """Loads a file's weights into a model, without running code from the file.
 
     Args:
-        model: Takes the weights; not wrapped for distributed training.
+        model: Not wrapped for distributed training.
         path: See :func:`read_checkpoint`.
         strict: Whether missing and unexpected entries are errors. Otherwise they
             are logged. Entries of another shape are errors in any case.

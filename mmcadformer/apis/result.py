@@ -18,22 +18,16 @@ from ..visualization import draw_referring_overlay
 class ReferringResult:
     """What the model found for one expression on one image.
 
-    Attributes:
-        expression: The sentence.
-        mask: Bool (H, W), True on the object, at the image's own size.
-        probability: Float32 (H, W), the model's confidence per pixel, 0...1.
-        score: Mean probability inside the mask, 0 if the mask is empty. A measure
-            of confidence, not calibrated.
-        image: RGB uint8 (H, W, 3).
-        image_path: Where the image came from; None for arrays.
+    ``score`` is the mean probability inside the mask, 0 if that is empty: a measure of
+    confidence, not calibrated.
     """
 
     expression: str
-    mask: np.ndarray
-    probability: np.ndarray
+    mask: np.ndarray  # bool (H, W), True on the object, at the image's own size
+    probability: np.ndarray  # float32 (H, W), the confidence per pixel, 0...1
     score: float
-    image: np.ndarray
-    image_path: str | None = None
+    image: np.ndarray  # RGB uint8 (H, W, 3)
+    image_path: str | None = None  # None for arrays
 
     def overlay(self) -> np.ndarray:
         """Draws the mask and the sentence, as RGB uint8."""
@@ -65,14 +59,8 @@ class ReferringResult:
     def save(self, out_dir: str | os.PathLike, name: str) -> dict:
         """Writes ``<name>_overlay.png``, ``<name>_mask.png`` and ``<name>.json``.
 
-        The mask is 8 bit with 255 on the object.
-
-        Args:
-            out_dir: Folder, made if needed.
-            name: Start of the file names.
-
-        Returns:
-            The record, with the names of both pictures.
+        The mask is 8 bit with 255 on the object. Returns the record, with the names of
+        both pictures.
         """
         folder = Path(out_dir)
         record = self.record()

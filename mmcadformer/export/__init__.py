@@ -2,8 +2,7 @@
 """A trained model as one file that runs without this package."""
 
 from .exportable import ExportableSegmentor
-from .exporting import export_model, portable_tokenizer
-from .parity import Parity, check_parity
+from .exporting import Parity, check_parity, export_model, portable_tokenizer
 
 __all__ = [
     'ExportableSegmentor',

@@ -33,10 +33,7 @@ _PART = 64
 class ExportableSegmentor(nn.Module):
     """From RGB pixels and token ids to the probability of each pixel.
 
-    Normalisation and the upsampling to the image's size are part of it.
-
-    Args:
-        model: Stays as it is.
+    A copy of the model, with normalisation and the upsampling to the image's size.
     """
 
     mean: Tensor
@@ -54,16 +51,13 @@ class ExportableSegmentor(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Segments.
+        """Probability of the target, float32 (B, H, W).
 
         Args:
             image: RGB, 0...255, float32 (B, 3, H, W).
-            input_ids: Token ids, int64 (B, N).
+            input_ids: Int64 (B, N).
             text_mask: Bool (B, N), True on real tokens; (B, 3, N) for encoders that
                 tell phrases apart, as their ``complete_mask`` returns it.
-
-        Returns:
-            Probability of the target, float32 (B, H, W).
         """
         if self.takes_bgr:
             image = image.flip(1)
@@ -110,7 +104,6 @@ class PortableOperations(TorchFunctionMode):
         args: tuple = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """See :class:`torch.overrides.TorchFunctionMode`."""
         kwargs = kwargs or {}
         if func is torch.Tensor.unflatten:
             func = _reshape_one

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .parity import Runner
-
+Runner = Callable[[Tensor, Tensor, Tensor], Tensor]
 INPUTS = ('image', 'input_ids', 'text_mask')
 OUTPUT = 'probability'
 # The newest that onnxruntime 1.18 and PyTorch 2.1 both know.
@@ -26,19 +26,11 @@ MAX_BYTES = 2**31
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be written.
+    """What is to be written."""
 
-    Attributes:
-        example: Inputs of an :class:`~mmcadformer.export.ExportableSegmentor`, to
-            trace with.
-        dynamic_size: Leave the image's height and width open, besides the number of
-            images and of tokens.
-        companions: Texts by name that go into the file.
-    """
-
-    example: tuple[Tensor, ...]
-    dynamic_size: bool
-    companions: dict[str, str]
+    example: tuple[Tensor, ...]  # inputs to trace with
+    dynamic_size: bool  # height and width stay open, too
+    companions: dict[str, str]  # texts by name that go into the file
 
     def open_axes(self) -> list[dict[int, str]]:
         """Names of the open axes of each input."""
@@ -52,12 +44,7 @@ class Writer(ABC):
 
     @abstractmethod
     def check_possible(self, model: nn.Module, dynamic_size: bool) -> None:
-        """Refuses what can't be written before the minutes that writing takes.
-
-        Raises:
-            ImportError: If a package is missing.
-            ValueError: If the model, its open size or PyTorch don't allow it.
-        """
+        """Refuses what can't be written before the minutes that writing takes."""
 
     @abstractmethod
     def write(self, model: nn.Module, plan: Plan, path: Path) -> None:

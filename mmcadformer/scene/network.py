@@ -14,7 +14,7 @@ from mmcv.transforms import Compose
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 
-from ..apis.encoding import predict_expressions
+from ..apis import predict_expressions
 from ..models import ReferringSegmentor
 from ..utils.checkpoint import weights_digest
 from ..utils.config import inference_pipeline

@@ -7,8 +7,7 @@ import torch
 
 pytest.importorskip('rasterio', reason='needs the geo extra')
 
-from mmcadformer.apis import ReferringInferencer, init_model
-from mmcadformer.apis.encoding import predict_expressions
+from mmcadformer.apis import ReferringInferencer, init_model, predict_expressions
 from mmcadformer.scene import ModelNetwork, SceneSegmentor, Tiling
 
 SENTENCES = ['the left pool', 'it', 'a red court above the large white tank', 'it']
