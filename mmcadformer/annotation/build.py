@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..datasets.formats import BoxItem, write_refcoco
+from ..utils.text import check_choice
 from ..version import __version__
 from .correction import flat_names
-from .outcome import Outcome
-from .reviews import ACCEPT, FIX, REJECT, Review, agreement
+from .reviews import ACCEPT, FIX, Outcome, Review, agreement
 from .splits import RATIOS, count_table, split_items
 from .workspace import Workspace, by_image
 
@@ -49,11 +49,8 @@ def build_dataset(
     """Writes what was accepted in the RefCOCO layout.
 
     Args:
-        workspace: Items and images.
-        root: Root folder of the data.
-        name: Name of the dataset.
-        outcome: Masks and decisions.
-        reviews: The reviews, for the record.
+        root, name: Where it goes: ``<root>/<name>`` and ``<root>/images/<name>``.
+        reviews: For the record.
         undecided: What becomes of items that nobody decided: 'error', 'keep' or
             'drop'.
         drop_unfixed: Leave out items to fix that nobody corrected; an error
@@ -118,15 +115,14 @@ def build_dataset(
 def _check_free(root: Path, name: str, images: Path, overwrite: bool) -> None:
     folder, pictures = root / name, root / 'images' / name
     there = [path for path in (folder, pictures) if path.exists()]
-    if not there:
-        return
-    if not overwrite:
+    if there and not overwrite:
         raise FileExistsError(
             f'{there[0]} is there already; choose another name, or allow to '
             'overwrite it'
         )
-    own = (folder / RECORD).is_file()
-    if not own or images.resolve().is_relative_to(pictures.resolve()):
+    foreign = not (folder / RECORD).is_file()
+    foreign |= images.resolve().is_relative_to(pictures.resolve())
+    if there and foreign:
         raise FileExistsError(
             f'{there[0]} was not written by this tool, or holds the images to read; '
             'choose another name or folder'
@@ -137,14 +133,9 @@ def _select(
     workspace: Workspace, outcome: Outcome, undecided: str, drop_unfixed: bool
 ) -> tuple[set[str], list[dict]]:
     """Items that stay, and why the others don't."""
-    if undecided not in UNDECIDED:
-        raise ValueError(f'undecided must be one of {UNDECIDED}, got {undecided!r}')
+    check_choice('undecided', undecided, UNDECIDED)
     ids = [item.item_id for item in workspace.items]
-    states = {
-        item: state
-        for state in (ACCEPT, FIX, REJECT, 'disputed', 'undecided')
-        for item in outcome.items(state, ids)
-    }
+    states = {item: outcome.state(item) for item in ids}
     settled = {FIX} if drop_unfixed else set()
     settled |= set() if undecided == 'error' else {'undecided'}
     lines = []
@@ -157,25 +148,20 @@ def _select(
     if lines:
         raise ValueError('the dataset is not ready:\n  ' + '\n  '.join(lines))
     accepted = {ACCEPT, 'undecided'} if undecided == 'keep' else {ACCEPT}
-    reasons = {item: state for item, state in states.items() if state not in accepted}
-    for item in ids:
-        if item not in reasons and not outcome.masks[item].to_array().any():
+    reasons = {}
+    for item, state in states.items():
+        if state not in accepted:
+            reasons[item] = state
+        elif not outcome.masks[item].to_array().any():
             reasons[item] = 'the mask is empty'
-    kept = set(ids) - set(reasons)
-    if not kept:
+    if len(reasons) == len(ids):
         raise ValueError('no item is left for the dataset')
-    return kept, [
-        dict(where=f'item {item}', reason=reasons[item])
-        for item in ids
-        if item in reasons
-    ]
+    left_out = [dict(where=f'item {item}', reason=why) for item, why in reasons.items()]
+    return set(ids) - reasons.keys(), left_out
 
 
 def _records(
-    items: Sequence[BoxItem],
-    outcome: Outcome,
-    splits: Mapping[str, str],
-    images: Path,
+    items: Sequence[BoxItem], outcome: Outcome, splits: Mapping[str, str], images: Path
 ) -> list[dict]:
     """Every item as an object with a reference of its own.
 

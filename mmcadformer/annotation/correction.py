@@ -16,11 +16,10 @@ from ..datasets.formats.instances import make_instances
 from ..datasets.masks import decode_segmentation, rle_counts
 from ..utils.files import read_json, write_json
 from ..utils.outlines import trace_outlines
-from .mask_store import ItemMask
-from .outcome import Outcome
+from ..utils.text import check_choice
 from .quality import RULES, Rule, measure_mask
-from .reviews import FIX
-from .workspace import Workspace, by_image
+from .reviews import FIX, Outcome
+from .workspace import ItemMask, Workspace, by_image
 
 SHAPES = ('polygon', 'rle')
 # An annotation belongs to a box that holds at least this share of it.
@@ -43,13 +42,10 @@ def export_for_correction(
     """Writes flagged masks and their images for CVAT or Label Studio.
 
     Args:
-        workspace: Items and images.
         folder: Gets ``annotations.json`` and ``images/``.
-        outcome: Masks and decisions. Items to fix are exported.
-        min_suspicion: Export undecided items as well that are at least this
-            suspicious.
+        outcome: Tells the items to fix, which are exported.
+        min_suspicion: Undecided items that are at least this suspicious are, too.
         shape: 'polygon' or 'rle', see :func:`to_coco`.
-        rules: Rules for the flags.
 
     Returns:
         Number of items.
@@ -95,10 +91,6 @@ def read_corrections(
     best. Several annotations of one box are joined; those without a shape, which
     are mere boxes, don't count.
 
-    Args:
-        workspace: The items that were to be corrected.
-        paths: COCO JSON that CVAT or Label Studio exported.
-
     Returns:
         Corrected mask by item; only items that the files have.
 
@@ -115,11 +107,7 @@ def read_corrections(
 
 
 def flat_names(images: Sequence[str]) -> dict[str, str]:
-    """Different file names for images in folders, by image.
-
-    It is an image's own where no other has the same, otherwise joined from its
-    folders.
-    """
+    """File name by image, with the names of its folders where need be."""
     own = [PurePosixPath(image).name for image in images]
     if len({name.lower() for name in own}) == len(own):
         return dict(zip(images, own, strict=True))
@@ -144,15 +132,13 @@ def to_coco(
     and the annotators' notes.
 
     Args:
-        items: The items.
         masks, notes: Mask, and remark if any, by item.
         names, sizes: File name, and height and width, by image.
         shape: 'polygon', which every tool reads, but which has no holes: they
             are filled (parts come largest first); or 'rle', the exact mask
             (``iscrowd`` 1, as CVAT wants masks).
     """
-    if shape not in SHAPES:
-        raise ValueError(f'shape must be one of {SHAPES}, got {shape!r}')
+    check_choice('shape', shape, SHAPES)
     images = {image: i for i, image in enumerate(sorted(by_image(items)), 1)}
     named = sorted({item.category for item in items})
     records: list[dict] = []

@@ -21,59 +21,42 @@ TINY_HOLE = 0.01
 class MaskMeasures:
     """What can be measured of a mask without knowing the truth.
 
-    Attributes:
-        area: Pixels of the mask.
-        predicted_iou: What SAM expects; None for masks that a person drew.
-        box_iou: IoU of the mask's bounding box with the box; 0 if empty.
-        outside_share: Share of the mask's pixels whose centre is outside of the
-            box; 0 if empty.
-        area_ratio: Pixels of the mask by the area of the box.
-        edge_contact: Share of the outermost pixels of the box that belong to the
-            mask. Sides on the edge of the image don't count: what is cut off
-            there always touches them.
-        components: Parts of the mask (pixels with a common corner hang together).
-        stray_share: Share of the mask that is not in its largest part.
-        holes: Holes in the mask (pixels with a common side hang together).
-        tiny_holes: Those of at most 1 % of the mask with its holes filled.
+    Shares are 0 for empty masks. Sides on the edge of the image have no
+    ``edge_contact``: what is cut off there always touches them.
     """
 
-    area: int
-    predicted_iou: float | None
-    box_iou: float
-    outside_share: float
-    area_ratio: float
-    edge_contact: float
-    components: int
-    stray_share: float
-    holes: int
-    tiny_holes: int
+    area: int  # in pixels
+    predicted_iou: float | None  # what SAM expects; None for masks that a person drew
+    box_iou: float  # IoU of the mask's bounding box with the box
+    outside_share: float  # of the mask's pixels, those with centres outside of the box
+    area_ratio: float  # pixels of the mask by the area of the box
+    edge_contact: float  # of the outermost pixels of the box, those of the mask
+    components: int  # pixels with a common corner hang together
+    stray_share: float  # of the mask, what is not in its largest part
+    holes: int  # pixels with a common side hang together
+    tiny_holes: int  # of at most 1 % of the mask with its holes filled
 
 
 def measure_mask(
     mask: np.ndarray, box: Sequence[float], predicted_iou: float | None = None
 ) -> MaskMeasures:
-    """Measures a mask.
-
-    Args:
-        mask: Boolean (H, W).
-        box: Left, top, right, bottom in pixels, within the image.
-        predicted_iou: What SAM expects.
-    """
+    """Measures a mask (H, W); the box is left, top, right, bottom within the image."""
     mask = np.ascontiguousarray(mask, dtype=np.uint8)
     area = int(np.count_nonzero(mask))
     box_area = (box[2] - box[0]) * (box[3] - box[1])
     # Everything but the box's edge only concerns where the mask is.
     left, top, width, height = cv2.boundingRect(mask)
     part = mask[top : top + height, left : left + width]
-    components, stray_share = _parts(part)
-    holes, tiny_holes = _holes(part)
+    components, stray_share = _parts(part) if area else (0, 0.0)
+    holes, tiny_holes = _holes(part) if area else (0, 0)
+    outside_share, edge_contact = _place_in_box(mask, box)
     return MaskMeasures(
         area=area,
         predicted_iou=predicted_iou,
         box_iou=_box_iou((left, top, left + width, top + height), box),
-        outside_share=_outside_share(mask, box, area),
+        outside_share=outside_share,
         area_ratio=area / box_area,
-        edge_contact=_edge_contact(mask, box),
+        edge_contact=edge_contact,
         components=components,
         stray_share=stray_share,
         holes=holes,
@@ -89,38 +72,27 @@ def _box_iou(one: Sequence[float], other: Sequence[float]) -> float:
     return shared / (sum(areas) - shared)
 
 
-def _pixels(box: Sequence[float]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and one past the last column and row with centres in a box."""
+def _place_in_box(mask: np.ndarray, box: Sequence[float]) -> tuple[float, float]:
+    """The measures ``outside_share`` and ``edge_contact``."""
     left, top, right, bottom = box
-    columns = ceil(left - 0.5), floor(right - 0.5) + 1
-    rows = ceil(top - 0.5), floor(bottom - 0.5) + 1
-    return columns, rows
-
-
-def _outside_share(mask: np.ndarray, box: Sequence[float], area: int) -> float:
-    (left, right), (top, bottom) = _pixels(box)
-    inside = np.count_nonzero(mask[top:bottom, left:right])
-    return 1 - inside / area if area else 0.0
-
-
-def _edge_contact(mask: np.ndarray, box: Sequence[float]) -> float:
-    (left, right), (top, bottom) = _pixels(box)
+    # First and one past the last column and row with centres in the box.
+    left, right = ceil(left - 0.5), floor(right - 0.5) + 1
+    top, bottom = ceil(top - 0.5), floor(bottom - 0.5) + 1
     height, width = mask.shape
-    inner = mask[top:bottom, left:right]
+    inner, area = mask[top:bottom, left:right], np.count_nonzero(mask)
+    outside = 1 - np.count_nonzero(inner) / area if area else 0.0
     if not inner.size:
-        return 0.0
+        return outside, 0.0
     edge = np.zeros(inner.shape, bool)
     edge[0] |= top > 0
     edge[-1] |= bottom < height
     edge[:, 0] |= left > 0
     edge[:, -1] |= right < width
-    return float(inner[edge].mean()) if edge.any() else 0.0
+    return outside, float(inner[edge].mean()) if edge.any() else 0.0
 
 
 def _parts(mask: np.ndarray) -> tuple[int, float]:
     """Number of parts, and the share of all but the largest."""
-    if not mask.size:
-        return 0, 0.0
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     return count - 1, float(1 - areas.max() / areas.sum())
@@ -128,8 +100,6 @@ def _parts(mask: np.ndarray) -> tuple[int, float]:
 
 def _holes(mask: np.ndarray) -> tuple[int, int]:
     """Number of holes, and of tiny ones."""
-    if not mask.size:
-        return 0, 0
     background = np.pad(1 - mask, 1, constant_values=1)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4)
     # Neither the mask itself nor the background around it.
@@ -140,22 +110,13 @@ def _holes(mask: np.ndarray) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Rule:
-    """When a measure is suspicious, and how much that counts.
+    """When a measure is suspicious, and how much that counts."""
 
-    Attributes:
-        measure: An attribute of :class:`MaskMeasures`.
-        fine: Up to this value nothing is wrong.
-        bad: From this value on it can't get worse. Below ``fine`` for measures
-            that should be high.
-        weight: Score of a mask with nothing else wrong and this at its worst.
-        text: What the flag means, for people.
-    """
-
-    measure: str
-    fine: float
-    bad: float
-    weight: float
-    text: str
+    measure: str  # an attribute of MaskMeasures
+    fine: float  # up to here nothing is wrong
+    bad: float  # from here on it can't get worse; below `fine` where high is good
+    weight: float  # score of a mask with nothing else wrong and this at its worst
+    text: str  # what the flag means, for people
 
     def __post_init__(self) -> None:
         if self.measure not in MaskMeasures.__dataclass_fields__:
@@ -187,27 +148,18 @@ EMPTY = 'empty'
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What is suspicious about a mask.
+    """What is suspicious about a mask."""
 
-    Attributes:
-        score: 0 (nothing) ... 1 (surely wrong).
-        flags: Severity in 0...1 of each thing that is wrong, the worst first.
-    """
-
-    score: float
-    flags: dict[str, float]
+    score: float  # 0 (nothing) ... 1 (surely wrong)
+    flags: dict[str, float]  # severity in 0...1 of what is wrong, the worst first
 
 
 def rate(measures: MaskMeasures, rules: Mapping[str, Rule] = RULES) -> Suspicion:
-    """Rates a mask.
+    """Rates a mask by rules, each under the name of its flag.
 
     The score is ``1 - prod(1 - weight * severity)`` over all rules: as if each
     were independent evidence. It never falls when a further thing is wrong. An
     empty mask scores 1.
-
-    Args:
-        measures: Measures of the mask.
-        rules: Rules by the name of their flag.
     """
     if not measures.area:
         return Suspicion(1.0, {EMPTY: 1.0})
@@ -226,10 +178,6 @@ def read_rules(path: Path) -> dict[str, Rule]:
 
     The file maps names of flags to the attributes to change, or to null for a
     flag that isn't wanted: ``{"thin": null, "off_box": {"fine": 0.7}}``.
-
-    Raises:
-        FileNotFoundError, ValueError: The file is missing or damaged, or names
-            something unknown.
     """
     content = read_json(path)
     if not isinstance(content, dict):

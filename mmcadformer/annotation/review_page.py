@@ -21,11 +21,10 @@ from ..datasets.image_files import read_rgb
 from ..utils.files import digest, write_text
 from ..utils.outlines import trace_outlines
 from ..utils.progress import progress_bar
-from .mask_store import ItemMask
-from .outcome import Outcome
+from ..utils.text import check_choice
 from .quality import EMPTY, RULES, MaskMeasures, Rule, Suspicion
-from .reviews import FORMAT, VERSION
-from .workspace import Workspace, by_image
+from .reviews import FORMAT, VERSION, Outcome
+from .workspace import ItemMask, Workspace, by_image
 
 SHOW = ('all', 'undecided', 'disputed', 'fix', 'corrected')
 ASSETS = Path(__file__).parent / 'assets'
@@ -49,31 +48,23 @@ def write_review(
     items_per_file: int = 1000,
     progress: bool = True,
 ) -> list[Path]:
-    """Writes the review page.
+    """Writes the review page; returns the files.
 
     Args:
-        workspace: Items and images.
-        path: HTML file.
         outcome: Masks, and the decisions to show.
         show: Which items: 'all', or only those that are 'undecided',
             'disputed', to 'fix' or 'corrected'.
         min_suspicion: Leave out items that are less suspicious than this.
         annotator: Name to begin with.
-        title: Title of the page; the folder's name by default.
-        rules: Rules for the flags.
+        title: Of the page; the folder's name by default.
         crop_size: Longest side of the pictures in pixels.
         items_per_file: With more items than this, several files are written and
             numbered: browsers choke on very long ones.
-        progress: Whether to show a progress bar.
-
-    Returns:
-        The files.
 
     Raises:
         ValueError: An argument is unknown or out of range, or no item is left.
     """
-    if show not in SHOW:
-        raise ValueError(f'show must be one of {SHOW}, got {show!r}')
+    check_choice('show', show, SHOW)
     if crop_size < 16:
         raise ValueError(f'crop_size must be at least 16 pixels, got {crop_size}')
     if items_per_file < 1:
@@ -225,10 +216,7 @@ def _data_uri(image: np.ndarray, longest: int) -> str:
 def _svg_path(mask: np.ndarray, pixel: float) -> str:
     """Outline of a mask in image coordinates, for the even-odd rule.
 
-    Args:
-        mask: Boolean (H, W).
-        pixel: Size of a pixel of the picture in pixels of the image; finer
-            detail can't be seen and is dropped.
+    Detail finer than a pixel of the picture, given in pixels of the image, is dropped.
     """
     parts = []
     for corners, _ in trace_outlines(mask):

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What annotators say about masks, alone and together (paper Sec. III-A, step 2)."""
+"""What annotators say about masks, alone and together (paper Sec. III-A, step 2).
+
+And where every item stands once they have said it, and masks are corrected.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 from ..utils.files import read_json
+from ..utils.text import check_choice
+from .workspace import ItemMask, Workspace
 
 FORMAT = 'mmcadformer-review'
 VERSION = 1
@@ -19,41 +24,25 @@ CONSENSUS_RULES = ('unanimous', 'majority')
 
 @dataclass(frozen=True)
 class Decision:
-    """What one annotator said about one mask.
+    """What one annotator said about one mask."""
 
-    Attributes:
-        decision: 'accept', 'fix' (the mask must be corrected) or 'reject' (the
-            item is left out).
-        mask: Fingerprint of the mask that was looked at.
-        note: A remark.
-    """
-
-    decision: str
-    mask: str
+    decision: str  # 'fix': the mask must be corrected; 'reject': the item is left out
+    mask: str  # fingerprint of the mask that was looked at
     note: str = ''
 
     def __post_init__(self) -> None:
-        if self.decision not in DECISIONS:
-            raise ValueError(
-                f'decision must be one of {DECISIONS}, got {self.decision!r}'
-            )
+        check_choice('decision', self.decision, DECISIONS)
         if not isinstance(self.mask, str) or not isinstance(self.note, str):
             raise ValueError('mask and note must be text')
 
 
 @dataclass(frozen=True)
 class Review:
-    """All decisions of an annotator.
-
-    Attributes:
-        annotator: Name of the annotator.
-        decisions: Decisions by item.
-        path: File they are from.
-    """
+    """All decisions of an annotator, by item."""
 
     annotator: str
     decisions: Mapping[str, Decision]
-    path: str = ''
+    path: str = ''  # the file that they are from
 
 
 def read_review(path: Path) -> Review:
@@ -79,13 +68,8 @@ def read_review(path: Path) -> Review:
     return Review(str(name), decisions, str(path))
 
 
-def check_review(review: Review, masks: Mapping[str, set[str]]) -> None:
-    """Raises ValueError for a review of other items, or of masks that have changed.
-
-    Args:
-        review: The review.
-        masks: Fingerprints of the masks that each item has or had.
-    """
+def _check_review(review: Review, masks: Mapping[str, set[str]]) -> None:
+    """Refuses a review of other items, or of masks that an item never had."""
     unknown = [item for item in review.decisions if item not in masks]
     if unknown:
         raise ValueError(
@@ -107,19 +91,12 @@ def check_review(review: Review, masks: Mapping[str, set[str]]) -> None:
 
 @dataclass(frozen=True)
 class Consensus:
-    """What several annotators say together.
+    """What several annotators say together."""
 
-    Attributes:
-        decisions: Decision by item, where there is one.
-        votes: Decision by annotator, for each item that anyone decided.
-        disputed: Items without a decision, because annotators differ.
-        final: Items that the panel decided.
-    """
-
-    decisions: Mapping[str, str]
-    votes: Mapping[str, Mapping[str, Decision]]
-    disputed: Sequence[str]
-    final: frozenset[str] = frozenset()
+    decisions: Mapping[str, str]  # by item, where they agree
+    votes: Mapping[str, Mapping[str, Decision]]  # by item and annotator
+    disputed: Sequence[str]  # items about which they differ
+    final: frozenset[str] = frozenset()  # items that the panel decided
 
 
 def find_consensus(
@@ -127,9 +104,7 @@ def find_consensus(
     rule: str = 'unanimous',
     final: Sequence[Review] = (),
 ) -> Consensus:
-    """Joins reviews.
-
-    Annotators who said nothing about an item don't count for it.
+    """Joins reviews; who said nothing about an item doesn't count for it.
 
     Args:
         reviews: One or more per annotator; the paper has three annotators.
@@ -139,13 +114,12 @@ def find_consensus(
         final: The panel's decisions, which overrule the others.
 
     Returns:
-        The consensus. Items are in the order in which they first occur.
+        The consensus, with items in the order in which they first occur.
 
     Raises:
         ValueError: The rule is unknown, or an annotator contradicts himself.
     """
-    if rule not in CONSENSUS_RULES:
-        raise ValueError(f'rule must be one of {CONSENSUS_RULES}, got {rule!r}')
+    check_choice('rule', rule, CONSENSUS_RULES)
     votes, panel = _votes(reviews), _votes(final)
     for item, decided in panel.items():
         if len({decision.decision for decision in decided.values()}) > 1:
@@ -177,10 +151,8 @@ def agreement(reviews: Sequence[Review]) -> list[dict]:
     result = []
     for one, other in combinations(sorted(by_name), 2):
         common = by_name[one].keys() & by_name[other].keys()
-        share, kappa = _kappa(
-            [by_name[one][item] for item in common],
-            [by_name[other][item] for item in common],
-        )
+        pairs = [(by_name[one][item], by_name[other][item]) for item in common]
+        share, kappa = _kappa(pairs)
         pair = dict(annotators=[one, other], items=len(common))
         result.append(dict(pair, agreement=share, kappa=kappa))
     return result
@@ -200,15 +172,115 @@ def _votes(reviews: Sequence[Review]) -> dict[str, dict[str, Decision]]:
     return votes
 
 
-def _kappa(
-    ones: Sequence[str], others: Sequence[str]
-) -> tuple[float | None, float | None]:
+def _kappa(pairs: Sequence[tuple[str, str]]) -> tuple[float | None, float | None]:
     """Share of equal decisions, and Cohen's kappa."""
-    if not ones:
+    if not pairs:
         return None, None
-    total = len(ones)
-    equal = sum(one == other for one, other in zip(ones, others, strict=True))
-    observed = equal / total
-    counts = Counter(ones), Counter(others)
-    chance = sum(counts[0][name] * counts[1][name] for name in DECISIONS) / total**2
+    total = len(pairs)
+    observed = sum(one == other for one, other in pairs) / total
+    ones, others = (Counter(said) for said in zip(*pairs, strict=True))
+    chance = sum(ones[name] * others[name] for name in DECISIONS) / total**2
     return observed, (observed - chance) / (1 - chance) if chance < 1 else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where every item stands after review and correction."""
+
+    masks: Mapping[str, ItemMask]  # by item, the corrected one where there is one
+    consensus: Consensus
+    corrected: frozenset[str]  # items
+
+    def state(self, item_id: str) -> str:
+        """'accept', 'fix', 'reject', 'disputed' or 'undecided'."""
+        without = 'disputed' if item_id in self.consensus.votes else 'undecided'
+        return self.consensus.decisions.get(item_id, without)
+
+    def items(self, which: str, item_ids: Sequence[str]) -> list[str]:
+        """Those of the items that are in a state, or are 'corrected', or 'all'."""
+        if which == 'all':
+            return list(item_ids)
+        if which == 'corrected':
+            return [item for item in item_ids if item in self.corrected]
+        return [item for item in item_ids if self.state(item) == which]
+
+    def votes(self, item_id: str) -> list[dict[str, str]]:
+        """Decision and note of each annotator about an item."""
+        return [
+            dict(annotator=name, decision=vote.decision, note=vote.note)
+            for name, vote in sorted(self.consensus.votes.get(item_id, {}).items())
+        ]
+
+
+def settle(
+    workspace: Workspace,
+    reviews: Sequence[Review] = (),
+    final: Sequence[Review] = (),
+    corrected: Mapping[str, ItemMask] | None = None,
+    rule: str = 'unanimous',
+) -> Outcome:
+    """Joins reviews and corrections.
+
+    A corrected mask replaces the one of SAM. Decisions about the mask before it
+    still count if they reject the item; otherwise the correction is what they
+    asked for. Decisions about the corrected mask itself go before them. ``reviews``,
+    ``rule`` and ``final`` are those of :func:`find_consensus`.
+
+    Raises:
+        ValueError: A review is about something else.
+    """
+    corrected = corrected or {}
+    masks = {item.item_id: workspace.masks[item.item_id] for item in workspace.items}
+    known = {key: {mask.digest} for key, mask in masks.items()}
+    for key, mask in corrected.items():
+        known[key].add(mask.digest)
+    for review in (*reviews, *final):
+        _check_review(review, known)
+    reviews = _after_correction(reviews, corrected)
+    final = _after_correction(final, corrected)
+    return Outcome(
+        masks={**masks, **corrected},
+        consensus=find_consensus(reviews, rule, final),
+        corrected=frozenset(corrected),
+    )
+
+
+def _after_correction(
+    reviews: Sequence[Review], corrected: Mapping[str, ItemMask]
+) -> list[Review]:
+    """Reviews with the decisions that still hold for corrected masks."""
+    looked_at = {
+        item
+        for review in reviews
+        for item, decision in review.decisions.items()
+        if item in corrected and decision.mask == corrected[item].digest
+    }
+
+    def update(item: str, decision: Decision) -> Decision | None:
+        if item not in corrected or decision.mask == corrected[item].digest:
+            return decision
+        if item in looked_at:
+            return None
+        if decision.decision == REJECT:
+            return decision
+        return replace(decision, decision=ACCEPT)
+
+    result = []
+    for review in reviews:
+        updated = {item: update(item, d) for item, d in review.decisions.items()}
+        kept = {item: decision for item, decision in updated.items() if decision}
+        result.append(replace(review, decisions=kept))
+    return result
+
+
+def compare_reviews(workspace: Workspace, reviews: Sequence[Review]) -> dict:
+    """``agreement`` of each two annotators, and ``disputed`` items with all votes.
+
+    Raises:
+        ValueError: A review is about something else.
+    """
+    outcome = settle(workspace, reviews)
+    return dict(
+        agreement=agreement(reviews),
+        disputed={item: outcome.votes(item) for item in outcome.consensus.disputed},
+    )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..utils.checkpoint import weights_digest
+from ..utils.text import check_choice
 
 CHOICES = ('predicted_iou', 'single')
 DTYPES = ('float32', 'bfloat16', 'float16')
@@ -44,10 +45,8 @@ class SamBoxSegmenter:
         choose: str = 'predicted_iou',
         boxes_per_pass: int = 32,
     ) -> None:
-        if choose not in CHOICES:
-            raise ValueError(f'choose must be one of {CHOICES}, got {choose!r}')
-        if dtype not in DTYPES:
-            raise ValueError(f'dtype must be one of {DTYPES}, got {dtype!r}')
+        check_choice('choose', choose, CHOICES)
+        check_choice('dtype', dtype, DTYPES)
         if boxes_per_pass < 1:
             raise ValueError(f'boxes_per_pass must be positive, got {boxes_per_pass}')
         self.checkpoint = str(checkpoint)
@@ -77,11 +76,7 @@ class SamBoxSegmenter:
     def segment(
         self, image: np.ndarray, boxes: Sequence[Sequence[float]]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Segments what is in the boxes.
-
-        Args:
-            image: RGB uint8 (H, W, 3).
-            boxes: Left, top, right, bottom of each box in pixels.
+        """Segments what is in the boxes of an RGB image, uint8 (H, W, 3).
 
         Returns:
             Boolean masks (number of boxes, H, W), and the IoU that SAM predicts

@@ -12,6 +12,7 @@ from math import ceil, floor
 from tabulate import tabulate
 
 from ..datasets.formats import BoxItem
+from ..utils.text import check_choice
 
 SPLITS = ('train', 'val', 'test')
 RATIOS = dict(train=0.8, val=0.1, test=0.1)
@@ -19,20 +20,21 @@ SPLIT_METHODS = ('stratified', 'source')
 
 
 def split_sizes(count: int, ratios: Mapping[str, float] = RATIOS) -> dict[str, int]:
-    """Sizes of the splits of one category.
+    """Sizes of the splits of one category with so many objects.
 
     Training gets its share rounded down, validation its share of the rest
     rounded up, test what is left. With 80/10/10 these are the numbers of the
     paper's Table I, in each of its seven categories.
 
-    Args:
-        count: Objects of the category.
-        ratios: Share of each split; they sum to 1.
-
     Raises:
-        ValueError: The ratios are out of range.
+        ValueError: The ratios aren't shares of the splits that sum to 1.
     """
-    train, val, test = _exact(ratios)
+    if set(ratios) != set(SPLITS):
+        raise ValueError(f'ratios must be given for {SPLITS}, got {sorted(ratios)}')
+    # 0.8 as a binary number is a little more than 4/5; people mean the decimal.
+    train, val, test = (Fraction(str(ratios[split])) for split in SPLITS)
+    if min(train, val, test) < 0 or train + val + test != 1:
+        raise ValueError(f'ratios must sum to 1, got {dict(ratios)}')
     first = floor(train * count)
     rest = count - first
     second = ceil(rest * val / (val + test)) if val + test else 0
@@ -54,8 +56,7 @@ def stratified_split(
 
     Args:
         groups: Categories of the objects, by group.
-        ratios: Share of each split.
-        seed: Decides which groups go where.
+        ratios, seed: Share of each split; which groups go where.
 
     Returns:
         Split by group.
@@ -90,10 +91,9 @@ def split_items(
     seed: int = 0,
     shared_images: bool = False,
 ) -> dict[str, str]:
-    """Assigns items to splits.
+    """Split by item.
 
     Args:
-        items: The items.
         contents: Fingerprint of the file by image: copies count as one image.
         method: 'stratified', see :func:`stratified_split`, or 'source': as the
             source of the items says.
@@ -101,15 +101,11 @@ def split_items(
         shared_images: Allow an image in two splits. Objects are then dealt out
             one by one.
 
-    Returns:
-        Split by item.
-
     Raises:
         ValueError: The source doesn't say, says something unknown, or puts an
             image in two splits.
     """
-    if method not in SPLIT_METHODS:
-        raise ValueError(f'split method must be one of {SPLIT_METHODS}, got {method!r}')
+    check_choice('split method', method, SPLIT_METHODS)
     groups: dict[str, list[BoxItem]] = defaultdict(list)
     for item in items:
         groups[item.item_id if shared_images else contents[item.image]].append(item)
@@ -156,22 +152,10 @@ def _neediest(
     return max(SPLITS, key=need)
 
 
-def _exact(ratios: Mapping[str, float]) -> list[Fraction]:
-    if set(ratios) != set(SPLITS):
-        raise ValueError(f'ratios must be given for {SPLITS}, got {sorted(ratios)}')
-    # 0.8 as a binary number is a little more than 4/5; people mean the decimal.
-    exact = [Fraction(str(ratios[split])) for split in SPLITS]
-    if min(exact) < 0 or sum(exact) != 1:
-        raise ValueError(f'ratios must sum to 1, got {dict(ratios)}')
-    return exact
-
-
 def count_table(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
     """Counts objects, given by category and split, as the paper's Table I does.
 
-    Returns:
-        Number by category, and in it by split and 'total'; the last category
-        is 'total'.
+    The last category, and in each the last entry besides the splits, is 'total'.
     """
     counts = Counter(pairs)
     names = (*SPLITS, *sorted({split for _, split in counts} - set(SPLITS)))

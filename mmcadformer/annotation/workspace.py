@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as mask_utils
 
 from ..datasets.formats import (
     BadEntries,
@@ -16,13 +20,121 @@ from ..datasets.formats import (
     write_items,
 )
 from ..datasets.image_files import read_rgb
+from ..datasets.masks import encode_mask
 from ..utils.files import digest, read_json, remove_unfinished, write_json
 from ..utils.progress import progress_bar
-from .mask_store import ImageRecord, ItemMask, MaskStore
 from .quality import RULES, MaskMeasures, Rule, Suspicion, measure_mask, rate
 from .sam import SamBoxSegmenter
 
 ITEMS, MASKS, QUALITY, SKIPPED = 'items.json', 'masks', 'quality.json', 'skipped.json'
+FORMAT, VERSION = 'mmcadformer-masks', 1
+
+
+@dataclass(frozen=True)
+class ItemMask:
+    """The mask of an item, as compressed run lengths."""
+
+    rle: dict
+    predicted_iou: float | None = None  # what SAM expects
+    corrected: bool = False  # a person drew it
+
+    @classmethod
+    def from_array(cls, mask: np.ndarray, corrected: bool = False) -> ItemMask:
+        """Encodes a boolean mask (H, W)."""
+        return cls(encode_mask(mask), corrected=corrected)
+
+    def to_array(self) -> np.ndarray:
+        """Decodes it to booleans (H, W)."""
+        return mask_utils.decode(self.rle).astype(bool)
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of the pixels: a review is about exactly these."""
+        return digest(self.rle, 12)
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What is kept of one image.
+
+    ``items`` are id, box, mask and predicted IoU of each; of those whose box can't be
+    used, id, box and the ``reason``.
+    """
+
+    image: str  # below the image folder
+    size: tuple[int, int]  # height and width in pixels
+    content: str  # fingerprint of the file
+    settings: str  # fingerprint of those that the masks were made with
+    items: list[dict]
+
+    @property
+    def masks(self) -> dict[str, ItemMask]:
+        """Masks by item."""
+        return {
+            entry['item_id']: ItemMask(
+                dict(size=list(self.size), counts=entry['counts']),
+                entry['predicted_iou'],
+            )
+            for entry in self.items
+            if 'reason' not in entry
+        }
+
+
+class MaskStore:
+    """One file per image, so that work can go on where it stopped.
+
+    Records that were made with other settings, of which ``settings`` is the
+    fingerprint, don't count.
+    """
+
+    def __init__(self, folder: Path, settings: str) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    def path(self, image: str) -> Path:
+        """The file of an image: readable, and different for each image."""
+        readable = re.sub(r'[^A-Za-z0-9._-]+', '_', image)[-80:]
+        return self.folder / f'{readable}.{digest(image.encode(), 8)}.json'
+
+    def write(self, record: ImageRecord) -> None:
+        """Writes a record in one step."""
+        content = dict(format=FORMAT, version=VERSION, **vars(record))
+        write_json(self.path(record.image), content)
+
+    def read(self, image: str) -> ImageRecord | None:
+        """The record of an image, if there is one with these settings.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        path = self.path(image)
+        if not path.is_file():
+            return None
+        try:
+            content = read_json(path, FORMAT, VERSION)
+            record = ImageRecord(**dict(content, size=tuple(content['size'])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'{path} is damaged ({error}); delete it, and make its masks again'
+            ) from None
+        return record if record.settings == self.settings else None
+
+    def find(
+        self, image: str, path: Path, items: Sequence[BoxItem]
+    ) -> ImageRecord | None:
+        """The record of an image, if it is about this file and these boxes.
+
+        A damaged record (the power failed, the disk was full) counts as none.
+        """
+        try:
+            record = self.read(image)
+        except ValueError:
+            return None
+        if record is None or record.content != digest(path.read_bytes()):
+            return None
+        there = [(entry['item_id'], tuple(entry['box'])) for entry in record.items]
+        wanted = [(item.item_id, item.box) for item in items]
+        return record if there == wanted else None
 
 
 def by_image(items: Iterable[BoxItem]) -> dict[str, list[BoxItem]]:
@@ -55,15 +167,10 @@ def make_workspace(
         └── skipped.json   what was left out, and why
 
     Args:
-        folder: Where to work.
-        items: The items.
         images: Folder of their images.
         source: What the items were read from, for the record.
-        segmenter: Makes the masks.
         bad: Gets what can't be used; may hold what a source reported already.
-        rules: Rules for the flags.
         overwrite: Make masks again that were made with other settings.
-        progress: Whether to show a progress bar with the time left.
 
     Raises:
         FileNotFoundError: The image folder is missing.
@@ -96,17 +203,6 @@ def make_workspace(
 class Workspace:
     """Items with masks in a folder that :func:`make_workspace` filled.
 
-    Args:
-        folder: The folder.
-
-    Attributes:
-        items (list[BoxItem]): The items.
-        images (Path): Folder of the images.
-        masks (dict[str, ItemMask]): Mask by item.
-        sizes (dict[str, tuple[int, int]]): Height and width by image.
-        contents (dict[str, str]): Fingerprint of the file by image.
-        about (dict): Source and settings.
-
     Raises:
         FileNotFoundError: There is no such folder.
         ValueError: It is damaged, or not finished.
@@ -120,10 +216,10 @@ class Workspace:
                 f'{self.folder}: not all masks are made yet; run the same command '
                 'again to go on'
             )
-        self.images = Path(self.about['images'])
-        self.masks: dict[str, ItemMask] = {}
-        self.sizes: dict[str, tuple[int, int]] = {}
-        self.contents: dict[str, str] = {}
+        self.images = Path(self.about['images'])  # their folder
+        self.masks: dict[str, ItemMask] = {}  # by item
+        self.sizes: dict[str, tuple[int, int]] = {}  # height and width, by image
+        self.contents: dict[str, str] = {}  # fingerprints of the files, by image
         store = MaskStore(self.folder / MASKS, _settings_digest(self.about['sam']))
         for image, items in by_image(self.items).items():
             record = store.read(image)
@@ -134,13 +230,13 @@ class Workspace:
                 )
             self.sizes[image] = record.size
             self.contents[image] = record.content
-            self.masks.update(record.masks)
-            for item in items:
-                if item.item_id not in self.masks:
-                    raise ValueError(
-                        f'{store.path(image)} has no mask of item '
-                        f'{item.item_id!r}; make the masks again'
-                    )
+            self.masks |= record.masks
+            lacking = [i.item_id for i in items if i.item_id not in record.masks]
+            if lacking:
+                raise ValueError(
+                    f'{store.path(image)} has no mask of item {lacking[0]!r}; make '
+                    'the masks again'
+                )
 
     @property
     def skipped(self) -> list[dict]:
@@ -247,7 +343,7 @@ def _segment(
             entry['reason'] = str(error)
     masks, scores = segmenter.segment(pixels, boxes)
     for entry, mask, score in zip(usable, masks, scores, strict=True):
-        entry['counts'] = ItemMask.from_array(mask).rle['counts']
+        entry['counts'] = encode_mask(mask)['counts']
         entry['predicted_iou'] = round(float(score), 5)
     return ImageRecord(image, (height, width), digest(data), store.settings, entries)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def visible_text(text: object) -> str:
     """What a text says, without blanks around it; empty if it isn't text.
@@ -15,3 +17,9 @@ def visible_text(text: object) -> str:
     if not any(letter.isprintable() and not letter.isspace() for letter in text):
         return ''
     return text.strip()
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raises ValueError for an argument that is none of its choices."""
+    if value not in choices:
+        raise ValueError(f'{name} must be one of {tuple(choices)}, got {value!r}')

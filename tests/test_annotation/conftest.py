@@ -85,8 +85,12 @@ def truth(scenes):
 def workspace(tmp_path, scenes, truth):
     """Workspace with the true masks of the scenes, as if SAM were perfect."""
     from mmcadformer.annotation import Workspace
-    from mmcadformer.annotation.mask_store import ImageRecord, ItemMask, MaskStore
-    from mmcadformer.annotation.workspace import by_image
+    from mmcadformer.annotation.workspace import (
+        ImageRecord,
+        ItemMask,
+        MaskStore,
+        by_image,
+    )
     from mmcadformer.datasets.formats import load_refcoco_boxes, write_items
     from mmcadformer.utils.files import digest, write_json
 

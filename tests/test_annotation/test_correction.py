@@ -17,7 +17,7 @@ from mmcadformer.annotation import (
     settle,
 )
 from mmcadformer.annotation.correction import flat_names, to_coco
-from mmcadformer.annotation.mask_store import ItemMask
+from mmcadformer.annotation.workspace import ItemMask
 
 
 @pytest.fixture

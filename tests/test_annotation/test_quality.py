@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mmcadformer.annotation import RULES, MaskMeasures, measure_mask, rate, read_rules
+from mmcadformer.annotation.quality import (
+    RULES,
+    MaskMeasures,
+    measure_mask,
+    rate,
+    read_rules,
+)
 
 
 def random_cases(number):

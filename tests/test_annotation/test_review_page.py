@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from mmcadformer.annotation import find_consensus, read_review, settle, write_review
+from mmcadformer.annotation import read_review, settle, write_review
+from mmcadformer.annotation.reviews import find_consensus
 from mmcadformer.annotation.workspace import ITEMS
 from mmcadformer.datasets.formats import write_items
 

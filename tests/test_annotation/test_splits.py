@@ -6,8 +6,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mmcadformer.annotation import count_table, format_table, stratified_split
-from mmcadformer.annotation.splits import SPLITS, split_items, split_sizes
+from mmcadformer.annotation.splits import (
+    SPLITS,
+    count_table,
+    format_table,
+    split_items,
+    split_sizes,
+    stratified_split,
+)
 from mmcadformer.datasets.formats import BoxItem
 
 # Train, validation, test: Table I of the paper.

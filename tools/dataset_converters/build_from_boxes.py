@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mmcadformer.annotation import (
     RULES,
+    Outcome,
     Review,
     Rule,
     SamBoxSegmenter,
@@ -34,7 +35,6 @@ from mmcadformer.annotation import (
 )
 from mmcadformer.annotation.build import UNDECIDED
 from mmcadformer.annotation.correction import SHAPES
-from mmcadformer.annotation.outcome import Outcome
 from mmcadformer.annotation.review_page import SHOW
 from mmcadformer.annotation.sam import CHOICES, DTYPES
 from mmcadformer.annotation.splits import RATIOS, SPLIT_METHODS

@@ -191,12 +191,6 @@ def _place(job: tuple[str, Path, str]) -> None:
         target.symlink_to(os.path.abspath(path))
 
 
-def check_mode(mode: str, known: Sequence[str] = IMAGE_MODES) -> None:
-    """Raises ValueError for a way to place images that isn't known."""
-    if mode not in known:
-        raise ValueError(f'image_mode must be one of {known}, got {mode!r}')
-
-
 def require_absent(*paths: Path) -> None:
     """Raises FileExistsError if something is where a data set shall be written."""
     for path in paths:

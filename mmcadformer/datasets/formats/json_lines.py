@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ...utils.files import whole_file
+from ...utils.text import check_choice
 from ..masks import Segmentation, check_segmentation, segments_of
 from ..records import AnnotationError, Record, Report, fail, is_id
 from .base import (
@@ -18,7 +19,6 @@ from .base import (
     LayoutReader,
     check_expressions,
     check_id,
-    check_mode,
     check_objects,
     check_split,
     expect,
@@ -160,7 +160,7 @@ def write_json_lines(
         FileExistsError: The file is there already.
         ValueError: An id is used twice, or ``image_mode`` is unknown.
     """
-    check_mode(image_mode, ('keep', *IMAGE_MODES))
+    check_choice('image_mode', image_mode, ('keep', *IMAGE_MODES))
     root = Path(root)
     path = root / ann_file
     require_absent(path)

@@ -16,6 +16,7 @@ from mmengine.fileio import exists
 
 from ...utils.files import UNFINISHED, write_json, write_text
 from ...utils.plain_pickle import load_plain_pickle
+from ...utils.text import check_choice
 from ..records import (
     AnnotationError,
     Record,
@@ -26,10 +27,10 @@ from ..records import (
     numbered,
 )
 from .base import (
+    IMAGE_MODES,
     LayoutReader,
     check_expressions,
     check_id,
-    check_mode,
     check_objects,
     check_split,
     expect,
@@ -241,7 +242,7 @@ def write_refcoco(
         FileExistsError: There is a data set of this name.
         ValueError: Something can't be said in this layout, or an argument is unknown.
     """
-    check_mode(image_mode)
+    check_choice('image_mode', image_mode, IMAGE_MODES)
     if Path(name).name != name or name in ('', '.', '..', 'images'):
         raise ValueError(f'{name!r} can not be the name of a data set')
     root = Path(root)

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from ...utils.text import check_choice
 from .boxes import BadEntries, Box, BoxItem
 
 SPLIT_UNITS = ('object', 'image')
@@ -129,8 +130,7 @@ def _text(element: Element, tag: str) -> str:
 
 def _read_splits(folder: Path | None, unit: str) -> dict[Key, str] | None:
     """Split by object number or image stem; None if there is no folder."""
-    if unit not in SPLIT_UNITS:
-        raise ValueError(f'split_unit must be one of {SPLIT_UNITS}, got {unit!r}')
+    check_choice('split_unit', unit, SPLIT_UNITS)
     if folder is None:
         return None
     paths = [Path(folder) / f'{split}.txt' for split in ('train', 'val', 'test')]
