@@ -107,7 +107,7 @@ def find_consensus(
     """Joins reviews; who said nothing about an item doesn't count for it.
 
     Args:
-        reviews: One or more per annotator; the paper has three annotators.
+        reviews: One or more per annotator, of whom the paper has three.
         rule: 'unanimous': any difference is a dispute, for the panel to decide
             (the paper's consensus process); 'majority': what more than half of
             those who decided say.

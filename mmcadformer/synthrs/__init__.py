@@ -2,9 +2,8 @@
 """SynthRS: procedurally drawn overhead scenes with referring expressions."""
 
 from .expressions import EXPRESSION_TYPES, SYNTHRS_VOCABULARY
-from .layout import DIFFICULTIES, Difficulty
 from .objects import CATEGORIES, OBJECT_COLORS, SceneObject, draw_objects, random_object
-from .scene import Scene, make_scene
+from .scene import DIFFICULTIES, Difficulty, Scene, make_scene
 from .semantics import ObjectFacts, SceneSemantics
 from .writer import annotate, generate_synthrs
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from mmengine import load
 
 from .objects import CATEGORIES, OBJECT_COLORS
 from .semantics import POSITIONS, SIDES, Program, SceneSemantics, Step
@@ -14,88 +16,38 @@ from .semantics import POSITIONS, SIDES, Program, SceneSemantics, Step
 EXPRESSION_TYPES = ('category', 'position', 'size', 'color', 'relation', 'combination')
 """How an expression tells its object from the others."""
 
+_TEXTS = load(Path(__file__).with_name('expressions.yml'))
 # Words for a side, as a noun and as an attribute; for a corner, one or the other.
-_SIDE_WORDS = {
-    'left': ('left', 'left'),
-    'right': ('right', 'right'),
-    'top': ('top', 'upper'),
-    'bottom': ('bottom', 'lower'),
-}
-_CORNER_WORDS = {
-    f'{upper} {side}': (f'{upper} {side}', f'{top} {side}')
+_SIDE_WORDS: dict[str, list[str]] = _TEXTS['side_words']
+_REGION_WORDS = {side: list(dict.fromkeys(both)) for side, both in _SIDE_WORDS.items()}
+_REGION_WORDS |= {
+    f'{upper} {side}': [f'{upper} {side}', f'{top} {side}']
     for top, upper in (_SIDE_WORDS['top'], _SIDE_WORDS['bottom'])
     for side in ('left', 'right')
 }
-_REGION_WORDS = {
-    **{side: tuple(dict.fromkeys(words)) for side, words in _SIDE_WORDS.items()},
-    **_CORNER_WORDS,
-}
-_SIDE_PHRASES = (
-    'on the {0}',
-    'on the {0} side',
-    'in the {0} part',
-    'on the {0} side of the image',
-)
-_END_PHRASES = (
-    'at the {0}',
-    'in the {1} part',
-    'at the {0} of the image',
-    'in the {0} part of the image',
-)
-_CORNER_PHRASES = (
-    'in the {}',
-    'in the {} corner',
-    'at the {}',
-    'in the {} part of the image',
-)
-_CENTER_PHRASES = (
-    'in the center',
-    'in the middle',
-    'at the center',
-    'in the middle of the image',
-    'in the center of the image',
-)
-_EXTREME_PHRASES = ('farthest to the {}', 'nearest to the {} edge')
-_SIZE_WORDS = {'largest': ('largest', 'biggest'), 'smallest': ('smallest',)}
-_ORDINAL_WORDS = {2: 'second', 3: 'third'}
-_ORDINAL_PHRASE = 'from the {}'
-_RELATION_PHRASES = {
-    'left': ('to the left of', 'left of', 'on the left side of'),
-    'right': ('to the right of', 'right of', 'on the right side of'),
-    'top': ('above', 'on the top side of'),
-    'bottom': ('below', 'on the bottom side of'),
-}
-_DISTANCE_PHRASES = {
-    'nearest': ('nearest to', 'closest to'),
-    'farthest': ('farthest from', 'farthest away from'),
-}
-_JOIN = ' and '
-_LINKS = ('', '', '', 'located ', 'that is ')
+_SIZE_WORDS: dict[str, list[str]] = _TEXTS['size_words']
+_ORDINAL_WORDS: dict[int, str] = _TEXTS['ordinal_words']
+_DISTANCE_PHRASES: dict[str, list[str]] = _TEXTS['distance_phrases']
+# What two steps one phrase may say.
 _PAIRS = {
     'color': ('position', 'relation', 'extreme', 'size', 'distance'),
     'position': ('size', 'extreme'),
     'relation': ('size', 'relation'),
 }
-_ARTICLES = ('the ', 'the ', 'the ', '')
 
 
-def _vocabulary() -> tuple[str, ...]:
-    tables = (
-        *(OBJECT_COLORS, _REGION_WORDS, _SIZE_WORDS),
-        *(_RELATION_PHRASES, _DISTANCE_PHRASES),
-    )
-    lists = (
-        *(CATEGORIES, SIDES, _SIDE_PHRASES, _END_PHRASES, _CORNER_PHRASES),
-        *(_CENTER_PHRASES, _EXTREME_PHRASES, _LINKS, _ARTICLES),
-        *(words for table in tables for words in table.values()),
-        *([f'{word}most' for word in _REGION_WORDS[side]] for side in SIDES),
-        *(_ORDINAL_WORDS.values(), (_ORDINAL_PHRASE, _JOIN)),
-    )
-    text = ' '.join(text for texts in lists for text in texts)
-    return tuple(sorted(set(re.findall(r'[a-z]+', text))))
+def _words(texts: Iterable) -> set[str]:
+    """All words in texts, or in collections of them."""
+    if isinstance(texts, str):
+        return set(re.findall('[a-z]+', texts))
+    parts = texts.values() if isinstance(texts, Mapping) else texts
+    return {word for part in parts if part for word in _words(part)}
 
 
-SYNTHRS_VOCABULARY = _vocabulary()
+_MOST = [f'{word}most' for side in SIDES for word in _REGION_WORDS[side]]
+SYNTHRS_VOCABULARY = tuple(
+    sorted(_words([CATEGORIES, OBJECT_COLORS, SIDES, _TEXTS, _MOST]))
+)
 """Every word that SynthRS expressions are made of."""
 
 
@@ -104,13 +56,10 @@ def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
 
 
 def realize(program: Program, rng: np.random.Generator, short: bool = False) -> str:
-    """Says a program in English, in lower case.
+    """Says a program in English, in lower case, in one of its wordings.
 
-    Args:
-        program: Steps, see :mod:`.semantics`.
-        rng: Chooses between wordings.
-        short: Whether all but relations has to stand before the noun, so that
-            nothing can be taken for a part of a longer sentence.
+    If ``short``, all but relations stand before the noun, so that nothing can be
+    taken for a part of a longer sentence.
     """
     words, phrases, color, noun = [], [], '', ''
     alone = sum(step[0] not in ('category', 'color') for step in program) == 1
@@ -126,9 +75,9 @@ def realize(program: Program, rng: np.random.Generator, short: bool = False) -> 
     text = ' '.join([*words, color + noun])
     if phrases:
         counted = any(step[0] == 'ordinal' for step in program)
-        link = '' if counted else _pick(rng, _LINKS)
-        text += ' ' + link + _JOIN.join(phrases)
-    return (_ARTICLES[0] if short else _pick(rng, _ARTICLES)) + text
+        link = '' if counted else _pick(rng, _TEXTS['links'])
+        text += ' ' + link + _TEXTS['join'].join(phrases)
+    return (_TEXTS['articles'][0] if short else _pick(rng, _TEXTS['articles'])) + text
 
 
 def _modifier(
@@ -141,26 +90,26 @@ def _modifier(
     if kind == 'extreme':
         if short or not alone or rng.random() < 0.7:
             return _pick(rng, _REGION_WORDS[value]) + 'most', ''
-        return '', _pick(rng, _EXTREME_PHRASES).format(value)
+        return '', _pick(rng, _TEXTS['extreme_phrases']).format(value)
     if kind == 'size':
         return _pick(rng, _SIZE_WORDS[value]), ''
     if kind == 'ordinal':
-        return _ORDINAL_WORDS[value], _ORDINAL_PHRASE.format(step[2])
-    table = _RELATION_PHRASES if kind == 'relation' else _DISTANCE_PHRASES
+        return _ORDINAL_WORDS[value], _TEXTS['ordinal_phrase'].format(step[2])
+    table = _TEXTS['relation_phrases'] if kind == 'relation' else _DISTANCE_PHRASES
     anchor = realize(step[2], rng, short=True)
     return '', f'{_pick(rng, table[value])} {anchor}'
 
 
 def _place(region: str, rng: np.random.Generator, alone: bool) -> tuple[str, str]:
     if region == 'center':
-        return '', _pick(rng, _CENTER_PHRASES)
+        return '', _pick(rng, _TEXTS['center_phrases'])
     if alone and rng.random() < 0.3:
         return _pick(rng, _REGION_WORDS[region]), ''
     if region in SIDES:
-        phrases = _SIDE_PHRASES if region in ('left', 'right') else _END_PHRASES
-        return '', _pick(rng, phrases).format(*_SIDE_WORDS[region])
+        kind = 'side_phrases' if region in ('left', 'right') else 'end_phrases'
+        return '', _pick(rng, _TEXTS[kind]).format(*_SIDE_WORDS[region])
     corner = _pick(rng, _REGION_WORDS[region])
-    return '', _pick(rng, _CORNER_PHRASES).format(corner)
+    return '', _pick(rng, _TEXTS['corner_phrases']).format(corner)
 
 
 def describe(
@@ -169,8 +118,7 @@ def describe(
     """Programs that mean one object and no other.
 
     Args:
-        semantics: The scene.
-        index: Which object.
+        semantics, index: The scene, and which of its objects.
         complexity: 1 for one distinction at a time and anchors named by category
             or colour; 2 adds combinations of two steps; 3 adds counted objects
             and anchors described by size or place.

@@ -40,22 +40,13 @@ _CARS = ((220, 220, 222), (40, 42, 46), (150, 40, 36), (44, 66, 120), (130, 132,
 
 
 class Ground:
-    """Ground, maybe with a road, that knows where something stands.
-
-    Args:
-        rng: Source of randomness of everything that is drawn.
-        size: Side of the square image in pixels.
-
-    Attributes:
-        image (np.ndarray): ``(size, size, 3)``, uint8 RGB.
-        light (float): Direction in degrees in which shadows fall.
-    """
+    """Ground, maybe with a road, that knows where something stands."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
         self.size = size
-        self.image = _bare_ground(rng, size)
-        self.light = float(rng.uniform(0, 360))
+        self.image = _bare_ground(rng, size)  # (size, size, 3), uint8 RGB
+        self.light = float(rng.uniform(0, 360))  # where shadows fall, in degrees
         self._taken = np.zeros((_GRID, _GRID), np.uint8)
         self._road: np.ndarray | None = None
         self._road_width = 0.0

@@ -38,22 +38,13 @@ class Style:
 
 @dataclass
 class SceneObject:
-    """An object on the ground, in pixel coordinates of the image.
-
-    Attributes:
-        category: One of :data:`CATEGORIES`.
-        center: ``(x, y)`` in pixels.
-        size: Longest extent before rotation, in pixels.
-        angle: Rotation in degrees.
-        color: Colour word, None where the category has none.
-        style: Details that only change the looks.
-    """
+    """An object on the ground, in pixel coordinates of the image."""
 
     category: str
-    center: tuple[float, float]
-    size: float
-    angle: float = 0.0
-    color: str | None = None
+    center: tuple[float, float]  # (x, y)
+    size: float  # longest extent before rotation
+    angle: float = 0.0  # in degrees
+    color: str | None = None  # None where the category has none
     style: Style = field(default_factory=Style)
 
     def __post_init__(self) -> None:
@@ -110,15 +101,10 @@ def random_object(
     angle: float | None = None,
     color: str | None = None,
 ) -> SceneObject:
-    """Makes an object whose colour and details are drawn at random.
+    """Makes an object whose details, and what isn't given, are drawn at random.
 
-    Args:
-        rng: Source of randomness.
-        category: One of :data:`CATEGORIES`.
-        center: ``(x, y)`` in pixels.
-        size: Longest extent in pixels.
-        angle: Rotation in degrees; random by default.
-        color: One of the category's :data:`OBJECT_COLORS`; random by default.
+    Lengths are in pixels, the angle in degrees; the colour is one of the category's
+    :data:`OBJECT_COLORS`.
     """
     if angle is None:
         angle = rng.uniform(0, 360)
@@ -137,15 +123,9 @@ def random_object(
 def draw_objects(
     canvas: np.ndarray, objects: Iterable[SceneObject], light: float = 225.0
 ) -> np.ndarray:
-    """Draws objects on an image of any size.
+    """Draws objects on an image ``(H, W, 3)``, uint8 RGB, in place; returns it.
 
-    Args:
-        canvas: Image ``(H, W, 3)``, uint8 RGB; changed in place.
-        objects: What to draw, in pixel coordinates.
-        light: Direction in degrees in which shadows fall.
-
-    Returns:
-        ``canvas``.
+    ``light`` is the direction in degrees in which shadows fall.
     """
     for obj in objects:
         brush = Brush(canvas, obj.center, obj.size * 1.05 + 3, obj.angle)
@@ -327,19 +307,12 @@ def _draw_tank(brush: Brush, obj: SceneObject, light: float) -> None:
 
 
 class Kind(NamedTuple):
-    """What the objects of a category have in common.
-
-    Attributes:
-        outline: See :meth:`SceneObject.outline`.
-        draw: Draws an object with a brush, under light from a direction.
-        size: Size relative to that of other categories.
-        colors: Colour words; none for one usual colour that expressions don't use.
-    """
+    """What the objects of a category have in common."""
 
     outline: Callable[[SceneObject], np.ndarray]
-    draw: Callable[[Brush, SceneObject, float], None]
-    size: float
-    colors: str = ''
+    draw: Callable[[Brush, SceneObject, float], None]  # the last is the light
+    size: float  # relative to that of other categories
+    colors: str = ''  # none for one usual colour that expressions don't use
 
 
 KINDS = {

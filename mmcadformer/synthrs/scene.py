@@ -3,31 +3,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
 
 import numpy as np
+from mmengine import load
 
 from .expressions import describe, realize
 from .ground import Ground
-from .layout import DIFFICULTIES, Difficulty, place_objects
-from .objects import SceneObject, draw_objects
+from .objects import (
+    CATEGORIES,
+    KINDS,
+    OBJECT_COLORS,
+    SceneObject,
+    draw_objects,
+    random_object,
+)
 from .semantics import ObjectFacts, Program, SceneSemantics
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """What makes scenes and expressions hard; ranges are the least and the most."""
+
+    main: Sequence[int]  # objects of the category that the scene is about
+    others: Sequence[int]  # objects of other categories
+    other_categories: int  # how many there may be
+    size: Sequence[float]  # extent by image side, before the category's factor
+    clutter: Sequence[int]  # houses, trees and cars
+    complexity: int  # see expressions.describe
+    weights: Mapping[str, float]  # shares of the expression types
+
+
+DIFFICULTIES = {
+    name: Difficulty(**settings)
+    for name, settings in load(Path(__file__).with_name('difficulties.yml')).items()
+}
 
 
 @dataclass
 class Scene:
     """A scene and what is said about it.
 
-    Attributes:
-        image: ``(size, size, 3)``, uint8 RGB.
-        objects: Objects in pixel coordinates.
-        refs: Index of an object and its sentences, each with ``text``, ``type``
-            and ``program``.
+    ``refs`` are indices of objects with their sentences, each with ``text``, ``type``
+    and ``program``.
     """
 
-    image: np.ndarray
-    objects: list[SceneObject]
+    image: np.ndarray  # (size, size, 3), uint8 RGB
+    objects: list[SceneObject]  # in pixel coordinates
     refs: list[tuple[int, list[dict]]]
 
 
@@ -38,18 +63,13 @@ def make_scene(
     max_refs: int = 4,
     max_sentences: int = 3,
 ) -> Scene:
-    """Draws a scene and describes its objects.
+    """Draws a scene, ``image_size`` pixels square, and describes its objects.
 
-    Args:
-        rng: Source of randomness.
-        image_size: Side of the square image in pixels.
-        difficulty: One of :data:`.layout.DIFFICULTIES` or settings of your own.
-        max_refs: Most objects that get expressions.
-        max_sentences: Most expressions of an object.
+    ``max_refs`` objects get expressions at most, each at most ``max_sentences``.
     """
     level = DIFFICULTIES[difficulty] if isinstance(difficulty, str) else difficulty
     ground = Ground(rng, image_size)
-    objects = place_objects(rng, level, ground)
+    objects = _place_objects(rng, level, ground)
     draw_objects(ground.image, objects, ground.light)
     ground.draw_clutter(*level.clutter)
     image = ground.photograph()
@@ -57,6 +77,62 @@ def make_scene(
     return Scene(
         image, objects, _describe_all(rng, facts, level, max_refs, max_sentences)
     )
+
+
+def _choose_categories(rng: np.random.Generator, difficulty: Difficulty) -> list[str]:
+    """Categories of a scene's objects, in an order that carries no meaning."""
+    order = [str(c) for c in rng.permutation(CATEGORIES)]
+    count = rng.integers(difficulty.main[0], difficulty.main[1] + 1)
+    chosen = [order[0]] * int(count)
+    for _ in range(rng.integers(difficulty.others[0], difficulty.others[1] + 1)):
+        chosen.append(order[1 + rng.integers(difficulty.other_categories)])
+    return [str(c) for c in rng.permutation(chosen)]
+
+
+def _choose_colors(rng: np.random.Generator) -> dict[str, Iterator[str]]:
+    """Endless colours by category: all at random, or in turn."""
+    colors: dict[str, Iterator[str]] = {}
+    in_turn = rng.random() < 0.5  # makes more objects the only red one
+    for category, options in OBJECT_COLORS.items():
+        order = [str(c) for c in rng.permutation(options)]
+        if not in_turn:
+            order = [str(c) for c in rng.choice(options, 24)]
+        colors[category] = cycle(order)
+    return colors
+
+
+def _place_objects(
+    rng: np.random.Generator, difficulty: Difficulty, ground: Ground
+) -> list[SceneObject]:
+    """Puts objects on free ground, which they take, so that none touches another."""
+    aligned = rng.random() < 0.4
+    common = float(rng.uniform(0, 360))
+    colors = _choose_colors(rng)
+    placed = []
+    low, high = difficulty.size
+    for category in _choose_categories(rng, difficulty):
+        size = rng.uniform(low, high) * KINDS[category].size * ground.size
+        angle = common + 90.0 * rng.integers(4) if aligned else None
+        color = next(colors[category]) if category in colors else None
+        obj = random_object(rng, category, (0, 0), size, angle, color)
+        for _ in range(4):
+            if _find_place(rng, obj, ground):
+                placed.append(obj)
+                break
+            obj.size *= 0.88
+    return placed
+
+
+def _find_place(rng: np.random.Generator, obj: SceneObject, ground: Ground) -> bool:
+    """Moves an object to free ground; False if none was found."""
+    outline = obj.clearance() - np.asarray(obj.center)
+    half = obj.size * 0.3
+    for place in rng.uniform(half, ground.size - half, (20, 2)):
+        if ground.is_free(outline + place):
+            ground.take(outline + place)
+            obj.center = (float(place[0]), float(place[1]))
+            return True
+    return False
 
 
 def _facts(obj: SceneObject, image_size: int) -> ObjectFacts:

@@ -63,22 +63,15 @@ is not farther left at all (less than 0.02)."""
 class ObjectFacts:
     """What programs may ask about an object.
 
-    Attributes:
-        category: Category name.
-        color: Colour word.
-        x: Centroid, in image widths.
-        y: Centroid, in image heights.
-        area: Area of the mask in any unit.
-        box: Bounding box: left, top, right, bottom in image sizes; the centroid
-            by default.
+    Lengths are in image sizes; the box is left, top, right and bottom.
     """
 
     category: str
     color: str | None
-    x: float
+    x: float  # of the centroid
     y: float
-    area: float
-    box: tuple[float, float, float, float] | None = None
+    area: float  # of the mask, in any unit
+    box: tuple[float, float, float, float] | None = None  # the centroid by default
 
     def toward(self, side: str) -> float:
         """Coordinate of the centroid in [0, 1] that grows towards a side."""
@@ -206,11 +199,7 @@ class SceneSemantics:
         return yes, possible
 
     def select(self, step: Step) -> Objects:
-        """Objects for which a step other than a superlative holds.
-
-        Raises:
-            ValueError: If the language has no such step.
-        """
+        """Objects for which a step other than a superlative holds."""
         kind, value = step[:2]
         if kind in ('category', 'color'):
             if (kind, value) not in self._attributes:
@@ -221,19 +210,12 @@ class SceneSemantics:
             return self._positions[value]
         if kind == 'relation':
             anchor = self.resolve(step[2])
-            return (
-                (0, self.everything)
-                if anchor is None
-                else self._relation(value, anchor)
-            )
+            unclear = 0, self.everything
+            return unclear if anchor is None else self._relation(value, anchor)
         raise ValueError(f'unknown step {step!r}')
 
     def resolve(self, program: Program) -> int | None:
-        """Index of the one object that a program means.
-
-        Returns:
-            None if no object, several or unclear ones are meant.
-        """
+        """Index of the one object that a program means; None if it isn't one."""
         yes, possible = self.run(program)
         if yes and yes == possible and yes & (yes - 1) == 0:
             return yes.bit_length() - 1

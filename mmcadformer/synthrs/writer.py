@@ -20,9 +20,8 @@ from ..datasets.formats.refcoco import write_annotations
 from ..datasets.masks import compressed_segments, text_rle
 from ..utils.files import read_json, write_json, write_text
 from ..utils.progress import map_tracked
-from .layout import DIFFICULTIES, Difficulty
 from .objects import CATEGORIES, SceneObject
-from .scene import make_scene
+from .scene import DIFFICULTIES, Difficulty, make_scene
 
 SPLITS = ('train', 'val', 'test')
 RECORD, INCOMPLETE = 'synthrs.json', 'incomplete.json'
@@ -64,7 +63,6 @@ def generate_synthrs(
         seed: Seed; splits and scenes have seeds of their own made from it.
         difficulty: 'starter', 'easy', 'normal', 'hard' or settings of your own.
         num_workers: Processes; 0 generates in this one.
-        progress: Whether to show a progress bar.
         max_refs: Most objects of a scene that get expressions.
         max_sentences: Most expressions of an object.
         overwrite: Whether to replace a dataset that was generated with other
@@ -74,7 +72,6 @@ def generate_synthrs(
         Folder of the annotations, ``<out_dir>/synthrs``.
 
     Raises:
-        ValueError: If an argument is out of range.
         FileExistsError: If the folders hold something else and ``overwrite``
             doesn't allow to replace it.
     """
@@ -87,10 +84,6 @@ def generate_synthrs(
     counts = {split: counts.get(split, 0) for split in SPLITS}
     for split, number in counts.items():
         _check_integer(f'num_scenes[{split!r}]', number, 0)
-    _check_integer('image_size', image_size, 64)
-    _check_integer('seed', seed, 0)
-    _check_integer('max_refs', max_refs, 1)
-    _check_integer('max_sentences', max_sentences, 1)
     arguments = dict(
         version=FORMAT_VERSION,
         num_scenes=counts,
@@ -100,6 +93,8 @@ def generate_synthrs(
         max_refs=max_refs,
         max_sentences=max_sentences,
     )
+    for name, least in dict(image_size=64, seed=0, max_refs=1, max_sentences=1).items():
+        _check_integer(name, arguments[name], least)
     folder = Path(out_dir) / 'synthrs'
     images = Path(out_dir) / 'images' / 'synthrs' / 'JPEGImages'
     if _is_complete(folder, images, arguments, overwrite):
@@ -176,13 +171,8 @@ def _make_and_save(
     """Makes one scene, saves its image."""
     split, number = job
     rng = np.random.default_rng([arguments['seed'], SPLITS.index(split), number])
-    scene = make_scene(
-        rng,
-        arguments['image_size'],
-        difficulty,
-        arguments['max_refs'],
-        arguments['max_sentences'],
-    )
+    numbers = {k: arguments[k] for k in ('image_size', 'max_refs', 'max_sentences')}
+    scene = make_scene(rng, difficulty=difficulty, **numbers)
     path = Path(folder) / f'synthrs_{split}_{number:06d}.jpg'
     done = cv2.imwrite(
         str(path), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
@@ -203,14 +193,9 @@ def annotate(
 ) -> dict[str, Any]:
     """What annotations tell of an object, but for its ids.
 
-    Args:
-        obj: The object.
-        height, width: Size of the image in pixels.
-        as_polygon: Whether the mask is a polygon; otherwise it is compressed RLE of
-            the same pixels.
-
-    Returns:
-        ``category``, ``segmentation`` and ``attributes`` (colour, centroid, angle).
+    They are ``category``, ``segmentation`` and ``attributes`` (colour, centroid,
+    angle). If not ``as_polygon``, the mask is compressed RLE of the same pixels, in an
+    image of ``height`` and ``width``.
     """
     segmentation: list = [[round(float(v), 2) for v in obj.polygon().ravel()]]
     if not as_polygon:
@@ -241,20 +226,13 @@ def _write_annotations(
         ]
         records += objects
         for index, said in refs:
-            first = len(sentences) + 1
-            sent_ids = list(range(first, first + len(said)))
-            records.append(
-                dict(
-                    objects[index],
-                    ref_id=next(ref_ids),
-                    expressions=[sentence['text'] for sentence in said],
-                    sent_ids=sent_ids,
-                )
-            )
-            for sent_id, sentence in zip(sent_ids, said, strict=True):
-                sentences[str(sent_id)] = dict(
-                    type=sentence['type'], program=sentence['program']
-                )
+            record = dict(objects[index], ref_id=next(ref_ids), sent_ids=[])
+            records.append(record)
+            for sentence in said:
+                sent_id = len(sentences) + 1
+                record['sent_ids'].append(sent_id)
+                sentences[str(sent_id)] = {k: sentence[k] for k in ('type', 'program')}
+            record['expressions'] = [sentence['text'] for sentence in said]
     names = {record['img_path']: Path(record['img_path']).name for record in records}
     info = dict(
         description='SynthRS: procedurally drawn overhead scenes',
