@@ -34,15 +34,10 @@ def measure_costs(
     rounds: int,
     cache: Path,
 ) -> dict[str, Cost]:
-    """Measures methods, or finds what was measured for the same ones.
+    """Measures methods, or finds what was measured for the same ones in ``cache``.
 
-    Args:
-        configs: Method -> config; the first is the reference.
-        shape: Height and width of the image in pixels.
-        tokens: Length of the expression.
-        device: Where latency is measured; operations are counted on the CPU.
-        rounds: Of latency; 0 leaves it out.
-        cache: File that keeps the numbers.
+    The first is the reference. Operations are counted on the CPU, for an image of this
+    height and width; 0 rounds leave latency out.
     """
     measured = dict(shape=shape, tokens=tokens, device=device, rounds=rounds)
     models = {name: cfg.model.to_dict() for name, cfg in configs.items()}

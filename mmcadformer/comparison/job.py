@@ -43,12 +43,7 @@ def prepare_config(
     data_root: str | None = None,
     skip_validation: bool = False,
 ) -> Config:
-    """Puts everything that a job depends on into one config.
-
-    Raises:
-        FileNotFoundError: If the config or the data isn't there.
-        ValueError: If the config tests without ReferringIoUMetric.
-    """
+    """Puts everything that a job depends on into one config."""
     cfg = read_config(path, options)
     override_data(cfg, data_root, None)
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
@@ -219,11 +214,8 @@ def _differing_keys(one: object, two: object, key: str = '') -> Iterator[str]:
 def run_job(job: Job, tools: Path) -> None:
     """Does what is left to do of a job by train.py and test.py of the folder ``tools``.
 
-    A training that was killed goes on from its newest checkpoint.
-
-    Raises:
-        RuntimeError: If another process works on the job, or a step failed.
-        FileNotFoundError: If training left no checkpoint to test.
+    A training that was killed goes on from its newest checkpoint. RuntimeError if
+    another process works on the job, or a step failed.
     """
     try:
         # The system frees it when this process ends, however it ends.

@@ -47,17 +47,10 @@ def draw_sheet(
     image_dir: str | Path | None = None,
     panel_width: int = 280,
 ) -> np.ndarray:
-    """Draws image, truth and each method's prediction, one expression per row.
+    """Draws image, truth and each method's first seed, one chosen expression per row.
 
-    Args:
-        methods: Results whose files hold masks; those of the first seed are drawn.
-        chosen: Indices of expressions.
-        image_dir: Where images are looked up by their file names; by default at the
-            paths in the result files.
-        panel_width: Pixels.
-
-    Returns:
-        RGB uint8 (H, W, 3).
+    Images are looked up by their names in ``image_dir``, by default at the paths in the
+    result files. Returns RGB uint8 (H, W, 3).
     """
     if not chosen:
         raise ValueError('there is no expression to draw')

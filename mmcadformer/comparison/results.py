@@ -80,12 +80,7 @@ def read_results(path: str | Path) -> list[Line]:
 
 
 def load_methods(files: Mapping[str, Sequence[str | Path]]) -> list[MethodResults]:
-    """Reads methods' files, one a seed, and puts their lines into one order.
-
-    Raises:
-        FileNotFoundError: If a file isn't there.
-        ValueError: If a file is damaged, or the files hold other expressions.
-    """
+    """Reads methods' files, one a seed, and puts their lines into one order."""
     first: tuple[str | Path, dict[tuple, Line]] | None = None
     methods = []
     for name, paths in files.items():

@@ -82,7 +82,6 @@ def paired_bootstrap(
             single expressions.
         resamples: Number of draws.
         level: Confidence, between 0 and 1.
-        seed: Of the draws.
 
     Returns:
         'mIoU' and 'oIoU', in percentage points.

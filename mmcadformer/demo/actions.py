@@ -62,13 +62,9 @@ class Start:
 
 
 class Actions:
-    """What the page can do.
+    """What the page can do, with at least one model.
 
-    Args:
-        models: At least one.
-        examples: The first is on the page when it opens.
-        limits: What visitors may send.
-        folder: For results; what is in it gets deleted.
+    It opens with the first example. What is in ``folder``, for results, gets deleted.
     """
 
     def __init__(

@@ -25,14 +25,11 @@ class Example:
 
 
 def find_examples(source: Path | None, folder: Path) -> list[Example]:
-    """The examples of the page.
+    """The examples of the page; by default SynthRS scenes, drawn in ``folder``.
 
-    Args:
-        source: A folder of pictures, each with its sentences, if any, in a text file
-            of the same name, one a line; or a ``.jsonl`` file with ``image`` and
-            ``expression`` or ``expressions`` per line, paths relative to the file.
-            By default a few SynthRS scenes are drawn.
-        folder: Where to draw them.
+    The source is a folder of pictures, each with its sentences, if any, in a text file
+    of the same name, one a line; or a ``.jsonl`` file with ``image`` and ``expression``
+    or ``expressions`` per line, paths relative to the file.
     """
     if source is None:
         return draw_examples(folder)

@@ -54,9 +54,6 @@ def export_model(
         check_sizes: With ``dynamic_size``, heights and widths to compare at besides
             ``shape``, with two expressions.
 
-    Returns:
-        The comparisons with the model.
-
     Raises:
         ImportError: If the extra 'export' isn't installed.
         OSError: If nothing can be written to the folder.
@@ -202,12 +199,8 @@ def check_parity(
 ) -> list[Parity]:
     """Compares a runner with the model on random images, of large and small shapes.
 
-    Args:
-        model: On any device.
-        runner: From inputs to probabilities, as
-            :class:`~mmcadformer.export.ExportableSegmentor`; on the CPU.
-        sizes: Heights and widths; every batch of expressions is tried at each.
-        expressions: Batches of sentences.
+    The runner works on the CPU, as :class:`~mmcadformer.export.ExportableSegmentor`.
+    Every batch of expressions is tried at each size, a height and a width.
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
