@@ -1,4 +1,4 @@
-# LGCE (reconstructed) on RRSIS-D, with CADFormer's schedule.
+# LGCE on RRSIS-D, with CADFormer's schedule.
 _base_ = [
     './_base_/models/lgce_swinb.py',
     './_base_/datasets/rrsisd.py',

@@ -1,4 +1,4 @@
-# LGCE (reconstructed) on RRSIS-HR, with CADFormer's schedule. Expressions have up to 41
+# LGCE on RRSIS-HR, with CADFormer's schedule. Expressions have up to 41
 # words, so 64 tokens for every method instead of the family's 20.
 _base_ = [
     './_base_/models/lgce_swinb.py',

@@ -1,4 +1,4 @@
-# LGCE (reconstructed) at the size of the quickstart.
+# LGCE at the size of the quickstart, in the variant whose levels exchange first.
 _base_ = './lavt_tiny_synthrs.py'
 model = dict(
     backbone=dict(text_output=True),

@@ -205,9 +205,37 @@ def test_parameters_match_the_published_count(
     assert count == pytest.approx(published, abs=0.006)
 
 
-def test_lgce_parameters_are_near_the_published_count(monkeypatch):
-    """A reconstruction: its depths and MLP ratio are chosen to come near."""
+def cross_scale(low: int, high: int) -> int:
+    """LGCE's exchange: two changes of width, there and back, and an attention each."""
+    norms = 2 * 2 * (low + high)
+    linear = 2 * (low * high + high) + 2 * (high * low + low)
+    attention = sum(4 * c**2 + c + 2 * c for c in (low, high))
+    return norms + linear + attention
+
+
+def embeddings(low: int, high: int) -> int:
+    return 3 * 8**2 * low + low + 3 * 16**2 * high + high
+
+
+def test_lgce_parameters_match_the_published_count(monkeypatch):
+    """What its authors register and never use, or use without effect, is told apart."""
     model = build_without_memory('configs/lgce_swinb_rrsisd.py', monkeypatch)
+    built = millions(model) - millions(model.text_encoder)
+    assert built == pytest.approx(145.2235, abs=0.0001)
+
+    def block(c: int) -> int:  # qkv without bias, projection, MLP of ratio 2, norms
+        return 3 * c**2 + (c**2 + c) + (4 * c**2 + 3 * c) + 4 * c
+
+    pairs = [(512, 1024), (256, 512), (128, 256)]
+    unused = GATE + sum(769 * c for c in (128, 256))  # guides of the finer levels
+    unused += sum(cross_scale(*pair) + embeddings(*pair) for pair in pairs)
+    unused += sum(block(a) + 3 * block(b) for a, b in pairs[1:])
+    assert built + unused / 1e6 == pytest.approx(167.366, abs=0.0005)
+
+
+def test_lgce_variant_with_the_exchange_is_near_the_published_count(monkeypatch):
+    name = 'configs/lgce_exchange_swinb_rrsisd.py'
+    model = build_without_memory(name, monkeypatch)
     count = millions(model) - millions(model.text_encoder) + GATE / 1e6
     assert count == pytest.approx(167.37, rel=0.005)
 

@@ -31,6 +31,7 @@ from mmcadformer.utils.files import whole_file, write_text
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {
     'lavt': 'configs/lavt_swinb_rrsisd.py',
+    'lgce': 'configs/lgce_swinb_rrsisd.py',
     'rmsin': 'configs/rmsin_swinb_rrsisd.py',
     'fianet': 'configs/fianet_swinb_rrsisd.py',
     'cadformer': 'projects/cadformer/configs/cadformer_released_swinb_rrsisd.py',

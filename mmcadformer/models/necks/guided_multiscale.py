@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Language-guided cross-scale enhancement (LGCE), a reconstruction."""
+"""Language-guided cross-scale enhancement (LGCE)."""
 
 from __future__ import annotations
 
@@ -51,27 +51,31 @@ class TokenExchange(BaseModule):
 
 @MODELS.register_module()
 class GuidedMultiScaleNeck(BaseModule):
-    """Lets the two deepest levels exchange what the sentence asks for.
+    """Lets the sentence, and the other level, speak in the two deepest levels.
 
-    The mean of the token features becomes one guide token per level. Each token
-    first visits the other level (:class:`TokenExchange`) and then joins its own
-    level's patches in pre-norm self-attention blocks; the tokens are dropped and
-    the patches replace the two levels.
+    The mean of the token features becomes one guide token per level, which joins its
+    level's patches in pre-norm self-attention blocks; then the tokens are dropped and
+    the patches replace the two levels. Before that, each token may visit the other
+    level (:class:`TokenExchange`).
 
-    This is our reconstruction of LGCE: its authors' model code isn't public. What is
-    known is the pair of levels, the guide tokens from the mean of the BERT features
-    and the CrossViT type of block. CrossViT runs self-attention before the exchange,
-    whose result would end in the tokens that are dropped, so the order is reversed
-    here. Depth, heads and MLP ratio are free choices; the defaults put the number of
-    parameters near the published one.
+    As published, LGCE has CrossViT's order: the exchange comes last and ends in the
+    tokens, which are dropped, so it receives no gradient and changes nothing. With
+    ``exchange=False`` it isn't built, and the rest as published is ``depths=(1, 3)``,
+    ``num_heads=(8, 16)``, ``mlp_ratio=2``, ``qkv_bias=False`` and
+    ``mean_over_padding=True``. With the exchange first, which is the default, it has
+    the effect that its name promises; that is a variant of ours.
 
     Args:
         in_channels: Channels of all levels, fine to coarse.
         depths: Self-attention blocks of the two levels, the finer first; at least 1.
+        num_heads: Heads of every attention, or of each level's. The exchange takes
+            those of the level that is visited.
         mlp_ratio: Hidden width of the blocks' MLPs.
         mean_over_padding: Take the mean over all tokens, padding included, as the
-            authors are said to do. Then padding changes the result, so it needs
+            authors do. Then padding changes the result, so it needs
             ``text_encoder.pad_to_max=True``.
+        exchange: Let the guide tokens visit the other level first.
+        qkv_bias: Biases on the queries, keys and values of the blocks.
     """
 
     uses_text = True
@@ -81,9 +85,11 @@ class GuidedMultiScaleNeck(BaseModule):
         in_channels: tuple[int, ...] = (128, 256, 512, 1024),
         text_channels: int = 768,
         depths: Sequence[int] = (3, 3),
-        num_heads: int = 8,
+        num_heads: int | Sequence[int] = 8,
         mlp_ratio: float = 3.0,
         mean_over_padding: bool = False,
+        exchange: bool = True,
+        qkv_bias: bool = True,
     ) -> None:
         super().__init__()
         if len(depths) != 2 or min(depths) < 1:
@@ -93,25 +99,15 @@ class GuidedMultiScaleNeck(BaseModule):
             )
         self.mean_over_padding = mean_over_padding
         pair = tuple(in_channels[-2:])
+        heads = (num_heads, num_heads) if isinstance(num_heads, int) else num_heads
         self.guides = ModuleList(nn.Linear(text_channels, c) for c in pair)
         self.exchanges = ModuleList(
-            TokenExchange(own, other, num_heads) for own, other in (pair, pair[::-1])
+            TokenExchange(pair[own], pair[1 - own], heads[1 - own])
+            for own in ((0, 1) if exchange else ())
         )
         self.blocks = ModuleList(
-            nn.Sequential(*(self._block(c, num_heads, mlp_ratio) for _ in range(depth)))
-            for c, depth in zip(pair, depths, strict=True)
-        )
-
-    @staticmethod
-    def _block(channels: int, num_heads: int, mlp_ratio: float) -> nn.Module:
-        return nn.TransformerEncoderLayer(
-            channels,
-            num_heads,
-            int(channels * mlp_ratio),
-            dropout=0.0,
-            activation=_gelu,
-            batch_first=True,
-            norm_first=True,
+            nn.Sequential(*(_block(c, n, mlp_ratio, qkv_bias) for _ in range(depth)))
+            for c, n, depth in zip(pair, heads, depths, strict=True)
         )
 
     def forward(
@@ -121,7 +117,9 @@ class GuidedMultiScaleNeck(BaseModule):
         patches = [level.flatten(2).transpose(1, 2) for level in inputs[-2:]]
         enhanced = []
         for i, level in enumerate(inputs[-2:]):
-            token = self.exchanges[i](self.guides[i](sentence), patches[1 - i])
+            token = self.guides[i](sentence)
+            if self.exchanges:
+                token = self.exchanges[i](token, patches[1 - i])
             sequence = self.blocks[i](torch.cat([token, patches[i]], dim=1))
             out = sequence[:, 1:].transpose(1, 2).unflatten(2, level.shape[2:])
             enhanced.append(out.contiguous())
@@ -134,3 +132,20 @@ class GuidedMultiScaleNeck(BaseModule):
         weight = text_mask.unsqueeze(-1).to(text.dtype)
         total = (text * weight).sum(dim=1, keepdim=True)
         return total / weight.sum(dim=1, keepdim=True)
+
+
+def _block(
+    channels: int, num_heads: int, mlp_ratio: float, qkv_bias: bool
+) -> nn.Module:
+    block = nn.TransformerEncoderLayer(
+        channels,
+        num_heads,
+        int(channels * mlp_ratio),
+        dropout=0.0,
+        activation=_gelu,
+        batch_first=True,
+        norm_first=True,
+    )
+    if not qkv_bias:  # PyTorch's own key would take the other biases away, too
+        block.self_attn.register_parameter('in_proj_bias', None)
+    return block

@@ -563,8 +563,84 @@ class TextDecoder(nn.Module):
         return out.permute(1, 2, 0).reshape(y.shape)
 
 
+class TokenAttentionBlock(nn.Module):
+    """CrossViT's block; queries come from all tokens, or from the first alone."""
+
+    def __init__(self, dim, heads, across=False):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(dim)
+        names = ('wq', 'wk', 'wv') if across else ('qkv',)
+        layers = {name: nn.Linear(dim, 3 * dim // len(names), False) for name in names}
+        self.attn = nn.ModuleDict(dict(layers, proj=nn.Linear(dim, dim)))
+        self.across = across
+        if not across:
+            self.norm2 = nn.LayerNorm(dim)
+            layers = dict(fc1=nn.Linear(dim, 2 * dim), fc2=nn.Linear(2 * dim, dim))
+            self.mlp = nn.ModuleDict(layers)
+
+    def forward(self, x):
+        y = self.norm1(x)
+        if self.across:
+            q, k, v = self.attn['wq'](y[:, :1]), self.attn['wk'](y), self.attn['wv'](y)
+        else:
+            q, k, v = self.attn['qkv'](y).chunk(3, dim=2)
+        q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
+        scores = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
+        out = self.attn['proj']((scores.softmax(dim=3) @ v).transpose(1, 2).flatten(2))
+        if self.across:
+            return x[:, :1] + out
+        x = x + out
+        return x + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(x))))
+
+
+class MultiScaleBlock(nn.Module):
+    """CrossViT's: attention within two scales, then an exchange by their tokens."""
+
+    def __init__(self, dims, heads, depths=(1, 3)):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(TokenAttentionBlock(d, h) for _ in range(depth)))
+            for d, h, depth in zip(dims, heads, depths, strict=True)
+        )
+        pairs = (dims, dims[::-1])
+        self.projs = nn.ModuleList(self.change_width(a, b) for a, b in pairs)
+        self.fusion = nn.ModuleList(
+            nn.Sequential(TokenAttentionBlock(d, h, across=True))
+            for d, h in zip(dims[::-1], heads[::-1], strict=True)
+        )
+        self.revert_projs = nn.ModuleList(self.change_width(b, a) for a, b in pairs)
+
+    @staticmethod
+    def change_width(a, b):
+        return nn.Sequential(nn.LayerNorm(a), nn.GELU(), nn.Linear(a, b))
+
+    def forward(self, scales):
+        scales = [block(x) for block, x in zip(self.blocks, scales, strict=True)]
+        outs = []
+        for i, x in enumerate(scales):
+            token = self.projs[i](x[:, :1])
+            token = self.fusion[i](torch.cat([token, scales[1 - i][:, 1:]], dim=1))
+            outs.append(torch.cat([self.revert_projs[i](token), x[:, 1:]], dim=1))
+        return outs
+
+
+class CrossViT(nn.Module):
+    """With embeddings of patches that never run."""
+
+    def __init__(self, dims, heads):
+        super().__init__()
+        self.patch_embed = nn.ModuleList(
+            nn.ModuleDict(dict(proj=nn.Conv2d(3, d, size, size)))
+            for d, size in zip(dims, (8, 16), strict=True)
+        )
+        self.msb = MultiScaleBlock(dims, heads)
+
+
 class SimpleDecoding(nn.Module):
-    def __init__(self, widths, hidden, rotated, heads=0, feed_forward=0):
+    def __init__(
+        self, widths, hidden, rotated, heads=0, feed_forward=0, guided=(), text=0
+    ):
         super().__init__()
         below = widths[3]
         for name, width in ((4, widths[2]), (3, widths[1]), (2, widths[0])):
@@ -582,8 +658,28 @@ class SimpleDecoding(nn.Module):
             self.transformer_fusion2 = TextDecoder(hidden, heads, feed_forward)
             self.readers = {4: self.transformer_fusion1, 3: self.transformer_fusion2}
         self.conv1_1 = nn.Conv2d(hidden, 2, 1)
+        self.guided = guided
+        if guided:
+            for i, first in enumerate((2, 1, 0)):
+                dims = widths[first : first + 2]
+                self.add_module(f'msb{i + 1}', CrossViT(dims, guided))
+            for i, width in enumerate(widths):
+                self.add_module(f'lg_layer{i + 1}', nn.Linear(text, width))
+
+    def guide(self, levels, words):
+        """Only the two deepest levels; the mean takes padding, too."""
+        mean = words.mean(dim=2)[:, None]
+        tokens = (self.lg_layer3(mean), self.lg_layer4(mean))
+        maps = [x.flatten(2).transpose(1, 2) for x in levels[2:]]
+        outs = self.msb1.msb(
+            [torch.cat(p, dim=1) for p in zip(tokens, maps, strict=True)]
+        )
+        outs = [out[:, 1:].transpose(1, 2) for out in outs]
+        return [o.reshape(x.shape) for o, x in zip(outs, levels[2:], strict=True)]
 
     def forward(self, levels, words):
+        if self.guided:
+            levels = [*levels[:2], *self.guide(levels, words)]
         x = levels[3]
         for name in (4, 3, 2):
             finer = levels[name - 2]
@@ -634,18 +730,19 @@ class Released(nn.Module):
     """Backbone, classifier and text encoder of one method.
 
     Args:
-        method (str): 'lavt', 'rmsin', 'fianet' or 'cadformer'.
+        method (str): 'lavt', 'lgce', 'rmsin', 'fianet' or 'cadformer'.
         dim, depths, heads, window: Of the Swin Transformer.
         bert (dict): BERT's sizes.
         hidden (int): Width of the decoder.
         grid (int): Side of the coarsest map, which RMSIN's neck fixes.
         blocks (int): Of FIANet's neck.
         reader (tuple): Heads and hidden width of CADFormer's decoder layers.
+        guided (tuple): Heads of LGCE's two levels.
     """
 
     def __init__(
         self, method, dim, depths, heads, window, bert, hidden, grid=15, blocks=3,
-        reader=(8, 2048),
+        reader=(8, 2048), guided=(8, 16),
     ):  # fmt: skip
         super().__init__()
         self.method = method
@@ -654,6 +751,7 @@ class Released(nn.Module):
         width = sum(widths) // 4
         necks = {
             'lavt': lambda: ('', None),
+            'lgce': lambda: ('', None),
             'rmsin': lambda: ('cim', Neck(widths, [CIMBlock(width, grid)])),
             'fianet': lambda: (
                 'tmem', Neck(widths, [TMEMBlock(width, text) for _ in range(blocks)])
@@ -661,21 +759,18 @@ class Released(nn.Module):
         }  # fmt: skip
         necks['cadformer'] = necks['rmsin']
         stages = dict(
-            lavt=LAVTStage, rmsin=RMSINStage, fianet=FIANetStage,
+            lavt=LAVTStage, lgce=LAVTStage, rmsin=RMSINStage, fianet=FIANetStage,
             cadformer=CADFormerStage,
         )  # fmt: skip
         self.backbone = Backbone(
             stages[method], dim, text, depths, heads, window, necks[method]()
         )
+        extra = {
+            'cadformer': dict(heads=reader[0], feed_forward=reader[1]),
+            'lgce': dict(guided=guided, text=text),
+        }
         self.classifier = SimpleDecoding(
-            widths,
-            hidden,
-            rotated=method in ('rmsin', 'cadformer'),
-            **(
-                dict(heads=reader[0], feed_forward=reader[1])
-                if method == 'cadformer'
-                else {}
-            ),
+            widths, hidden, method in ('rmsin', 'cadformer'), **extra.get(method, {})
         )
         self.text_encoder = BertModel(config, add_pooling_layer=False)
 

@@ -31,6 +31,7 @@ TOOL = ROOT / 'tools' / 'model_converters' / 'released2mmcadformer.py'
 LISTS = ROOT / 'tests' / 'data' / 'released'
 CONFIGS = {
     'lavt': 'configs/lavt_swinb_rrsisd.py',
+    'lgce': 'configs/lgce_swinb_rrsisd.py',
     'rmsin': 'configs/rmsin_swinb_rrsisd.py',
     'fianet': 'configs/fianet_swinb_rrsisd.py',
     'fianet_refsegrs': 'configs/fianet_swinb_refsegrs.py',
@@ -40,6 +41,7 @@ CONFIGS = {
 RELEASED = [
     ('lavt', 'lavt', 'lavt'),
     ('lavt_bert_apart', 'lavt', 'lavt'),
+    ('lgce', 'lgce', 'lgce'),
     ('rmsin', 'rmsin', 'rmsin'),
     ('rmsin_bert_apart', 'rmsin', 'rmsin'),
     ('fianet', 'fianet', 'fianet'),
@@ -73,8 +75,10 @@ def small_config(method: str) -> Config:
     )
     if method != 'lavt':
         model['neck'] = dict(in_channels=CHANNELS)
-        extra = dict(text_channels=32) if method == 'fianet' else dict(grid_size=4)
-        model['neck'].update(extra)
+        extras = dict(
+            fianet=dict(text_channels=32), lgce=dict(text_channels=32, num_heads=(2, 4))
+        )
+        model['neck'].update(extras.get(method, dict(grid_size=4)))
     cfg.merge_from_dict(dict(model=model))
     return cfg
 
@@ -84,7 +88,7 @@ def small_released(method: str, seed: int = 0) -> Released:
     torch.manual_seed(seed)
     model = Released(
         method, 16, SWIN['depths'], SWIN['num_heads'], 4, BERT, 32, grid=4,
-        reader=(4, 24),
+        reader=(4, 24), guided=(2, 4),
     )  # fmt: skip
     for name, tensor in model.state_dict().items():
         if name.endswith('running_var'):
@@ -225,6 +229,7 @@ def test_released_networks_have_the_listed_names(name, method, config):
     model = Released(
         method, 16, (2, 2, 18, 2), SWIN['num_heads'], 4,
         dict(BERT, num_hidden_layers=12), 32, grid=4, blocks=blocks, reader=(4, 24),
+        guided=(2, 4),
     )  # fmt: skip
     state, listed = model.state_dict(), weightless(name)
     assert state.keys() == listed.keys()
@@ -241,6 +246,7 @@ def test_listed_parameters_add_up_to_the_published_count(name, method, config):
         if not key.endswith(buffers)
     )
     expected = dict(lavt=118.85 + 108.892, rmsin=240.04, cadformer=359.25)
+    expected.update(lgce=167.366 + 108.892)
     expected.update(fianet=256.17, fianet_refsegrs=251.92)
     assert total / 1e6 == pytest.approx(expected[config], abs=0.01)
 
@@ -556,6 +562,7 @@ END = 'model.text_encoder.keep_end=False'
     ('method', 'config', 'options'),
     [
         ('lavt', CONFIGS['lavt'], END),
+        ('lgce', CONFIGS['lgce'], END),
         ('rmsin', CONFIGS['rmsin'], END),
         ('fianet', CONFIGS['fianet'], f'model.text_encoder.max_tokens=22 {END}'),
         ('fianet', 'configs/fianet_swinb_refsegrs.py', END),
