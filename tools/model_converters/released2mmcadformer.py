@@ -33,6 +33,7 @@ CONFIGS = {
     'lavt': 'configs/lavt_swinb_rrsisd.py',
     'lgce': 'configs/lgce_swinb_rrsisd.py',
     'rmsin': 'configs/rmsin_swinb_rrsisd.py',
+    'remotesam': 'configs/remotesam_swinb_rrsisd.py',
     'fianet': 'configs/fianet_swinb_rrsisd.py',
     'cadformer': 'projects/cadformer/configs/cadformer_released_swinb_rrsisd.py',
 }
@@ -56,6 +57,11 @@ def parse_args() -> argparse.Namespace:
         help='YAML with rules that come first, for a repository with other names; in '
         'the form of mmcadformer/apis/model_zoo/released/names.yml',
     )
+    parser.add_argument(
+        '--allow-extra',
+        action='store_true',
+        help='name tensors that nothing is known about, and leave them out',
+    )
     return parser.parse_args()
 
 
@@ -66,10 +72,13 @@ def main() -> None:
         rules = read_rules(args.method, args.names)
         config = read_config(args.config or ROOT / CONFIGS[args.method])
         target = build_empty_model(config).state_dict()
-        new, report = convert(read_released(args.source), rules, target)
+        state = read_released(args.source)
+        new, report = convert(state, rules, target, args.allow_extra)
         if args.report:
             write_text(args.report, f'{report}\n')
         print(report.summary())
+        for name in report.extra:
+            print(f'left out: {name}')
         if report.problems:
             print('\n'.join(report.problems), file=sys.stderr)
             raise ValueError(

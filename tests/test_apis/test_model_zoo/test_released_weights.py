@@ -33,6 +33,7 @@ CONFIGS = {
     'lavt': 'configs/lavt_swinb_rrsisd.py',
     'lgce': 'configs/lgce_swinb_rrsisd.py',
     'rmsin': 'configs/rmsin_swinb_rrsisd.py',
+    'remotesam': 'configs/remotesam_swinb_rrsisd.py',
     'fianet': 'configs/fianet_swinb_rrsisd.py',
     'fianet_refsegrs': 'configs/fianet_swinb_refsegrs.py',
     'cadformer': 'projects/cadformer/configs/cadformer_released_swinb_rrsisd.py',
@@ -44,6 +45,7 @@ RELEASED = [
     ('lgce', 'lgce', 'lgce'),
     ('rmsin', 'rmsin', 'rmsin'),
     ('rmsin_bert_apart', 'rmsin', 'rmsin'),
+    ('remotesam', 'remotesam', 'remotesam'),
     ('fianet', 'fianet', 'fianet'),
     ('fianet_refsegrs', 'fianet', 'fianet_refsegrs'),
     ('cadformer', 'cadformer', 'cadformer'),
@@ -63,6 +65,7 @@ CHANNELS = (16, 32, 64, 128)
 
 
 def small_config(method: str) -> Config:
+    method = 'rmsin' if method == 'remotesam' else method
     cfg = Config.fromfile(ROOT / CONFIGS[method])
     layers = 0 if method == 'cadformer' else BERT['num_hidden_layers']
     head = dict(in_channels=CHANNELS, channels=32)
@@ -85,6 +88,7 @@ def small_config(method: str) -> Config:
 
 def small_released(method: str, seed: int = 0) -> Released:
     """The released network with random weights and statistics."""
+    method = 'rmsin' if method == 'remotesam' else method
     torch.manual_seed(seed)
     model = Released(
         method, 16, SWIN['depths'], SWIN['num_heads'], 4, BERT, 32, grid=4,
@@ -178,6 +182,12 @@ def read_list(name: str) -> dict[str, tuple[int, ...]]:
             yield from expand(line[: match.start()] + str(i) + line[match.end() :])
 
     shapes = {}
+    if name == 'remotesam':  # RMSIN's, with 28 x 28 tokens instead of 15 x 15
+        other = {225: 784, 314: 1080}
+        return {
+            key: tuple(other.get(n, n) for n in shape)
+            for key, shape in read_list('rmsin').items()
+        }
     for line in lines(f'{name}.txt'):
         key, *shape = line.replace('bert_model: ', 'bert_model:').split()
         assert key not in shapes, key
@@ -225,6 +235,7 @@ def test_every_rule_places_a_listed_tensor():
 @pytest.mark.parametrize(('name', 'method', 'config'), RELEASED)
 def test_released_networks_have_the_listed_names(name, method, config):
     """At full depth; narrow."""
+    method = 'rmsin' if method == 'remotesam' else method
     blocks = 1 if config == 'fianet_refsegrs' else 3
     model = Released(
         method, 16, (2, 2, 18, 2), SWIN['num_heads'], 4,
@@ -246,7 +257,7 @@ def test_listed_parameters_add_up_to_the_published_count(name, method, config):
         if not key.endswith(buffers)
     )
     expected = dict(lavt=118.85 + 108.892, rmsin=240.04, cadformer=359.25)
-    expected.update(lgce=167.366 + 108.892)
+    expected.update(lgce=167.366 + 108.892, remotesam=241.59)
     expected.update(fianet=256.17, fianet_refsegrs=251.92)
     assert total / 1e6 == pytest.approx(expected[config], abs=0.01)
 
@@ -476,6 +487,19 @@ def test_biases_become_zero_only_where_the_rules_say_so():
     assert not report.zeros
 
 
+def test_extra_tensors_are_left_out_where_that_is_allowed():
+    state, target = small_released('rmsin').state_dict(), build('rmsin').state_dict()
+    rules = read_rules('remotesam')
+    expected, _ = convert(state, rules, target)
+    state |= {'head.weight': torch.zeros(2), 'backbone.norm0.scale': torch.zeros(2)}
+    new, report = convert(state, rules, target, allow_extra=True)
+    assert not report.problems and new.keys() == expected.keys()
+    assert report.extra == ['head.weight', 'backbone.norm0.scale']
+    del state['backbone.norm1.bias']
+    _, report = convert(state, rules, target, allow_extra=True)
+    assert report.problems == ['missing: backbone.norm1.bias']
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -564,6 +588,7 @@ END = 'model.text_encoder.keep_end=False'
         ('lavt', CONFIGS['lavt'], END),
         ('lgce', CONFIGS['lgce'], END),
         ('rmsin', CONFIGS['rmsin'], END),
+        ('remotesam', CONFIGS['remotesam'], ''),
         ('fianet', CONFIGS['fianet'], f'model.text_encoder.max_tokens=22 {END}'),
         ('fianet', 'configs/fianet_swinb_refsegrs.py', END),
         ('cadformer', CONFIGS['cadformer'], ''),

@@ -25,18 +25,21 @@ class Report:
     Attributes:
         placed: Released name and ours.
         unused: Released name, and why it isn't needed.
+        extra: Released names that nothing is known about, left out as asked for.
         zeros: Biases of ours that the released layer doesn't have.
         problems: What keeps the file from being converted.
     """
 
     placed: list[tuple[str, str]] = field(default_factory=list)
     unused: list[tuple[str, str]] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
     zeros: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f'used    {a} -> {b}' for a, b in self.placed]
         lines += [f'unused  {name} ({why})' for name, why in self.unused]
+        lines += [f'extra   {name} (left out)' for name in self.extra]
         lines += [f'zeros   {name} (no such bias in the file)' for name in self.zeros]
         return '\n'.join(lines + self.problems)
 
@@ -85,7 +88,10 @@ def read_released(path: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def convert(
-    state: dict[str, Tensor], rules: Rules, target: dict[str, Tensor]
+    state: dict[str, Tensor],
+    rules: Rules,
+    target: dict[str, Tensor],
+    allow_extra: bool = False,
 ) -> tuple[dict[str, Tensor], Report]:
     """Renames and reshapes released weights.
 
@@ -94,6 +100,7 @@ def convert(
         rules: Of the method.
         target: State dict of our model; only names and shapes are read, so it may be
             on PyTorch's meta device.
+        allow_extra: Leave out tensors that nothing is known about.
 
     Returns:
         Our state dict, and the report; of no use if that tells of problems.
@@ -102,12 +109,14 @@ def convert(
     new: dict[str, Tensor] = {}
     for name, tensor in state.items():
         rule = rules.place(name)
-        if rule is None:
-            report.problems.append(f'unknown: {name}')
-        elif (ours := rule.ours) is None:
+        ours = '' if rule is None else rule.ours
+        if rule is not None and ours is None:
             report.unused.append((name, rule.why))
+        elif ours not in target and allow_extra:
+            report.extra.append(name)
         elif ours not in target:
-            report.problems.append(f'unknown: {name} (the model has no {ours})')
+            lacking = f' (the model has no {ours})' if ours else ''
+            report.problems.append(f'unknown: {name}{lacking}')
         elif ours in new:
             report.problems.append(f'unknown: {name} (another tensor is {ours})')
         else:
