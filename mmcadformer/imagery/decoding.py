@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""8-bit pictures by OpenCV, which is fast and what networks were trained with.
+
+Decoders of lossy formats differ in how they enlarge colour channels, so JPEG and WebP
+come from OpenCV wherever they are read.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import rasterio
+
+from .headers import Header, jpeg_is_whole, read_header
+
+# Pixels of a lossy picture that is decoded whole; larger ones come by windows.
+_WHOLE = 2**26
+
+
+def decode_plain(data: bytes, header: Header, name: str) -> np.ndarray:
+    """Decodes a file whose header is ``plain``.
+
+    Args:
+        data: The file.
+        header: Its header.
+        name: Of the file, for messages.
+
+    Returns:
+        BGR uint8 (H, W, 3), as stored: no Orientation tag is applied.
+
+    Raises:
+        ValueError: It is cut off or damaged.
+    """
+    if header.driver == 'JPEG' and not jpeg_is_whole(data):
+        raise ValueError(f'{name} is cut off: the JPEG has no end')
+    how = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error as error:
+        raise ValueError(f'{name} cannot be read ({error})') from None
+    if image is None:
+        raise ValueError(f'{name} is cut off or damaged')
+    return image
+
+
+def decode_lossy(
+    file: rasterio.DatasetReader, stream: BinaryIO | None, name: str
+) -> np.ndarray | None:
+    """Decodes an open JPEG or WebP of ordinary size.
+
+    Args:
+        file: As GDAL sees it.
+        stream: Its bytes, if there are any.
+        name: Of the file, for messages.
+
+    Returns:
+        RGB uint8 (H, W, 3), or None for all other files.
+    """
+    if file.driver not in ('JPEG', 'WEBP') or file.height * file.width > _WHOLE:
+        return None
+    if stream is None:
+        return None
+    data = stream.read()
+    header = read_header(data)
+    return decode_plain(data, header, name)[..., ::-1] if header.plain else None
