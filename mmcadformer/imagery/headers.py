@@ -69,8 +69,9 @@ def jpeg_is_whole(data: bytes) -> bool:
 
     OpenCV before version 5 fills what is missing with grey and says nothing.
     """
-    end, scan = data.rfind(b'\xff\xd9'), data.rfind(b'\xff\xda')
-    if end > scan >= 0:
+    end = data.rfind(b'\xff\xd9')
+    # A thumbnail in the header has an end of its own, before the scan.
+    if end >= 0 and data.find(b'\xff\xda', end) < 0:
         return True
     return any(marker == _END for marker, _ in _segments(data))
 
