@@ -118,6 +118,7 @@ def _write_geo_files(
 ) -> float:
     """Writes polygons (RFC 7946) and the mask as a GeoTIFF; returns the area, m²."""
     from .. import scene
+    from ..imagery import limited_cache
 
     mask = result.mask.astype(np.uint8)
     if picture.valid is not None:
@@ -125,7 +126,7 @@ def _write_geo_files(
     height, width = mask.shape
     wkt = place.crs.to_wkt() if place.crs else None
     strips = [(0, scene.quantise(result.probability))]
-    with scene.limited_cache():
+    with limited_cache():
         writer = scene.RasterWriter(height, width, wkt, place.transform)
         writer.write_mask(raster, [(0, mask)], result.expression)
         found, _ = scene.trace_objects(

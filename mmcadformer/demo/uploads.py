@@ -184,7 +184,8 @@ def _read_raster(path: Path, limits: Limits) -> Picture:
     """Reads a GeoTIFF, a JPEG 2000 or a PNG of 16 bits, as a scene is read."""
     import rasterio
 
-    from ..scene import SceneReader, block_bytes, open_raster
+    from ..imagery import block_bytes, open_raster
+    from ..scene import SceneReader
 
     # Before a pixel is decoded; what can't be opened is explained by the reader.
     with suppress(rasterio.errors.RasterioError), open_raster(path) as file:

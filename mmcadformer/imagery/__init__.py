@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one reader of pictures: bands, depth, stretch, missing pixels, orientation."""
 
+from .blocks import block_bytes
 from .headers import orientation, read_header
 from .picture import FILL, MAX_PIXELS, check_size, read_picture, turn
-from .raster import Raster, limited_cache
+from .raster import Raster, limited_cache, open_raster
 from .reading import Picture, Reading
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     'Picture',
     'Raster',
     'Reading',
+    'block_bytes',
     'check_size',
     'limited_cache',
+    'open_raster',
     'orientation',
     'read_header',
     'read_picture',

@@ -21,7 +21,9 @@ def block_bytes(file: rasterio.DatasetReader) -> int:
     """Bytes of a decoded block, with all bands where they are stored together."""
     height, width = file.block_shapes[0]
     together = file.profile.get('interleave') == 'pixel'
-    sizes = [np.dtype(_plain_type(name)).itemsize for name in file.dtypes]
+    # NumPy has no complex whole numbers.
+    names = ['complex64' if name == 'complex_int16' else name for name in file.dtypes]
+    sizes = [np.dtype(name).itemsize for name in names]
     return height * width * (sum(sizes) if together else max(sizes))
 
 
@@ -58,13 +60,13 @@ class BlockCache:
         height, width = self._file.block_shapes[0]
         top, left = int(window.row_off), int(window.col_off)
         bottom, right = top + int(window.height), left + int(window.width)
-        kind = np.result_type(*(self._file.dtypes[band - 1] for band in bands))
-        result = np.empty((len(bands), bottom - top, right - left), kind)
+        bands = tuple(bands)
+        dtype = self._block(bands, top // height, left // width).dtype
+        result = np.empty((len(bands), bottom - top, right - left), dtype)
         for row in range(top // height, -(-bottom // height)):
             for column in range(left // width, -(-right // width)):
-                block = self._block(tuple(bands), row, column)
                 upper, first = row * height, column * width
-                part = block[
+                part = self._block(bands, row, column)[
                     :,
                     max(top - upper, 0) : bottom - upper,
                     max(left - first, 0) : right - first,
@@ -92,8 +94,3 @@ class BlockCache:
             self._used -= oldest.nbytes
         self._blocks[key] = block
         return block
-
-
-def _plain_type(name: str) -> str:
-    """NumPy's name of a type of rasterio's."""
-    return dict(complex_int16='complex64').get(name, name)

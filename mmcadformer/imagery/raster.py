@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import BinaryIO
@@ -101,8 +102,12 @@ class Raster:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._closing.close()
+        self.close()
         self._environment.__exit__(*exception)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._closing.close()
 
     def read(
         self, row: int, column: int, height: int, width: int, fill: tuple[int, int, int]
@@ -121,15 +126,13 @@ class Raster:
         Raises:
             ValueError: If the file is damaged.
         """
-        window = Window(column, row, width, height)
-        values = self._read_bands(window)
-        return self._shown(values, self._valid(window, values), fill)
+        values, valid = self._read(Window(column, row, width, height))
+        return self._shown(values, valid, fill), valid
 
     def read_valid(self, row: int, column: int, height: int, width: int) -> np.ndarray:
         """Where a window has data: bool (height, width)."""
         window = Window(column, row, width, height)
-        values = self._read_bands(window) if self._values_tell_validity else None
-        return self._valid(window, values)
+        return self._read(window, self._values_tell_validity)[1]
 
     def picture(self, fill: tuple[int, int, int]) -> Picture:
         """All of it.
@@ -141,11 +144,9 @@ class Raster:
             ValueError: If the file is damaged.
         """
         window = Window(0, 0, self.width, self.height)
-        values = self._read_bands(window)
-        valid = self._valid(window, values)
-        rgb, _ = self._shown(values, valid, fill)
+        values, valid = self._read(window)
         return Picture(
-            rgb,
+            self._shown(values, valid, fill),
             None if valid.all() else valid,
             self.count,
             self.colors.bands,
@@ -157,9 +158,7 @@ class Raster:
 
     def _open(self, path: str) -> rasterio.DatasetReader:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore', NotGeoreferencedWarning)
-                return rasterio.open(path, driver=self._driver)
+            return open_raster(path, driver=self._driver)
         except UnicodeEncodeError:
             raise ValueError(f'the name {path!r} is not UTF-8: rename it') from None
         except RasterioError as error:
@@ -209,12 +208,12 @@ class Raster:
 
     def _shown(
         self, values: np.ndarray, valid: np.ndarray, fill: tuple[int, int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> np.ndarray:
         if self.stretch is not None:
             values = self.stretch(values)
         picture = self.colors.to_rgb(values)
         picture[~valid] = fill
-        return picture, valid
+        return picture
 
     def _stream(self) -> BinaryIO | None:
         """The bytes of a file that is not an address."""
@@ -300,77 +299,56 @@ class Raster:
 
     def _band_sample(self, band: int) -> np.ndarray:
         """Values of a band from squares all over the raster."""
-        windows = self._squares(SAMPLE_SIDE, _spread(self.height), _spread(self.width))
-        return np.concatenate(
-            [self._guarded(w, lambda: self._read([band], w)).ravel() for w in windows]  # noqa: B023
-        )
+        squares = self._squares(SAMPLE_SIDE)
+        return np.concatenate([self._values([band], w).ravel() for w in squares])
 
     def _sample(self) -> np.ndarray:
         """Valid values (bands, N) from squares all over the raster."""
-        sample = self._valid_values(
-            SAMPLE_SIDE, _spread(self.height), _spread(self.width)
-        )
-        if sample.size:
-            return sample
-        # Little of the raster has data: look everywhere.
-        rows, columns = (
-            range(0, length, SEARCH_SIDE) for length in (self.height, self.width)
-        )
-        return self._valid_values(SEARCH_SIDE, rows, columns, step=SEARCH_STEP)
-
-    def _valid_values(
-        self, side: int, rows: Iterable[int], columns: Sequence[int], step: int = 1
-    ) -> np.ndarray:
-        """Every ``step``-th valid value (bands, N) of squares."""
-        found = []
-        for window in self._squares(side, rows, columns):
-            values = self._read_bands(window)
-            found.append(values[:, self._valid(window, values)][:, ::step])
+        found = [self._valid_values(window) for window in self._squares(SAMPLE_SIDE)]
+        if not any(values.size for values in found):  # little of the raster has data
+            everywhere = self._squares(SEARCH_SIDE, spread=False)
+            found = [self._valid_values(w)[:, ::SEARCH_STEP] for w in everywhere]
         return np.concatenate(found, axis=1)
 
-    def _squares(
-        self, side: int, rows: Iterable[int], columns: Sequence[int]
-    ) -> Iterable[Window]:
-        for row in rows:
-            for column in columns:
-                yield Window(
-                    column,
-                    row,
-                    min(side, self.width - column),
-                    min(side, self.height - row),
-                )
+    def _valid_values(self, window: Window) -> np.ndarray:
+        values, valid = self._read(window)
+        return values[:, valid]
 
-    def _read_bands(self, window: Window) -> np.ndarray:
-        return self._guarded(window, lambda: self._read(self.colors.bands, window))
+    def _squares(self, side: int, spread: bool = True) -> Iterator[Window]:
+        """Squares spread over the raster, or covering it."""
+        size = (self.height, self.width)
+        starts = [_spread(n) if spread else range(0, n, side) for n in size]
+        for row, column in itertools.product(*starts):
+            height, width = min(side, self.height - row), min(side, self.width - column)
+            yield Window(column, row, width, height)
 
-    def _read(self, bands: Sequence[int], window: Window) -> np.ndarray:
-        if self._pixels is not None:
-            rows, columns = window.toslices()
-            return self._pixels[rows, columns].transpose(2, 0, 1)[
-                [band - 1 for band in bands]
-            ]
-        if self._blocks is not None:
-            return self._blocks.read(bands, window)
-        return self._file.read(list(bands), window=window)
-
-    def _valid(self, window: Window, values: np.ndarray | None) -> np.ndarray:
-        valid = np.ones((int(window.height), int(window.width)), bool)
+    def _read(
+        self, window: Window, with_values: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values (bands, H, W), none if not wanted; and where they count."""
+        shape = (int(window.height), int(window.width))
+        values, valid = np.empty((0, *shape)), np.ones(shape, bool)
+        if with_values:
+            values = self._values(self.colors.bands, window)
         if self._masked:
             valid &= self._guarded(window, lambda: self._read_masks(window))
         if self.colors.alpha:
-            opacity = self._guarded(
-                window, lambda: self._read(self.colors.alpha, window)
-            )
-            valid &= (opacity > 0).all(axis=0)
-        if values is None:
-            return valid
+            valid &= (self._values(self.colors.alpha, window) > 0).all(axis=0)
         if self.reading.nodata is not None:
             valid &= (values != self.reading.nodata).any(axis=0)
         if self.colors.clear is not None:
             valid &= ~self.colors.clear[values[0]]
         if values.dtype.kind == 'f':
             valid &= np.isfinite(values).all(axis=0)
-        return valid
+        return values, valid
+
+    def _values(self, bands: Sequence[int], window: Window) -> np.ndarray:
+        """Stored values (bands, H, W)."""
+        if self._pixels is not None:
+            part = self._pixels[window.toslices()]
+            return part.transpose(2, 0, 1)[[band - 1 for band in bands]]
+        source = self._blocks or self._file
+        return self._guarded(window, lambda: source.read(list(bands), window=window))
 
     def _read_masks(self, window: Window) -> np.ndarray:
         with warnings.catch_warnings():
@@ -382,13 +360,20 @@ class Raster:
         try:
             return read()
         except RasterioError as error:
-            row, column = int(window.row_off), int(window.col_off)
+            (top, bottom), (left, right) = window.toranges()
             raise ValueError(
-                f'{self.path} is damaged or cut off: rows {row}...'
-                f'{row + int(window.height) - 1}, columns {column}...'
-                f'{column + int(window.width) - 1} cannot be read '
-                f'({self._reason(error)})'
+                f'{self.path} is damaged or cut off: rows {top}...{bottom - 1}, '
+                f'columns {left}...{right - 1} cannot be read ({self._reason(error)})'
             ) from None
+
+
+def open_raster(
+    path: str | os.PathLike, mode: str = 'r', **profile: object
+) -> rasterio.DatasetReader | rasterio.io.DatasetWriter:
+    """As ``rasterio.open``, without its warning that a file has no place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', NotGeoreferencedWarning)
+        return rasterio.open(path, mode, **profile)
 
 
 def limited_cache(neighbours: bool = True) -> rasterio.Env:

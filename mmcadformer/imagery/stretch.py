@@ -51,9 +51,7 @@ def given_stretch(value_range: Sequence[float], num_bands: int) -> Stretch:
             f'not {len(numbers)}'
         )
     low, high = tuple(numbers[::2]), tuple(numbers[1::2])
-    if not np.isfinite(numbers).all() or any(
-        a >= b for a, b in zip(low, high, strict=True)
-    ):
+    if not np.isfinite(numbers).all() or not np.less(low, high).all():
         raise ValueError(
             f'value range {numbers}: each lowest value must be below its highest'
         )

@@ -12,13 +12,12 @@ except ImportError as error:
         "pip install 'mmcadformer[geo]'"
     ) from error
 
-from .blocks import block_bytes
 from .geometry import Georeference
 from .network import ModelNetwork, TileNetwork
 from .objects import FoundObject, ObjectFilter, trace_objects
 from .presence import presence_score, read_presence
 from .rasters import MASK_NO_DATA, RasterWriter
-from .reader import Reading, SceneReader, limited_cache, open_raster
+from .reader import Reading, SceneReader
 from .results import SceneResult, Writing
 from .segmentor import SceneSegmentor
 from .tiling import Tiling, quantise
@@ -38,9 +37,6 @@ __all__ = [
     'TileNetwork',
     'Tiling',
     'Writing',
-    'block_bytes',
-    'limited_cache',
-    'open_raster',
     'presence_score',
     'quantise',
     'read_presence',

@@ -16,9 +16,9 @@ import shapely
 from rasterio.features import shapes
 from shapely.affinity import affine_transform
 
+from ..imagery import open_raster
 from .geometry import Georeference
 from .rasters import Strips
-from .reader import open_raster
 from .tiling import FULL
 
 

@@ -14,7 +14,7 @@ from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from .reader import open_raster
+from ..imagery import open_raster
 from .tiling import FULL, NO_DATA
 
 BLOCK = 512

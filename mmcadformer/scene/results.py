@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from ..imagery import limited_cache
 from ..utils.files import read_json
 from ..utils.log import warn
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, PixelOutlines, trace_objects
 from .rasters import ENCODINGS, RasterWriter, mask_strip
-from .reader import limited_cache
 from .run import SceneRun
 from .vectors import FORMATS, write_vectors
 

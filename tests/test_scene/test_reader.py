@@ -8,8 +8,8 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
+from mmcadformer.imagery.blocks import BlockCache
 from mmcadformer.scene import Reading, SceneReader
-from mmcadformer.scene.blocks import BlockCache
 
 FILL = (9, 8, 7)
 
@@ -107,8 +107,8 @@ def test_the_stretch_of_a_large_scene_comes_from_a_sample(make_scene, monkeypatc
     with SceneReader(path) as reader:
         assert max(sizes) <= 64 * 64 and sum(sizes) < scene.size / 2
         low, high = np.percentile(scene, (2, 98))
-        assert reader._stretch.low[0] == pytest.approx(low, abs=2)
-        assert reader._stretch.high[0] == pytest.approx(high, abs=2)
+        assert reader.stretch.low[0] == pytest.approx(low, abs=2)
+        assert reader.stretch.high[0] == pytest.approx(high, abs=2)
 
 
 @pytest.mark.parametrize(
