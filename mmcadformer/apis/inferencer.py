@@ -161,6 +161,7 @@ class ReferringInferencer:
             )
         prepared = self._prepare({**loaded, 'expression': sentence})
         prepared['image'] = mmcv.bgr2rgb(original.astype(np.uint8))
+        prepared['valid'] = loaded.get('img_valid')
         return prepared
 
     def _read_file(self, path: str) -> dict:
@@ -170,9 +171,11 @@ class ReferringInferencer:
                 raise FileNotFoundError(f'image {path} does not exist')
             try:
                 self._last_file = (path, self._load_file(dict(img_path=path)))
-            except Exception as error:  # decoders differ in what they raise
+            except ValueError:
+                raise
+            except Exception as error:  # a loader of someone's own raises anything
                 raise ValueError(
-                    f'{path} is not an image that can be read, or it is damaged'
+                    f'{path} is not an image that can be read: {error}'
                 ) from error
         loaded = self._last_file[1]
         # Transforms may draw on the picture.
@@ -199,6 +202,9 @@ class ReferringInferencer:
         for item, sample in zip(batch, found, strict=True):
             probability = sample.seg_logits.data.float().softmax(dim=0)[1]
             mask = sample.pred_sem_seg.data[0] == 1
+            if item['valid'] is not None:  # nothing is found where there is no data
+                valid = torch.from_numpy(np.ascontiguousarray(item['valid'])).to(mask)
+                mask, probability = mask & valid, probability * valid
             score = float(probability[mask].mean()) if mask.any() else 0.0
             yield ReferringResult(
                 expression=sample.expression,

@@ -3,13 +3,21 @@
 
 from .blocks import block_bytes
 from .headers import orientation, read_header
-from .picture import FILL, MAX_PIXELS, check_size, read_picture, turn
+from .picture import (
+    FILL,
+    MAX_PIXELS,
+    READING_KEYS,
+    check_size,
+    read_picture,
+    turn,
+)
 from .raster import Raster, limited_cache, open_raster
 from .reading import Picture, Reading
 
 __all__ = [
     'FILL',
     'MAX_PIXELS',
+    'READING_KEYS',
     'Picture',
     'Raster',
     'Reading',

@@ -22,6 +22,8 @@ FILL = (124, 116, 104)
 # network at once.
 MAX_PIXELS = 200_000_000
 _PLAIN = Reading()
+READING_KEYS = frozenset((*_PLAIN.__dataclass_fields__, 'fill', 'max_pixels'))
+"""What a config may say about the reading of pictures."""
 
 
 def read_picture(

@@ -305,5 +305,5 @@ def test_jpeg_with_a_thumbnail_that_is_cut_off(lines):
     dataset = build(lines, 'ReferringJsonDataset')
     assert dataset[0]['inputs'].shape == (3, 24, 32)
     path.write_bytes(data[: len(data) * 3 // 4])
-    with pytest.raises(ValueError, match=r'0\.jpg is cut off'):
+    with pytest.raises(ValueError, match=r'0\.jpg .*is cut off'):
         dataset[0]

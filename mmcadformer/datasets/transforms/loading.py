@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
-from mmengine.fileio import get
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
-from ..image_files import check_whole
+from ...imagery import READING_KEYS, read_picture, turn
 from ..masks import load_mask
 
 Sample = dict[str, Any]
@@ -58,33 +56,67 @@ def move_pixels(results: Sample, move: Callable[[np.ndarray], np.ndarray]) -> No
 
 @TRANSFORMS.register_module()
 class WholeLoadImageFromFile(LoadImageFromFile):
-    """:class:`LoadImageFromFile` that refuses files that are cut off.
+    """Load a picture of any depth and number of bands, as scenes are read.
 
-    Some versions of OpenCV fill what is missing of a JPEG with grey without a word, and
-    errors of others don't name the file. Here a ValueError names file and entry.
-    ``ignore_empty`` has no effect.
+    Adds ``img``, BGR (H, W, 3), ``img_shape``, ``ori_shape``, ``img_valid``, bool
+    (H, W) or None where all pixels have data, and ``img_orientation``, the tag by which
+    the picture was turned.
+
+    Args:
+        to_float32: Give float32 rather than uint8.
+        bands, value_range, nodata, percentiles, alpha, orientation, subdataset: See
+            :class:`mmcadformer.imagery.Reading`. State ``value_range`` for pictures of
+            more than 8 bits: without, each is stretched by itself, so that equal
+            values look different from picture to picture.
+        fill: RGB of pixels without data; the default is the mean that the
+            preprocessors of this package subtract.
+        max_pixels: Larger pictures are refused.
+        backend_args: Of MMEngine's file backend.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It can't be read; file and entry are named.
     """
 
+    def __init__(
+        self,
+        to_float32: bool = False,
+        backend_args: dict | None = None,
+        **reading: Any,
+    ) -> None:
+        super().__init__(to_float32=to_float32, backend_args=backend_args)
+        unknown = reading.keys() - READING_KEYS
+        if unknown:
+            raise TypeError(
+                f'WholeLoadImageFromFile: unknown keys {sorted(unknown)}; known are '
+                f'{sorted(READING_KEYS)}'
+            )
+        self.reading = reading
+
     def transform(self, results: Sample) -> Sample:
+        """Sets ``img``, its shapes, validity and orientation."""
         path = results['img_path']
         try:
-            data = get(path, backend_args=self.backend_args)
-            check_whole(data, path)
-            image = mmcv.imfrombytes(
-                data, flag=self.color_type, backend=self.imdecode_backend
+            picture = read_picture(
+                path, name='it', backend_args=self.backend_args, **self.reading
             )
-            if image is None:
-                raise ValueError('it is cut off, damaged or of an unknown format')
         except FileNotFoundError:
             raise
         except Exception as error:
+            ref_id = results.get('ref_id')
+            entry = '' if ref_id is None else f' (ref_id {ref_id!r})'
             raise ValueError(
-                f'{path} (ref_id {results.get("ref_id")!r}) is not a readable image: '
-                f'{error}'
+                f'{path}{entry} is not a readable image: {error}'
             ) from error
+        image = picture.rgb[..., ::-1]
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        results['img_valid'] = picture.valid
+        results['img_orientation'] = picture.orientation
         return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}({self.reading})'
 
 
 @TRANSFORMS.register_module()
@@ -134,6 +166,9 @@ class LoadReferringMask(ReferringTransform):
     def transform(self, results: Sample) -> Sample:
         ref_id, stated = results.get('ref_id'), (results['height'], results['width'])
         height, width = results.get('ori_shape', stated)[:2]
+        tag = results.get('img_orientation', 1)
+        if tag > 4:  # annotations are made on pixels as they are stored
+            height, width = width, height
         if None not in stated and (height, width) != stated:
             raise ValueError(
                 f'{results["img_path"]} is {height} x {width} px (height x width), but '
@@ -145,7 +180,7 @@ class LoadReferringMask(ReferringTransform):
             raise ValueError(
                 f'{results["img_path"]}, ref_id {ref_id!r}: {error}'
             ) from None
-        results['gt_seg_map'] = mask
+        results['gt_seg_map'] = np.ascontiguousarray(turn(mask, tag))
         results['seg_fields'].append('gt_seg_map')
         return results
 
