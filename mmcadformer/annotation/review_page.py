@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from ..datasets.formats import BoxItem
-from ..datasets.image_files import read_rgb
+from ..imagery import read_picture
 from ..utils.files import digest, write_text
 from ..utils.outlines import trace_outlines
 from ..utils.progress import progress_bar
@@ -85,7 +85,7 @@ def write_review(
     images: dict[str, dict] = {}
     groups = by_image(chosen)
     for image, group in progress_bar(groups.items(), len(groups), show=progress):
-        pixels, _ = read_rgb(workspace.images / image)
+        pixels = np.ascontiguousarray(read_picture(workspace.images / image).rgb)
         height, width = pixels.shape[:2]
         images[image] = dict(
             width=width, height=height, src=_data_uri(pixels, THUMB_SIZE)

@@ -19,8 +19,8 @@ from ..datasets.formats import (
     read_items,
     write_items,
 )
-from ..datasets.image_files import read_rgb
 from ..datasets.masks import encode_mask
+from ..imagery import read_picture
 from ..utils.files import digest, read_json, remove_unfinished, write_json
 from ..utils.progress import progress_bar
 from .quality import RULES, MaskMeasures, Rule, Suspicion, measure_mask, rate
@@ -330,7 +330,8 @@ def _segment(
     store: MaskStore,
     segmenter: SamBoxSegmenter,
 ) -> ImageRecord:
-    pixels, data = read_rgb(images / image)
+    data = (images / image).read_bytes()
+    pixels = np.ascontiguousarray(read_picture(data, name=image).rgb)
     height, width = pixels.shape[:2]
     entries, usable, boxes = [], [], []
     for item in items:

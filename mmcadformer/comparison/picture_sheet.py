@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..datasets.image_files import read_image
+from ..imagery import read_picture
 from ..visualization import draw_titled_panels
 from ..visualization.overlay import PRED_COLOR, TRUTH_COLOR
 from ..visualization.text import draw_text_strip
@@ -101,7 +101,7 @@ def _read(line: Line, image_dir: str | Path | None) -> np.ndarray:
             f'the image {path} does not exist (seen from {Path.cwd()}); name the '
             'folder of the images by --images'
         )
-    return cv2.cvtColor(read_image(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(read_picture(path).rgb)
 
 
 def _mask(rle: dict, size: tuple[int, int]) -> np.ndarray:

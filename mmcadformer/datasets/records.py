@@ -123,6 +123,8 @@ KINDS = {
     'unknown-split': 'split with an unusual name',
     'category': 'category without a name',
     'outside': 'polygon reaches out of its image',
+    'picture': 'picture with other bands, another depth or doubtful values',
+    'orientation': 'picture that viewers turn by its Orientation tag',
     'unused': 'damage in entries that no object uses',
     'leakage': 'same image in two splits',
     'ambiguous': 'same expression for different objects of one image',

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from rasterio.errors import RasterioError
 
-from ..datasets.image_files import read_rgb
+from .. import imagery
 from ..utils.text import visible_text
 
 if TYPE_CHECKING:  # they need the geo extra
@@ -22,18 +21,9 @@ if TYPE_CHECKING:  # they need the geo extra
 # What a picture of the largest size takes with three bands of 32 bits.
 _BYTES_PER_PIXEL, _LEAST_BLOCK = 12, 2**24
 
-# Only these are decoded: some of Pillow's formats start other programs, and some of
-# GDAL's open other files or addresses.
-FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'JPEG2000')
-_TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-_JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
-_PNG, _PNG_DEPTH = b'\x89PNG\r\n\x1a\n', 24
-# Pillow's modes of more than 8 bits per band.
-_DEEP = ('I', 'F', 'I;16', 'I;16B', 'I;16L')
-
+# GDAL's drivers of pictures that may lie somewhere on the earth.
+_WITH_PLACE = ('GTiff', 'JP2OpenJPEG')
 INSTALL_GEO = "install the geo extra: pip install -e '.[geo]'"
-# Pixels without data get the colour that networks take for zero.
-_FILL = (124, 116, 104)
 _NAMELESS = ('unknown', 'unnamed')
 
 
@@ -43,6 +33,7 @@ class Limits:
 
     max_pixels: int = 16_000_000  # of a picture
     max_upload_mb: float = 100.0  # of 2**20 bytes
+    max_bands: int = 256  # of a raster
     max_characters: int = 300  # of a sentence
     queue: int = 16  # jobs that may wait; one runs at a time
     keep_minutes: float = 120.0  # age at which uploads and results are deleted
@@ -70,6 +61,15 @@ class Limits:
             f'{self.max_pixels / 1e6:g} million pixels. Cut out a part, or run '
             'tools/infer_scene.py, which takes scenes of any size'
         )
+
+    def check_bands(self, name: str, count: int) -> None:
+        """Raises ValueError for a raster of too many bands."""
+        if count > self.max_bands:
+            raise ValueError(
+                f'{name} has {count} bands, the limit of this page is '
+                f'{self.max_bands}: store those that are needed (gdal_translate -b 1 '
+                '-b 2 -b 3)'
+            )
 
     def check_block(self, name: str, size: int) -> None:
         """Raises ValueError for a raster of blocks that are too large when decoded."""
@@ -137,63 +137,40 @@ def read_picture(path: Path, limits: Limits) -> Picture:
 
 
 def _read(path: Path, limits: Limits) -> Picture:
-    with path.open('rb') as stream:
-        head = stream.read(32)
-    raster = head.startswith((*_TIFF, *_JPEG_2000))
-    mode = _read_header(path, limits, must_know=not raster)
-    deep = mode in _DEEP or (head.startswith(_PNG) and head[_PNG_DEPTH] > 8)
-    if all(map(importlib.util.find_spec, ('rasterio', 'shapely', 'pyogrio', 'pyproj'))):
-        if raster or deep:
-            return _read_raster(path, limits)
-    elif mode is None:
-        raise ValueError(f'{path.name} is damaged or of a rare kind; {INSTALL_GEO}')
-    elif deep:
-        raise ValueError(
-            f'{path.name} has more than 8 bits per band; convert it, or {INSTALL_GEO}'
-        )
-    try:
-        rgb, _ = read_rgb(path)
-    except ValueError as error:
-        raise ValueError(f'{path.name} cannot be read: {error}') from None
-    note = f'coordinates, if there are any, were not read ({INSTALL_GEO})'
-    return Picture(rgb, path.name, notes=(note,) if raster else ())
+    data = path.read_bytes()
+    header = imagery.read_header(data)
+    if header.size is not None:
+        limits.check_pixels(path.name, *header.size)
+    if header.driver in _WITH_PLACE and has_geo():
+        return _read_scene(path, header.driver, limits)
+    picture = imagery.read_picture(data, name=path.name, max_pixels=limits.max_pixels)
+    notes = picture.notes
+    if header.driver in _WITH_PLACE:
+        said = f'coordinates, if there are any, were not read ({INSTALL_GEO})'
+        notes = (*notes, said)
+    return Picture(
+        np.ascontiguousarray(picture.rgb), path.name, picture.valid, notes=notes
+    )
 
 
-def _read_header(path: Path, limits: Limits, must_know: bool) -> str | None:
-    """Pillow's mode, or None if it doesn't know the file; nothing is decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                limits.check_pixels(path.name, image.height, image.width)
-                return image.mode
-    except Image.DecompressionBombError:
-        raise limits.too_many_pixels(path.name) from None
-    except UnidentifiedImageError:
-        if must_know:
-            raise ValueError(
-                f'{path.name} is not a picture that can be read. Use PNG, JPEG, WebP, '
-                'BMP, TIFF or JPEG 2000'
-            ) from None
-        return None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f'{path.name} is damaged ({error})') from None
+def has_geo() -> bool:
+    """Whether the packages are there that tell where a picture lies."""
+    return all(map(importlib.util.find_spec, ('shapely', 'pyogrio', 'pyproj')))
 
 
-def _read_raster(path: Path, limits: Limits) -> Picture:
-    """Reads a GeoTIFF, a JPEG 2000 or a PNG of 16 bits, as a scene is read."""
-    import rasterio
-
-    from ..imagery import block_bytes, open_raster
+def _read_scene(path: Path, driver: str, limits: Limits) -> Picture:
+    """Reads a GeoTIFF or a JPEG 2000, as a scene is read."""
     from ..scene import SceneReader
 
     # Before a pixel is decoded; what can't be opened is explained by the reader.
-    with suppress(rasterio.errors.RasterioError), open_raster(path) as file:
+    with suppress(RasterioError), imagery.open_raster(path, driver=driver) as file:
         limits.check_pixels(path.name, file.height, file.width)
-        limits.check_block(path.name, block_bytes(file) if file.count else 0)
-    with SceneReader(path) as reader:
-        rgb, valid = reader.read(0, 0, reader.height, reader.width, _FILL)
+        limits.check_bands(path.name, file.count)
+        limits.check_block(path.name, imagery.block_bytes(file) if file.count else 0)
+    with SceneReader(path, driver=driver) as reader:
+        rgb, valid = reader.read(0, 0, reader.height, reader.width, imagery.FILL)
         place, notes = _find_place(reader)
+    notes = (*reader.notes, *notes)
     return Picture(rgb, path.name, None if valid.all() else valid, place, notes)
 
 

@@ -2,7 +2,7 @@
 """The one reader of pictures: bands, depth, stretch, missing pixels, orientation."""
 
 from .blocks import block_bytes
-from .headers import orientation, read_header
+from .headers import jpeg_is_whole, orientation, read_header
 from .picture import (
     FILL,
     MAX_PIXELS,
@@ -23,6 +23,7 @@ __all__ = [
     'Reading',
     'block_bytes',
     'check_size',
+    'jpeg_is_whole',
     'limited_cache',
     'open_raster',
     'orientation',

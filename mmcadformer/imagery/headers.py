@@ -58,7 +58,7 @@ def read_header(data: bytes) -> Header:
     if data.startswith(_JPEG_2000):
         return Header('JP2OpenJPEG')
     if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
-        return Header('WEBP', plain=data[12:16] == b'VP8 ')
+        return _webp(data)
     if data.startswith(b'BM'):
         return Header('BMP')
     return Header(None)
@@ -117,6 +117,13 @@ def _png(data: bytes) -> Header:
     width, height, bits, color = struct.unpack_from('>IIBB', data, 16)
     opaque = b'tRNS' not in data[: data.find(b'IDAT')]
     return Header('PNG', (height, width), bits <= 8 and color in (0, 2) and opaque)
+
+
+def _webp(data: bytes) -> Header:
+    if data[12:16] != b'VP8 ' or len(data) < 30:  # lossless, or with transparency
+        return Header('WEBP')
+    width, height = struct.unpack_from('<HH', data, 26)
+    return Header('WEBP', (height & 0x3FFF, width & 0x3FFF), plain=True)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:

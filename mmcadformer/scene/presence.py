@@ -23,8 +23,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..datasets.image_files import read_image
 from ..datasets.masks import load_mask
+from ..imagery import read_picture
 from ..utils.files import read_json
 from .network import TileNetwork
 
@@ -174,7 +174,7 @@ def score_examples(
 ) -> Iterator[tuple[Example, list[float]]]:
     """Presence scores, one per sentence of each example."""
     for image, group in itertools.groupby(examples, key=lambda example: example.image):
-        picture = read_image(image, cv2.IMREAD_COLOR)[..., ::-1]
+        picture = read_picture(image).rgb
         for example in group:
             tile = picture.copy()
             valid = np.ones(tile.shape[:2], bool)
@@ -291,7 +291,7 @@ def _erased(image: str, records: Sequence[dict]) -> Iterator[Example]:
         return
     height, width = records[0]['height'], records[0]['width']
     if height is None or width is None:
-        height, width = read_image(image, cv2.IMREAD_COLOR).shape[:2]
+        height, width = read_picture(image).rgb.shape[:2]
     for category in sorted(_categories(records)):
         here = [record for record in records if record['category'] == category]
         masks = (load_mask(record['segmentation'], height, width) for record in here)

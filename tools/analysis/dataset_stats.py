@@ -52,6 +52,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--json', metavar='FILE', help='write the numbers as JSON')
     parser.add_argument('--plot', metavar='FILE', help='draw the distributions')
+    parser.add_argument(
+        '--no-images', action='store_true', help='open no picture: faster'
+    )
     add_work_options(parser)
     return parser.parse_args()
 
@@ -97,6 +100,7 @@ def main() -> None:
                 backend_args=dataset.backend_args,
                 workers=args.workers,
                 progress=not args.quiet,
+                images=not args.no_images,
             )
             print(format_statistics(dataset.name, statistics))
             if args.json:

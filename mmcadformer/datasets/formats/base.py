@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-import cv2
 from mmengine.fileio import get
 
+from ...imagery import read_picture
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
-from ..image_files import read_image
 from ..masks import (
     Segmentation,
     compressed_segments,
@@ -243,8 +242,8 @@ def _with_mask(job: tuple[Record, dict | None]) -> Record:
         (height, width), segmentation = mask.shape, [encode_mask(mask)]
     else:
         if None in (height, width):
-            image = read_image(obj['img_path'], cv2.IMREAD_COLOR, backend_args)
-            height, width = image.shape[:2]
+            picture = read_picture(obj['img_path'], backend_args=backend_args)
+            height, width = picture.rgb.shape[:2]
         if segmentation is not None:
             segmentation = _plain_segments(segmentation, height, width)
     return dict(obj, height=height, width=width, segmentation=segmentation)

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from mmengine.fileio import list_dir_or_file
 
+from ...imagery import read_picture
 from ...utils.files import write_text
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
-from ..image_files import read_image
 from ..masks import load_mask
 from ..records import AnnotationError, Record, Report, fail
 from .base import LayoutReader, check_objects, read_file, require_absent
@@ -201,11 +201,11 @@ def _write_files(
     if obj['img_path'].lower().endswith(('.tif', '.tiff')):
         shutil.copyfile(obj['img_path'], target)
         if None in (height, width):
-            height, width = read_image(target, cv2.IMREAD_COLOR).shape[:2]
+            height, width = read_picture(target).rgb.shape[:2]
     else:
-        image = read_image(obj['img_path'], cv2.IMREAD_COLOR, backend_args)
-        height, width = image.shape[:2]
-        _write_tiff(target, image)
+        rgb = read_picture(obj['img_path'], backend_args=backend_args).rgb
+        height, width = rgb.shape[:2]
+        _write_tiff(target, rgb[..., ::-1])
     mask = load_mask(obj['segmentation'], height, width, backend_args)
     _write_tiff(root / 'masks' / f'{name}.tif', 255 * mask)
 

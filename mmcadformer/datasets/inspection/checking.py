@@ -9,15 +9,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from tabulate import tabulate
 
 from ...utils.files import digest, write_text
 from ...utils.progress import map_tracked
-from ..image_files import read_image
 from ..masks import is_mask_file, load_mask
 from ..records import KINDS, WARNINGS, AnnotationError, Record, files_of
+from .pictures import (
+    PictureFacts,
+    examine_picture,
+    odd_pictures,
+    picture_table,
+    summarise_pictures,
+)
 from .sources import read_whole
 from .suspicion import ambiguous_expressions
 
@@ -32,6 +37,7 @@ class CheckReport:
         self.name = name
         self.findings: list[AnnotationError] = []
         self.counts: dict[str, int] = {}
+        self.pictures: dict[str, Any] | None = None
 
     @property
     def errors(self) -> list[AnnotationError]:
@@ -61,6 +67,7 @@ class CheckReport:
             num_errors=len(self.errors),
             num_warnings=len(self.warnings),
             counts=self.counts,
+            pictures=self.pictures,
             kinds=dict(Counter(error.kind for error in self.findings)),
             findings=[
                 dict(
@@ -77,6 +84,8 @@ class CheckReport:
         """Table of kinds, with up to so many examples of each."""
         counts = ', '.join(f'{n} {what}' for what, n in self.counts.items())
         lines = [f'{self.name}: {counts}' if counts else self.name]
+        if self.pictures is not None:
+            lines.append(picture_table(self.pictures))
         found = {
             kind: [error for error in self.findings if error.kind == kind]
             for kind in KINDS
@@ -151,13 +160,22 @@ def check_dataset(
             groups[obj['img_path']].append(obj)
         jobs = [(path, group, dataset.backend_args) for path, group in groups.items()]
         results = map_tracked(_check_image, jobs, workers, progress)
-        for (path, group), (image, *masks) in zip(groups.items(), results, strict=True):
-            digests[path] = None if image[0] else image[1]
+        facts: dict[str, PictureFacts] = {}
+        for (path, group), (image, masks) in zip(groups.items(), results, strict=True):
+            if isinstance(image, PictureFacts):
+                facts[path], digests[path] = image, image.digest
             for obj, mask in zip(group, masks, strict=True):
                 digests[id(obj)] = None if mask[0] else mask[1]
-                for kind, text in (image, mask):
-                    if kind:
-                        report.findings.append(_error(kind, path, obj, f': {text}'))
+                if isinstance(image, str):
+                    report.findings.append(_error('image', path, obj, f': {image}'))
+                if mask[0]:
+                    report.findings.append(_error(mask[0], path, obj, f': {mask[1]}'))
+        for path, remarks in odd_pictures(facts).items():
+            report.findings += [
+                _error(kind, path, groups[path][0], f': {text}')
+                for kind, text in remarks
+            ]
+        report.pictures = summarise_pictures(facts)
     else:
         missing = set(dataset.missing_files(objects))
         for obj in objects:
@@ -224,18 +242,17 @@ def _count(objects: Sequence[Record]) -> dict[str, int]:
     )
 
 
-def _check_image(job: tuple[str, list[Record], dict | None]) -> list[Finding]:
-    """Decodes an image and its masks: what is found of it, and of each of them."""
+def _check_image(
+    job: tuple[str, list[Record], dict | None],
+) -> tuple[PictureFacts | str, list[Finding]]:
+    """Facts of an image or what is wrong with it; and what is found of its masks."""
     path, objects, backend_args = job
-    size = None
     try:
-        # As the pipelines read it.
-        image = read_image(path, cv2.IMREAD_COLOR, backend_args)
+        facts: PictureFacts | str = examine_picture(path, backend_args)
     except (OSError, ValueError) as problem:
-        found: Finding = ('image', str(problem))
-    else:
-        found, size = (None, _digest(image)), image.shape[:2]
-    return [found, *(_check_mask(obj, size, backend_args) for obj in objects)]
+        facts = str(problem)
+    size = None if isinstance(facts, str) else facts.size
+    return facts, [_check_mask(obj, size, backend_args) for obj in objects]
 
 
 def _check_mask(

@@ -20,6 +20,7 @@ from tabulate import tabulate
 from ...utils.progress import map_tracked
 from ..masks import compressed_segments, is_mask_file, load_mask
 from ..records import Record
+from .pictures import examine_pictures, picture_table, summarise_pictures
 
 Statistics = dict[str, Any]
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -38,6 +39,7 @@ def collect_statistics(
     backend_args: dict | None = None,
     workers: int = 0,
     progress: bool = True,
+    images: bool = True,
 ) -> Statistics:
     """Statistics of objects of all splits, as JSON can hold them.
 
@@ -45,6 +47,7 @@ def collect_statistics(
     digits, apostrophes and hyphens within them included. ``count_tokens`` gives the
     length of each expression as the text encoder sees it, [CLS] and [SEP] included;
     without it, tokens aren't counted. Truncation is reported at ``max_tokens``, too.
+    Without ``images``, no picture is opened.
     """
     there = {obj['split'] for obj in objects}
     splits = [s for s in SPLITS if s in there] + sorted(there.difference(SPLITS))
@@ -58,6 +61,13 @@ def collect_statistics(
         words=_spread([len(own) for _, own in words]),
         vocabulary=_vocabulary(words),
         categories_named=_categories_named(words, objects),
+        pictures=summarise_pictures(
+            examine_pictures(
+                (obj['img_path'] for obj in objects), backend_args, workers, progress
+            )
+        )
+        if images
+        else None,
         area=_count_areas(objects, backend_args, workers, progress),
         tokens=_count_tokens([text for _, text in said], count_tokens, max_tokens),
     )
@@ -198,6 +208,7 @@ def format_statistics(name: str, statistics: Statistics) -> str:
         _number_table(statistics),
         f'{name}: area of targets, percent of the image',
         _area_table(statistics['area']),
+        *([picture_table(statistics['pictures'])] if statistics['pictures'] else []),
     ]
     if tokens := statistics['tokens']:
         mark = {str(tokens['max_tokens']): ' *'}

@@ -94,7 +94,7 @@ def odd_pictures(facts: Mapping[str, PictureFacts]) -> dict[str, list[tuple[str,
                 (
                     'orientation',
                     f'its Orientation tag (EXIF) is {fact.orientation}: viewers turn '
-                    'it, training takes pixels as stored, on which masks should be made',
+                    'it, training takes pixels as stored, where masks should be made',
                 )
             )
         if texts:

@@ -59,8 +59,8 @@ class WholeLoadImageFromFile(LoadImageFromFile):
     """Load a picture of any depth and number of bands, as scenes are read.
 
     Adds ``img``, BGR (H, W, 3), ``img_shape``, ``ori_shape``, ``img_valid``, bool
-    (H, W) or None where all pixels have data, and ``img_orientation``, the tag by which
-    the picture was turned.
+    (H, W) or None where all pixels have data, ``img_orientation``, the tag by which the
+    picture was turned, and ``img_reading``, how it was read.
 
     Args:
         to_float32: Give float32 rather than uint8.
@@ -112,6 +112,7 @@ class WholeLoadImageFromFile(LoadImageFromFile):
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         results['img_valid'] = picture.valid
+        results['img_reading'] = self.reading
         results['img_orientation'] = picture.orientation
         return results
 
@@ -188,6 +189,7 @@ class LoadReferringMask(ReferringTransform):
 META_KEYS = (
     'expression',
     'img_path',
+    'img_reading',
     'ori_shape',
     'img_shape',
     'scale_factor',

@@ -10,12 +10,13 @@ import mmcv
 import numpy as np
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import all_gather_object
-from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
+
+from ...imagery import read_picture
 
 
 @HOOKS.register_module()
@@ -110,9 +111,12 @@ class ReferringVisualizationHook(Hook):
                 mmcv.imwrite(mmcv.rgb2bgr(picture), str(file))
 
     def _picture(self, runner: Runner, sample: SegDataSample) -> np.ndarray:
-        data = get(sample.img_path, backend_args=self.backend_args)
-        image = mmcv.imfrombytes(data, channel_order='rgb')
-        return runner.visualizer.draw_datasample(image, sample)
+        picture = read_picture(
+            sample.img_path,
+            backend_args=self.backend_args,
+            **sample.metainfo.get('img_reading', {}),
+        )
+        return runner.visualizer.draw_datasample(picture.rgb, sample)
 
 
 def _with_index(
