@@ -264,7 +264,7 @@ def test_bad_entries_stop_it_or_are_counted(tmp_path, damaged, tiny_sam, tool, c
         tool(*command, '--skip-bad')
         assert '5 entries left out' in capsys.readouterr().out
     reasons = [entry['reason'] for entry in Workspace(folder).skipped]
-    wanted = ('is empty', 'missing', 'is cut off', 'or not an image', 'outside of its')
+    wanted = ('is empty', 'missing', 'is cut off', 'is not a picture', 'outside of its')
     assert all(any(text in reason for reason in reasons) for text in wanted)
     images_left = {item.image for item in Workspace(folder).items}
     assert images_left == {f'{number:03d}.jpg' for number in (0, 1, 2, 8, 9, 10, 11)}
