@@ -120,6 +120,11 @@ def add_reading_options(group: Parser) -> None:
         '--nodata', type=float, metavar='V', help='value of missing pixels'
     )
     group.add_argument('--crs', help="coordinate system, like 'EPSG:32614'")
+    group.add_argument(
+        '--warp',
+        action='store_true',
+        help='put a scene with control points or RPCs onto the map',
+    )
 
 
 def add_writing_options(group: Parser) -> None:
@@ -167,6 +172,7 @@ def segment(args: argparse.Namespace) -> SceneResult:
         percentiles=tuple(args.percentiles),
         nodata=args.nodata,
         crs=args.crs,
+        warp=args.warp,
     )
     writing = Writing(
         threshold=args.threshold,

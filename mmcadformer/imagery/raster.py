@@ -29,6 +29,7 @@ from .colors import Colors, find_colors
 from .decoding import decode_lossy
 from .headers import read_header
 from .reading import Picture, Reading
+from .sources import missing_sources
 from .stretch import Stretch, find_fill, given_stretch, percentile_stretch
 
 # GDAL's own default grows with the machine's memory.
@@ -157,6 +158,14 @@ class Raster:
         )
 
     def _open(self, path: str) -> rasterio.DatasetReader:
+        if self._driver is None:
+            missing = missing_sources(path)
+            if missing:
+                more = f' and {len(missing) - 1} more' * (len(missing) > 1)
+                raise ValueError(
+                    f'{self.path} is made of {missing[0]}{more}, which is not there: '
+                    'bring it back, or write the VRT anew'
+                )
         try:
             return open_raster(path, driver=self._driver)
         except UnicodeEncodeError:

@@ -18,7 +18,6 @@ from ..apis import init_model
 from ..utils.log import warn
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
-from .geometry import Georeference
 from .network import ModelNetwork, TileNetwork
 from .presence import read_presence
 from .reader import Reading, SceneReader
@@ -130,11 +129,11 @@ class SceneSegmentor:
             )
         with SceneReader(scene, reading) as reader:
             size = (reader.height, reader.width)
-            place = Georeference(reader.crs, reader.transform, *size)
+            place = reader.place()
             area = None if aoi is None else read_aoi(aoi, place, *size, aoi_layer)
             # Wrong formats and folders are found before any work is done.
             formats = choose_formats(writing.formats, place, reader.path)
-            outputs = Outputs(Path(out_dir), Path(reader.path).stem, formats)
+            outputs = Outputs(Path(out_dir), reader.stem(), formats)
             inputs = [reader.path, *reader.files(), *([] if aoi is None else [aoi])]
             outputs.check(reader.name, inputs)
             try:

@@ -55,10 +55,16 @@ def write_vectors(
 def _write_geojson(
     file: Path, objects: Sequence[FoundObject], place: Georeference
 ) -> None:
+    cut = sum(not place.has_place(found.polygon) for found in objects)
+    left_out, separator = 0, '\n'
     with file.open('w', encoding='utf-8') as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
         for number, found in enumerate(objects, start=1):
-            geometry = shapely.geometry.mapping(place.to_wgs84(found.polygon))
+            shape = place.to_wgs84(found.polygon)
+            if shape.is_empty:
+                left_out += 1
+                continue
+            geometry = shapely.geometry.mapping(shape)
             feature = dict(
                 type='Feature',
                 id=number,
@@ -70,9 +76,14 @@ def _write_geojson(
                 ),
                 geometry=dict(geometry, coordinates=_rounded(geometry['coordinates'])),
             )
-            stream.write('\n' if number == 1 else ',\n')
-            stream.write(json.dumps(feature, ensure_ascii=False))
+            stream.write(separator + json.dumps(feature, ensure_ascii=False))
+            separator = ',\n'
         stream.write('\n]}\n')
+    if cut:
+        warn(
+            f'{left_out} of {len(objects)} objects lie beside the globe and are not in '
+            f'the GeoJSON, {cut - left_out} in part'
+        )
 
 
 def _rounded(coordinates: float | Sequence) -> float | list:

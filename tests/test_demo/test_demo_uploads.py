@@ -181,3 +181,15 @@ def test_a_projection_without_a_name_is_named_by_its_method(tmp_path, write_geot
     )
     text = read_picture(path, LIMITS).describe()
     assert 'georeferenced: Lambert Azimuthal Equal Area' in text
+
+
+def test_control_points_in_place_of_a_transform_are_said(tmp_path, write_geotiff):
+    rasterio = pytest.importorskip('rasterio')
+    path = write_geotiff(tmp_path / 'scene.tif', NOISE.transpose(2, 0, 1), crs=None)
+    corners = [(0, 0, 12, 49), (0, 50, 13, 49), (40, 0, 12, 48)]
+    points = [rasterio.control.GroundControlPoint(*corner) for corner in corners]
+    with rasterio.open(path, 'r+') as file:
+        file.gcps = (points, rasterio.crs.CRS.from_epsg(4326))
+    picture = read_picture(path, LIMITS)
+    assert picture.place is None
+    assert 'ground control points: results lie in pixels' in picture.describe()
