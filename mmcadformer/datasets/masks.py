@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any, TypeGuard
 
-import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .image_files import read_image
+from .mask_files import read_mask_file
 
 Rle = dict[str, Any]
 """COCO's run lengths: ``size`` (height, width) and ``counts``."""
@@ -25,12 +24,15 @@ def load_mask(
     width: int | None = None,
     backend_args: dict | None = None,
 ) -> np.ndarray:
-    """Mask of an object, uint8 (H, W) of 0 and 1, from whatever its record holds.
+    """Mask of an object, uint8 (H, W), from whatever its record holds.
+
+    It is 0 and 1; of a mask file with an ``ignore_value``, also 255 where that is.
 
     Args:
         segmentation: What :func:`decode_segmentation` takes; or a mask file,
             ``dict(file=path, above=grey value)``, whose pixels above the value
-            are the target; or None where the expression refers to nothing.
+            are the target (see :class:`~mmcadformer.datasets.mask_files.MaskFiles`);
+            or None where the expression refers to nothing.
         height, width: Size of the image in pixels; only a mask file does without.
 
     Raises:
@@ -38,7 +40,7 @@ def load_mask(
         ValueError: The mask is damaged, of another size, or empty.
     """
     if is_mask_file(segmentation):
-        mask = _read_mask(segmentation, backend_args)
+        mask = read_mask_file(segmentation, backend_args)
         if height is not None and mask.shape != (height, width):
             raise ValueError(
                 f'{segmentation["file"]} is {mask.shape[0]} x {mask.shape[1]} px '
@@ -50,7 +52,7 @@ def load_mask(
         return np.zeros((height, width), np.uint8)
     else:
         mask = decode_segmentation(segmentation, height, width)
-    if not mask.any():
+    if not (mask == 1).any():
         raise ValueError('segmentation marks no pixel of the image')
     return mask
 
@@ -60,12 +62,15 @@ def is_mask_file(segmentation: object) -> TypeGuard[Rle]:
     return isinstance(segmentation, dict) and 'file' in segmentation
 
 
-def _read_mask(segmentation: Rle, backend_args: dict | None) -> np.ndarray:
-    # Unchanged: reducing 16 bits to 8 would turn a mask of 0 and 1 to zeros.
-    grey = read_image(segmentation['file'], cv2.IMREAD_UNCHANGED, backend_args)
-    if grey.ndim == 3:
-        grey = grey[..., :3].max(axis=2)
-    return (grey > segmentation['above']).astype(np.uint8)
+def require_binary(mask: np.ndarray, segmentation: Segmentation | None) -> np.ndarray:
+    """The mask, or ValueError if pixels are to be ignored, which no layout can say."""
+    if mask.size and mask.max() > 1:
+        assert isinstance(segmentation, dict)
+        raise ValueError(
+            f'{segmentation["file"]} has pixels of the ignore_value, which can not be '
+            'written: only mask files hold them'
+        )
+    return mask
 
 
 def encode_mask(mask: np.ndarray) -> Rle:
@@ -93,6 +98,31 @@ def segments_of(segmentation: object) -> list:
             f'an RLE dict, got {_shorten(segmentation)}'
         )
     return segmentation
+
+
+def without_degenerate(segmentation: Any) -> tuple[Any, int]:
+    """A segmentation without polygons of fewer than three points, if others remain.
+
+    Points and lines cover no pixel, and tools leave them beside good polygons. What
+    has nothing else stays as it is, for :func:`check_segmentation` to refuse.
+
+    Returns:
+        The segmentation, and how many parts were left out.
+    """
+    if not isinstance(segmentation, list):
+        return segmentation, 0
+    good = [part for part in segmentation if not _is_degenerate(part)]
+    if not good or len(good) == len(segmentation):
+        return segmentation, 0
+    return good, len(segmentation) - len(good)
+
+
+def _is_degenerate(part: object) -> bool:
+    return (
+        isinstance(part, (list, tuple))
+        and len(part) in (0, 2, 4)
+        and all(isinstance(number, (int, float)) for number in part)
+    )
 
 
 def check_segmentation(segmentation: object, height: float, width: float) -> float:
@@ -251,10 +281,10 @@ def _compressed(rle: Rle) -> Rle:
     """RLE dict as pycocotools wants it."""
     height, width = rle['size']
     if isinstance(rle['counts'], (str, bytes)):
-        return dict(size=[height, width], counts=rle['counts'])
+        return dict(size=[int(height), int(width)], counts=rle['counts'])
     counts = rle_counts(rle['counts']).tolist()
     return mask_utils.frPyObjects(
-        dict(size=[height, width], counts=counts), height, width
+        dict(size=[int(height), int(width)], counts=counts), int(height), int(width)
     )
 
 

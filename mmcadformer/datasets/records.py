@@ -123,6 +123,8 @@ KINDS = {
     'unknown-split': 'split with an unusual name',
     'category': 'category without a name',
     'outside': 'polygon reaches out of its image',
+    'degenerate': 'polygons of fewer than three points, left out',
+    'inverted': 'more than half of the image is target: is the mask inverted?',
     'picture': 'picture with other bands, another depth or doubtful values',
     'orientation': 'picture that viewers turn by its Orientation tag',
     'unused': 'damage in entries that no object uses',

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ from .records import (
 from .variants import category_objects
 from .variants import shuffle_expressions as shuffle
 
-CLASSES: dict[str, tuple[str, ...]] = {
-    name: tuple(classes)
-    for name, classes in load(Path(__file__).with_name('classes.yml')).items()
+LABELS = ('background', 'target')
+PALETTE = [[0, 0, 0], [255, 140, 0]]  # RGB
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    name: tuple(names)
+    for name, names in load(Path(__file__).with_name('categories.yml')).items()
 }
 
 
@@ -56,8 +58,9 @@ class BaseReferringDataset(BaseSegDataset):
     ``sent_ids``, ``split``, ``dataset_name``, and MMSegmentation's
     ``seg_fields``, ``label_map``, ``reduce_zero_label``.
 
-    ``metainfo['classes']`` are the categories of the objects. The mask label is
-    binary in any case (1 = target), so classes never remap labels.
+    ``metainfo['categories']`` are the categories of the objects, by default those that
+    occur; ``metainfo['classes']`` are those of the mask, background and target, by
+    which MMSegmentation's own metrics name their rows.
 
     Args:
         name: Its folder below ``data_root``, and the ``dataset_name`` in records,
@@ -77,12 +80,16 @@ class BaseReferringDataset(BaseSegDataset):
             ``'every {category}'``. It teaches what a category looks like, which takes
             long from objects that are told apart by size and place; for data whose
             images have all their objects annotated, by polygons or RLEs.
+        strict_polygons: Refuse an object where one of its parts has fewer than three
+            points. By default such a part is left out, with a note, if others are good.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
 
     Raises:
         FileNotFoundError: An annotation file or images are missing.
         ValueError: An annotation is damaged. File and entry are named.
     """
+
+    METAINFO: dict = {}
 
     def __init__(
         self,
@@ -94,6 +101,8 @@ class BaseReferringDataset(BaseSegDataset):
         test_mode: bool = False,
         shuffle_expressions: bool = False,
         category_expressions: Sequence[str] = (),
+        strict_polygons: bool = False,
+        metainfo: Mapping[str, Any] | None = None,
         lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -102,6 +111,7 @@ class BaseReferringDataset(BaseSegDataset):
         self.exclude_file = exclude_file
         self.shuffle_expressions = shuffle_expressions
         self.category_expressions = category_expressions
+        self.strict_polygons = strict_polygons
         self._check_options(test_mode)
         # The base class wants the classes of a test set before annotations
         # are read, which is where they may come from: hence both flags later.
@@ -109,6 +119,7 @@ class BaseReferringDataset(BaseSegDataset):
             data_root=data_root,
             data_prefix={**self.default_prefix(), **(data_prefix or {})},
             test_mode=False,
+            metainfo=self._with_classes(metainfo or {}),
             lazy_init=True,
             **kwargs,
         )
@@ -134,9 +145,20 @@ class BaseReferringDataset(BaseSegDataset):
                 'as it is'
             )
 
+    def _with_classes(self, metainfo: Mapping[str, Any]) -> dict[str, Any]:
+        """Metainfo with the classes of the mask, which are the same for all."""
+        classes = {**self.METAINFO, **metainfo}.get('classes', LABELS)
+        if isinstance(classes, str) or tuple(classes) != LABELS:
+            raise ValueError(
+                f"{self.name}/{self.split}: metainfo['classes'] = {classes!r}: the "
+                f'classes of a mask are always {LABELS}; the categories of the objects '
+                "belong into metainfo['categories']"
+            )
+        return {**metainfo, 'classes': LABELS, 'palette': PALETTE}
+
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> None:
-        """None: classes are categories of objects, never labels in a mask."""
+        """None: labels stay as they are."""
         return None
 
     def default_prefix(self) -> dict[str, str]:
@@ -199,7 +221,7 @@ class BaseReferringDataset(BaseSegDataset):
         """Records of the split (see the class)."""
         objects = self.load_objects()
         self.check_files(objects)
-        self._set_classes(objects)
+        self._set_categories(objects)
         records = objects
         if self.category_expressions:
             records = objects + category_objects(objects, self.category_expressions)
@@ -297,13 +319,12 @@ class BaseReferringDataset(BaseSegDataset):
             missing += [path for path in paths if os.path.basename(path) not in there]
         return sorted(missing)
 
-    def _set_classes(self, objects: Iterable[Record]) -> None:
-        """Takes the categories that occur, unless the classes are fixed."""
-        if not self._metainfo.get('classes'):
-            self._metainfo['classes'] = tuple(
+    def _set_categories(self, objects: Iterable[Record]) -> None:
+        """Takes the categories that occur, unless they are fixed."""
+        if not self._metainfo.get('categories'):
+            self._metainfo['categories'] = tuple(
                 sorted({obj['category'] for obj in objects})
             )
-            self._metainfo['palette'] = self._update_palette()
 
 
 def _per_sentence(obj: Record) -> list[Record]:

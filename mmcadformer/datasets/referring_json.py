@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os.path as osp
+from collections.abc import Sequence
 from typing import Any
 
 from mmseg.registry import DATASETS
 
 from .formats.json_lines import JsonLinesReader
+from .mask_files import MaskFiles
 from .referring_dataset import BaseReferringDataset
 
 
@@ -25,10 +27,10 @@ class ReferringJsonDataset(BaseReferringDataset):
 
     - ``image``: the image file, below ``data_root``;
     - ``expression``, or ``expressions`` with a list of them;
-    - ``mask``: a file below ``data_root`` whose pixels above 0 are the target;
-      or polygons ``[[x1, y1, x2, y2, ...], ...]``; or COCO RLE
-      ``{"size": [height, width], "counts": ...}``, one or a list; or ``null``
-      if the expression refers to nothing in the image;
+    - ``mask``: a file below ``data_root`` in which the target is 1 or white on 0 (other
+      files by the arguments below); or polygons ``[[x1, y1, x2, y2, ...], ...]``; or
+      COCO RLE ``{"size": [height, width], "counts": ...}``, one or a list; or
+      ``null`` if the expression refers to nothing in the image;
     - ``split``: ``"train"``, ``"val"``, ``"test"``, ...;
     - ``category`` (default ``"object"``): for reports;
     - ``id`` (default ``"line-<number>"``): unique, the ``ref_id``;
@@ -40,6 +42,9 @@ class ReferringJsonDataset(BaseReferringDataset):
     Args:
         ann_file: The file, absolute or below ``data_root``.
         name: Name in reports; by default that of the folder ``data_root``.
+        mask_threshold, mask_values, mask_channel, ignore_value: How mask files are
+            understood that don't hold 0 and 1, or 0 and white; see
+            :class:`~mmcadformer.datasets.mask_files.MaskFiles`.
         **kwargs: See :class:`BaseReferringDataset`; ``data_prefix`` says where paths
             of images (``img_path``) and masks (``mask_path``) start, if not at
             ``data_root``.
@@ -50,8 +55,15 @@ class ReferringJsonDataset(BaseReferringDataset):
         data_root: str,
         ann_file: str = 'annotations.jsonl',
         name: str | None = None,
+        mask_threshold: float = 0,
+        mask_values: Sequence[int] | None = None,
+        mask_channel: str | None = None,
+        ignore_value: int | None = None,
         **kwargs: Any,
     ) -> None:
+        self.mask_files = MaskFiles(
+            mask_threshold, mask_values, mask_channel, ignore_value
+        )
         name = osp.basename(osp.abspath(data_root)) if name is None else name
         super().__init__(data_root, name, ann_file=ann_file, **kwargs)
 
@@ -63,6 +75,8 @@ class ReferringJsonDataset(BaseReferringDataset):
             source=self.ann_file,
             img_dir=self.data_prefix['img_path'],
             mask_dir=self.data_prefix['mask_path'],
+            mask_files=self.mask_files,
+            strict_polygons=self.strict_polygons,
             backend_args=self.backend_args,
         )
 

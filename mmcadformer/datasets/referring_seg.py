@@ -65,5 +65,6 @@ class ReferringSegDataset(BaseReferringDataset):
         return RefCOCOReader(
             source=path,
             img_dir=self.data_prefix['img_path'],
+            strict_polygons=self.strict_polygons,
             backend_args=self.backend_args,
         )

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmseg.registry import DATASETS
 
 from .formats.refsegrs import RefSegRSReader, phrase_file
-from .referring_dataset import CLASSES, BaseReferringDataset
+from .mask_files import MaskFiles
+from .referring_dataset import CATEGORIES, BaseReferringDataset
+
+PUBLISHED_THRESHOLD = 50
+"""Of the masks as they were published: what is brighter is the target."""
 
 
 @DATASETS.register_module()
@@ -27,27 +32,37 @@ class RefSegRSDataset(BaseReferringDataset):
     than 50 in the mask.
 
     The layout names no categories. For reports, the category of an object is
-    the first name of ``metainfo['classes']`` that its expressions contain
+    the first name of ``metainfo['categories']`` that its expressions contain
     (``'other'`` if none). Those names are FIANet's list for this data set.
 
     Args:
-        mask_threshold: Mask pixels above this grey value are the target.
+        mask_threshold: Mask pixels above this grey value are the target; 50 by default.
+        mask_values, mask_channel, ignore_value: See
+            :class:`~mmcadformer.datasets.mask_files.MaskFiles`; with ``mask_values``,
+            the threshold doesn't hold.
         **kwargs: See :class:`BaseReferringDataset`; ``data_prefix`` defaults to
             ``images`` and ``masks``.
     """
 
-    METAINFO = dict(classes=CLASSES['refsegrs'])
+    METAINFO = dict(categories=CATEGORIES['refsegrs'])
 
     def __init__(
         self,
         data_root: str,
         name: str = 'refsegrs',
         suffix: str = '.tif',
-        mask_threshold: int = 50,
+        mask_threshold: float | None = None,
+        mask_values: Sequence[int] | None = None,
+        mask_channel: str | None = None,
+        ignore_value: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.suffix = suffix
-        self.mask_threshold = mask_threshold
+        if mask_threshold is None:
+            mask_threshold = PUBLISHED_THRESHOLD if mask_values is None else 0
+        self.mask_files = MaskFiles(
+            mask_threshold, mask_values, mask_channel, ignore_value
+        )
         super().__init__(data_root, name, **kwargs)
 
     def default_prefix(self) -> dict[str, str]:
@@ -59,8 +74,10 @@ class RefSegRSDataset(BaseReferringDataset):
             img_dir=self.data_prefix['img_path'],
             mask_dir=self.data_prefix['mask_path'],
             suffix=self.suffix,
-            threshold=self.mask_threshold,
-            categories=[name for name in self.metainfo['classes'] if name != 'other'],
+            mask_files=self.mask_files,
+            categories=[
+                name for name in self.metainfo['categories'] if name != 'other'
+            ],
             backend_args=self.backend_args,
         )
 

@@ -3,7 +3,7 @@
 
 from mmseg.registry import DATASETS
 
-from .referring_dataset import CLASSES
+from .referring_dataset import CATEGORIES
 from .referring_seg import ReferringSegDataset
 
 
@@ -16,4 +16,4 @@ class RRSISDDataset(ReferringSegDataset):
     """
 
     NAME = 'rrsisd'
-    METAINFO = dict(classes=CLASSES['rrsisd'])
+    METAINFO = dict(categories=CATEGORIES['rrsisd'])

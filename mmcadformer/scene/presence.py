@@ -295,7 +295,9 @@ def _erased(image: str, records: Sequence[dict]) -> Iterator[Example]:
     for category in sorted(_categories(records)):
         here = [record for record in records if record['category'] == category]
         masks = (load_mask(record['segmentation'], height, width) for record in here)
-        boxes = list(dict.fromkeys(map(_box, masks)))
+        boxes = list(
+            dict.fromkeys(_box((mask == 1).astype(np.uint8)) for mask in masks)
+        )
         rest = np.ones((height, width), bool)
         for left, top, right, bottom in boxes:
             rest[top:bottom, left:right] = False

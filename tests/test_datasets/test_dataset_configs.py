@@ -61,7 +61,7 @@ def test_metrics_of_each_data_set_in_one_run(repo_root, on_disk, tmp_path):
     pipeline = cfg.test_dataloader.dataset.pipeline
     cfg.test_dataloader.dataset = dict(
         type='ConcatDataset',
-        ignore_keys=['classes', 'palette'],
+        ignore_keys=['categories'],
         datasets=[dict(part, pipeline=pipeline) for part in parts],
     )
     cfg.test_evaluator.output_file = str(tmp_path / 'results.jsonl')

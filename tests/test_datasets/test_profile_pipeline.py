@@ -20,7 +20,7 @@ def test_every_transform_is_timed(toy, lines, call_tool, tmp_path):
     ]
     dataset = dict(
         type='ConcatDataset',
-        ignore_keys=['classes', 'palette'],
+        ignore_keys=['categories'],
         datasets=[dict(part, pipeline=pipeline) for part in parts],
     )
     Config(dict(train_dataloader=dict(dataset=dataset))).dump(tmp_path / 'config.py')

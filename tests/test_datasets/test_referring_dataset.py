@@ -357,13 +357,38 @@ def test_image_whose_size_the_annotations_misstate(toy):
         dataset[1]
 
 
-def test_categories_become_classes(toy):
+def test_metainfo_tells_labels_and_categories(toy):
     toy.write()
     dataset = build(toy.root, split='train')
-    assert dataset.metainfo['classes'] == ('dam', 'ship')
+    assert dataset.metainfo['classes'] == ('background', 'target')
     assert len(dataset.metainfo['palette']) == 2
+    assert dataset.metainfo['categories'] == ('dam', 'ship')
     lazy = build(toy.root, split='testA', test_mode=True, lazy_init=True)
-    assert len(lazy) == 1 and lazy.metainfo['classes'] == ('ship',)
+    assert len(lazy) == 1 and lazy.metainfo['categories'] == ('ship',)
+    own = build(toy.root, metainfo=dict(categories=('ship', 'dam')))
+    assert own.metainfo['categories'] == ('ship', 'dam')
+
+
+def test_categories_under_the_name_of_classes_are_refused(toy):
+    class OwnDataset(ReferringSegDataset):
+        METAINFO = dict(classes=('dam', 'ship'))
+
+    toy.write()
+    with pytest.raises(ValueError, match=r"metainfo\['categories'\]"):
+        build(toy.root, metainfo=dict(classes=('dam', 'ship')))
+    with pytest.raises(ValueError, match=r"metainfo\['categories'\]"):
+        OwnDataset(str(toy.root), 'toy')
+
+
+def test_sizes_as_decimals_and_degenerate_parts(toy):
+    toy.images[0].update(height=40.0, width=56.0)
+    toy.annotations[0]['segmentation'] = [*toy.annotations[0]['segmentation'], [1, 2]]
+    dataset = build(toy.write())
+    info = dataset.get_data_info(0)
+    assert (info['height'], info['width']) == (40, 56)
+    assert isinstance(info['height'], int) and len(info['segmentation']) == 1
+    with pytest.raises(ValueError, match='annotation id .* at least three'):
+        build(toy.root, strict_polygons=True)
 
 
 def test_unnamed_category_is_reported_by_its_id(toy):
@@ -375,8 +400,8 @@ def test_unnamed_category_is_reported_by_its_id(toy):
 
 
 def test_declared_datasets():
-    assert len(RRSISDDataset.METAINFO['classes']) == 20
-    assert len(RRSISHRDataset.METAINFO['classes']) == 7
+    assert len(RRSISDDataset.METAINFO['categories']) == 20
+    assert len(RRSISHRDataset.METAINFO['categories']) == 7
     for cls, name in [
         (RRSISDDataset, 'rrsisd'),
         (RRSISHRDataset, 'rrsishr'),
@@ -386,7 +411,7 @@ def test_declared_datasets():
         dataset = cls('root', lazy_init=True, test_mode=True)
         assert dataset.name == name
         assert dataset.data_prefix['img_path'] == f'root/images/{name}/JPEGImages'
-        assert dataset.metainfo['classes'] == cls.METAINFO['classes']
+        assert dataset.metainfo['categories'] == cls.METAINFO['categories']
         assert dataset.metainfo['label_map'] is None
 
 
@@ -399,7 +424,7 @@ def test_concatenation_keeps_each_name(toy):
             ReferringSegDataset(root, 'toy'),
             RRSISDDataset(root, split='val'),
         ],
-        ignore_keys=['classes', 'palette'],
+        ignore_keys=['categories'],
     )
     names = [dataset.get_data_info(i)['dataset_name'] for i in range(len(dataset))]
     assert names == ['toy'] * 3 + ['rrsisd']

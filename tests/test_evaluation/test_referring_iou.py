@@ -7,12 +7,14 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
+from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 from pycocotools import mask as mask_utils
 from torch.nn.functional import interpolate
 
+from mmcadformer.datasets import ReferringJsonDataset
 from mmcadformer.evaluation import ReferringIoUMetric
 
 COUNT = 11
@@ -286,3 +288,23 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
         lines = tmp_path / f'round_up_{round_up}.jsonl'
         assert lines.read_text() == one_file.read_text()
     assert counts == [6, 6, 6, 5]  # the first two hold one sample twice
+
+
+def test_the_hosts_metric_beside_names_background_and_target(tmp_path):
+    """Its IoU of the target is the oIoU of this package's."""
+    samples = [make_sample(index) for index in range(COUNT)]
+    host = METRICS.build(dict(type='mmseg.IoUMetric', iou_metrics=['mIoU']))
+    host.dataset_meta = ReferringJsonDataset(str(tmp_path), lazy_init=True).metainfo
+    own = ReferringIoUMetric()
+    for metric in (host, own):
+        metric.process({}, samples)
+    log = tmp_path / 'log.txt'
+    MMLogger.get_instance('beside', log_file=str(log))
+    host.evaluate(COUNT)
+    expected = own.evaluate(COUNT)['oIoU']
+    rows = [
+        line.split('|')[1:3] for line in log.read_text().splitlines() if '|' in line
+    ]
+    table = {name.strip(): value.strip() for name, value in rows}
+    assert list(table)[:3] == ['Class', 'background', 'target']
+    assert float(table['target']) == pytest.approx(expected, abs=0.01)

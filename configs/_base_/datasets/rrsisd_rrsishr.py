@@ -9,7 +9,7 @@ _test = dict(
     split='test', data_root='data', pipeline={{_base_.test_pipeline}}, test_mode=True
 )
 # The categories differ; masks are binary in any case, so nothing depends on them.
-_concat = dict(_delete_=True, type='ConcatDataset', ignore_keys=['classes', 'palette'])
+_concat = dict(_delete_=True, type='ConcatDataset', ignore_keys=['categories'])
 train_dataloader = dict(
     dataset=dict(
         _concat,

@@ -35,13 +35,14 @@ model = dict(
         in_channels=(128, 256, 512, 1024),
         channels=512,
         text_channels=768,
-        # mmseg's DiceLoss squares the denominators unless `naive_dice`, and over both
-        # classes at once its softmax form has a constant denominator, so it is told
-        # to leave out the background: the plain Dice of the target.
+        # MMSegmentation's DiceLoss, but for pixels that are to be ignored. It squares
+        # the denominators unless `naive_dice`, and over both classes at once its
+        # softmax form has a constant denominator, so it is told to leave out the
+        # background: the plain Dice of the target.
         loss_decode=[  # Eq. (13)
             dict(type='CrossEntropyLoss', loss_weight=0.9, loss_name='loss_ce'),
             dict(
-                type='DiceLoss',
+                type='MaskedDiceLoss',
                 use_sigmoid=False,
                 naive_dice=True,
                 ignore_index=0,

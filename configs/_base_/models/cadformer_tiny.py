@@ -40,7 +40,7 @@ model = dict(
         loss_decode=[  # Eq. (13)
             dict(type='CrossEntropyLoss', loss_weight=0.5, loss_name='loss_ce'),
             dict(
-                type='DiceLoss',
+                type='MaskedDiceLoss',
                 use_sigmoid=False,
                 naive_dice=True,
                 ignore_index=0,

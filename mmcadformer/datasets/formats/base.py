@@ -22,8 +22,10 @@ from ..masks import (
     encode_mask,
     is_mask_file,
     load_mask,
+    require_binary,
     segments_of,
     text_rle,
+    without_degenerate,
 )
 from ..records import AnnotationError, Id, Record, Report, fail, is_id
 
@@ -44,6 +46,8 @@ class LayoutReader:
 
     source: str  # the main annotation file, or the folder of several
     backend_args: dict | None = None
+    # Refuse an object for a polygon of fewer than three points beside good ones.
+    strict_polygons: bool = False
     # What doesn't keep the objects that were made from being used.
     remarks: list[AnnotationError] = field(default_factory=list, init=False)
     ids_per_split: ClassVar[bool] = False  # whether splits have ids of their own
@@ -77,6 +81,20 @@ class LayoutReader:
             AnnotationError(kind, message, entry['ref_id'], entry.get('original_id'))
         )
 
+    def without_degenerate(self, mask: Any, entry: Record, where: str) -> Any:
+        """A mask's good parts, with a note of what was left out, unless strict."""
+        if self.strict_polygons:
+            return mask
+        mask, count = without_degenerate(mask)
+        if count:
+            self.remark(
+                'degenerate',
+                entry,
+                f'{where}: {count} part{"s" * (count > 1)} of fewer than three points '
+                'left out',
+            )
+        return mask
+
     def remark_overhang(self, overhang: float, entry: Record, where: str) -> None:
         """Notes polygons that reach out of their image by more than rounding does."""
         if overhang > TOLERATED_OVERHANG:
@@ -105,9 +123,13 @@ def parse_json(data: str | bytes, source: str) -> Any:
         ) from error
 
 
-def is_length(value: object) -> bool:
-    """Whether something can be a number of pixels."""
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def as_length(value: object) -> int | None:
+    """A number of pixels, which some tools write as 48.0; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if value > 0 else None
 
 
 def expect(good: bool, kind: str, message: str) -> None:
@@ -239,6 +261,7 @@ def _with_mask(job: tuple[Record, dict | None]) -> Record:
     height, width, segmentation = obj['height'], obj['width'], obj['segmentation']
     if is_mask_file(segmentation):
         mask = load_mask(segmentation, height, width, backend_args)
+        mask = require_binary(mask, segmentation)
         (height, width), segmentation = mask.shape, [encode_mask(mask)]
     else:
         if None in (height, width):

@@ -10,7 +10,7 @@ from pycocotools import mask as mask_utils
 
 from ..masks import check_segmentation, compressed_segments, text_rle
 from ..records import AnnotationError, Id, Record, integer_ids, is_id, numbered
-from .base import expect, is_length, parse_json, read_file, require
+from .base import as_length, expect, parse_json, read_file, require
 
 
 class Instances:
@@ -56,30 +56,39 @@ class Instances:
         name = image['file_name']
         is_text = isinstance(name, str) and name != ''
         expect(is_text, 'entry', f'{entry}: file_name must be text, got {name!r}')
-        for key in ('height', 'width'):
+        size = {key: as_length(image[key]) for key in ('height', 'width')}
+        for key, length in size.items():
             what = f'{key} must be a positive whole number, got {image[key]!r}'
-            expect(is_length(image[key]), 'entry', f'{entry}: {what}')
-        return image
+            expect(length is not None, 'entry', f'{entry}: {what}')
+        return dict(image, **size)
 
     def annotation(self, ann_id: Id, where: str) -> Record:
         """Entry of an object."""
         return self._get(self._annotations, 'annotation', ann_id, where)
 
-    def mask(self, ann_id: Id, image: Record, where: str) -> tuple[Record, float]:
-        """Entry of an object whose mask fits the image; its overhang in pixels."""
+    def mask(
+        self,
+        ann_id: Id,
+        image: Record,
+        where: str,
+        clean: Callable[[object, str], object],
+    ) -> tuple[Record, float]:
+        """Entry of an object whose mask fits the image; its overhang in pixels.
+
+        ``clean`` gets the segmentation and its place, and returns what is good of it.
+        """
         annotation = self.annotation(ann_id, where)
         entry = f'{self.path}: annotation id {ann_id!r} (used by {where})'
         require(annotation, ('segmentation',), entry)
         image_id = annotation.get('image_id', image['id'])
         other = f'{entry} belongs to image id {image_id!r}, not {image["id"]!r}'
         expect(image_id == image['id'], 'id', other)
+        segmentation = clean(annotation['segmentation'], entry)
         try:
-            overhang = check_segmentation(
-                annotation['segmentation'], image['height'], image['width']
-            )
+            overhang = check_segmentation(segmentation, image['height'], image['width'])
         except ValueError as error:
             raise AnnotationError('mask', f'{entry}: {error}') from None
-        return annotation, overhang
+        return dict(annotation, segmentation=segmentation), overhang
 
     def category(self, category_id: Any) -> str | None:
         """Name of a category, if it has one."""

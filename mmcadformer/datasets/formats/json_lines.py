@@ -12,17 +12,18 @@ from typing import Any
 
 from ...utils.files import whole_file
 from ...utils.text import check_choice
+from ..mask_files import MaskFiles
 from ..masks import Segmentation, check_segmentation, segments_of
 from ..records import AnnotationError, Record, Report, fail, is_id
 from .base import (
     IMAGE_MODES,
     LayoutReader,
+    as_length,
     check_expressions,
     check_id,
     check_objects,
     check_split,
     expect,
-    is_length,
     new_names,
     place_images,
     read_file,
@@ -63,6 +64,7 @@ class JsonLinesReader(LayoutReader):
 
     img_dir: str  # which image paths are below
     mask_dir: str  # which mask paths are below
+    mask_files: MaskFiles = MaskFiles()  # how these are understood
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
         entries = []
@@ -117,17 +119,20 @@ class JsonLinesReader(LayoutReader):
 
     def _mask(self, entry: Record, where: str) -> tuple[Any, int | None, int | None]:
         """Segmentation, and height and width as far as they are known."""
-        mask, size = entry['mask'], (entry.get('height'), entry.get('width'))
+        mask, stated = entry['mask'], (entry.get('height'), entry.get('width'))
+        size = as_length(stated[0]), as_length(stated[1])
         expect(
-            size == (None, None) or all(map(is_length, size)),
+            stated == (None, None) or None not in size,
             'entry',
-            f'{where}: height and width must be positive whole numbers, got {size}',
+            f'{where}: height and width must be positive whole numbers, got {stated}',
         )
         if mask is None:
             return None, *size
         if isinstance(mask, str):
             expect(_is_path(mask), 'entry', f'{where}: mask must be the path of a file')
-            return dict(file=os.path.join(self.mask_dir, mask), above=0), *size
+            path = os.path.join(self.mask_dir, mask)
+            return self.mask_files.segmentation(path), *size
+        mask = self.without_degenerate(mask, entry, where)
         try:
             if None in size:
                 size = _rle_size(mask)
@@ -280,8 +285,8 @@ def _rle_size(mask: Segmentation) -> tuple[int | None, int | None]:
     for segment in segments_of(mask):
         if isinstance(segment, dict):
             match segment.get('size'):
-                case [height, width] if is_length(height) and is_length(width):
-                    return height, width
+                case [height, width] if as_length(height) and as_length(width):
+                    return as_length(height), as_length(width)
             raise ValueError(
                 f'RLE size must be [height, width], got {segment.get("size")!r}'
             )

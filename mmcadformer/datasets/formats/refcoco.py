@@ -64,7 +64,12 @@ class RefCOCOReader(LayoutReader):
     def make_object(self, entry: Record) -> Record:
         where = f'{self.source}: ref_id {entry["ref_id"]}'
         image = self._instances.image(entry['image_id'], where)
-        annotation, overhang = self._instances.mask(entry['ann_id'], image, where)
+        annotation, overhang = self._instances.mask(
+            entry['ann_id'],
+            image,
+            where,
+            lambda mask, place: self.without_degenerate(mask, entry, place),
+        )
         place = f'{self._instances.path}: annotation id {annotation["id"]!r}'
         self.remark_overhang(overhang, entry, f'{place} (used by {where})')
         expressions, sent_ids = _sentences(entry, where)

@@ -20,7 +20,8 @@ from ...imagery import read_picture
 from ...utils.files import write_text
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
-from ..masks import load_mask
+from ..mask_files import MaskFiles
+from ..masks import load_mask, require_binary
 from ..records import AnnotationError, Record, Report, fail
 from .base import LayoutReader, check_objects, read_file, require_absent
 
@@ -43,7 +44,7 @@ class RefSegRSReader(LayoutReader):
     img_dir: str
     mask_dir: str
     suffix: str  # of image and mask files
-    threshold: int  # mask pixels above this grey value are the target
+    mask_files: MaskFiles  # how masks are understood
     categories: Sequence[str]  # to look for in the expressions
     ids_per_split = True
 
@@ -75,7 +76,7 @@ class RefSegRSReader(LayoutReader):
             category=name_category(entry['expressions'], self.categories),
             height=None,
             width=None,
-            segmentation=dict(file=mask, above=self.threshold),
+            segmentation=self.mask_files.segmentation(mask),
             expressions=entry['expressions'],
             sent_ids=entry['lines'],
             split=entry['split'],
@@ -207,6 +208,7 @@ def _write_files(
         height, width = rgb.shape[:2]
         _write_tiff(target, rgb[..., ::-1])
     mask = load_mask(obj['segmentation'], height, width, backend_args)
+    mask = require_binary(mask, obj['segmentation'])
     _write_tiff(root / 'masks' / f'{name}.tif', 255 * mask)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tabulate import tabulate
@@ -28,6 +28,9 @@ from .suspicion import ambiguous_expressions
 
 if TYPE_CHECKING:
     from ..referring_dataset import BaseReferringDataset
+
+# A larger part of the image is more often the background, marked by mistake.
+_LARGEST_SHARE = 0.5
 
 
 class CheckReport:
@@ -128,8 +131,12 @@ class CheckReport:
         return len(ids)
 
 
-Finding = tuple[str | None, str | None]
-"""The kind of damage and what is wrong, or None and a fingerprint."""
+class Finding(NamedTuple):
+    """What was found of a file."""
+
+    kind: str | None = None  # of the damage
+    text: str = ''  # what is wrong
+    fingerprint: str | None = None  # of what can be used
 
 
 def check_dataset(
@@ -165,11 +172,13 @@ def check_dataset(
             if isinstance(image, PictureFacts):
                 facts[path], digests[path] = image, image.digest
             for obj, mask in zip(group, masks, strict=True):
-                digests[id(obj)] = None if mask[0] else mask[1]
+                digests[id(obj)] = mask.fingerprint
                 if isinstance(image, str):
                     report.findings.append(_error('image', path, obj, f': {image}'))
-                if mask[0]:
-                    report.findings.append(_error(mask[0], path, obj, f': {mask[1]}'))
+                if mask.kind:
+                    report.findings.append(
+                        _error(mask.kind, path, obj, f': {mask.text}')
+                    )
         for path, remarks in odd_pictures(facts).items():
             report.findings += [
                 _error(kind, path, groups[path][0], f': {text}')
@@ -260,20 +269,25 @@ def _check_mask(
 ) -> Finding:
     segmentation, stated = obj['segmentation'], (obj['height'], obj['width'])
     if image_size is not None and None not in stated and image_size != stated:
-        return 'image', (
+        return Finding(
+            'image',
             f'the image is {image_size[0]} x {image_size[1]} px (height x width), '
-            f'the annotations say {stated[0]} x {stated[1]}'
+            f'the annotations say {stated[0]} x {stated[1]}',
         )
     size = image_size or stated
     if None in size and not is_mask_file(segmentation):
-        return None, None
+        return Finding()
     try:
         mask = load_mask(segmentation, size[0], size[1], backend_args)
     except FileNotFoundError:
-        return 'mask', f'the mask file {segmentation["file"]} does not exist'
+        return Finding('mask', f'the mask file {segmentation["file"]} does not exist')
     except (OSError, ValueError) as problem:
-        return 'mask', str(problem)
-    return None, _digest(mask)
+        return Finding('mask', str(problem))
+    share = float((mask == 1).mean())
+    if share > _LARGEST_SHARE:
+        text = f'{100 * share:.0f} % of the image is target; is the mask inverted?'
+        return Finding('inverted', text, _digest(mask))
+    return Finding(fingerprint=_digest(mask))
 
 
 def _digest(pixels: np.ndarray) -> str:

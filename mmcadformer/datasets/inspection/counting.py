@@ -176,7 +176,8 @@ def _share(job: tuple[Record, dict | None]) -> float | None:
     if segmentation is None:
         return None
     if is_mask_file(segmentation):
-        return 100 * float(load_mask(segmentation, height, width, backend_args).mean())
+        mask = load_mask(segmentation, height, width, backend_args)
+        return 100 * float((mask == 1).mean())
     if None in (height, width):
         return None
     rle = mask_utils.merge(compressed_segments(segmentation, height, width))

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS
 
 from ...utils.command_line import Parser, add_cfg_options
 from ...utils.config import leaf_datasets, read_config
+from ..mask_files import CHANNELS, MaskFiles
 from ..records import AnnotationError, Record, Report, fail, ids_of, read_id_list
 from .suspicion import repeated_ids, unusual_splits
 
@@ -25,6 +26,8 @@ LAYOUTS = {
     'risbench': 'RISBenchDataset',
     'json': 'ReferringJsonDataset',
 }
+_WITH_MASK_FILES = ('json', 'refsegrs')
+_MASK_OPTIONS = tuple(MaskFiles.__dataclass_fields__)
 # What tells the uses of one data set apart, not the data set.
 _USE = frozenset(
     'split pipeline test_mode lazy_init shuffle_expressions exclude_file indices '
@@ -39,11 +42,14 @@ def open_layout(
     ann_file: str | None = None,
     img_dir: str | None = None,
     mask_dir: str | None = None,
+    **options: Any,
 ) -> BaseReferringDataset:
     """Data set in one of the ``LAYOUTS``, whose defaults hold; nothing is read yet.
 
+    ``options`` are keys of the layout's data set, of which None states nothing.
+
     Raises:
-        ValueError: The layout is unknown or needs a name.
+        ValueError: The layout is unknown, needs a name, or knows no such option.
     """
     if layout not in LAYOUTS:
         raise ValueError(f'unknown layout {layout!r}; known are {", ".join(LAYOUTS)}')
@@ -52,7 +58,11 @@ def open_layout(
             'the layout refcoco needs the name of the folder below its root'
         )
     prefix = _given(img_path=img_dir, mask_path=mask_dir)
-    given = _given(name=name, ann_file=ann_file, data_prefix=prefix or None)
+    options = _given(**options)
+    unknown = sorted(options) if layout not in _WITH_MASK_FILES else []
+    if unknown:
+        raise ValueError(f'the layout {layout} has no mask files: leave out {unknown}')
+    given = _given(name=name, ann_file=ann_file, data_prefix=prefix or None, **options)
     return _build(dict(type=LAYOUTS[layout], data_root=data_root, **given))
 
 
@@ -136,6 +146,18 @@ def add_layout_arguments(parser: Parser) -> None:
     parser.add_argument('--ann-file', help="annotation file, if not the layout's own")
     parser.add_argument('--img-dir', help="image folder, if not the layout's own")
     parser.add_argument('--mask-dir', help="mask folder, if not the layout's own")
+    parser.add_argument(
+        '--mask-threshold', type=float, help='mask pixels above it are the target'
+    )
+    parser.add_argument(
+        '--mask-values', type=int, nargs='+', help='values of the target in mask files'
+    )
+    parser.add_argument(
+        '--mask-channel', choices=CHANNELS, help='where RGBA masks have their mask'
+    )
+    parser.add_argument(
+        '--ignore-value', type=int, help='value of mask pixels that do not count'
+    )
     parser.add_argument('--exclude-file', help='list of ids to leave out')
 
 
@@ -164,7 +186,8 @@ def open_named_layout(
     if args.data_root is None:
         raise ValueError('--layout needs --data-root')
     names = (args.name, args.ann_file, args.img_dir, args.mask_dir)
-    dataset = open_layout(args.layout, args.data_root, *names)
+    options = {key: getattr(args, key) for key in _MASK_OPTIONS}
+    dataset = open_layout(args.layout, args.data_root, *names, **options)
     return dataset, _ids([args.exclude_file] if args.exclude_file else [])
 
 

@@ -60,7 +60,8 @@ class ReferringDecodeHead(BaseDecodeHead):
             code does.
         num_heads, feedforward_channels, dropout: Of the Transformer layers.
         channels, align_corners, **kwargs: Keys of
-            :class:`mmseg.models.decode_heads.BaseDecodeHead`.
+            :class:`mmseg.models.decode_heads.BaseDecodeHead`. In ``loss_decode``, the
+            host's ``DiceLoss`` stands for :class:`MaskedDiceLoss`.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class ReferringDecodeHead(BaseDecodeHead):
         align_corners: bool = True,
         **kwargs: Any,
     ) -> None:
+        if 'loss_decode' in kwargs:
+            kwargs['loss_decode'] = _masked(kwargs['loss_decode'])
         kwargs.setdefault('num_classes', 2)
         kwargs.setdefault('out_channels', kwargs['num_classes'])
         kwargs.setdefault('dropout_ratio', 0.0)
@@ -177,3 +180,11 @@ class ReferringDecodeHead(BaseDecodeHead):
         if not isinstance(size, torch.Size):  # which a sliding window's crop has
             size = meta.get('pad_shape', size)
         return self._resize(seg_logits, size[:2])
+
+
+def _masked(losses: Any) -> Any:
+    """Losses of a config, of which all leave out the pixels to be ignored."""
+    if isinstance(losses, dict):
+        dice = losses.get('type') in ('DiceLoss', 'mmseg.DiceLoss')
+        return dict(losses, type='MaskedDiceLoss') if dice else losses
+    return [_masked(loss) for loss in losses]
