@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import threading
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,21 +12,19 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import uvicorn
+from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .actions import INVITATION, Actions, Start
 from .examples import Example
+from .guard import BACKLOG, AllowedHosts, BoundedConnection, Guard, Store
 from .models import NamedModel
 from .outputs import message_html
 from .uploads import Limits
 
 _ASSETS = Path(__file__).parent / 'assets'
-# The browser refuses whatever would leave this server.
-_POLICY = (
-    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'"
-)
+_SWEEP_SECONDS, _STOP_SECONDS = 5.0, 1.5
 _INTRO = """# Find what a sentence names
 Choose a picture taken from above, name **one** object in it, and see which pixels the
 model means."""
@@ -208,33 +205,27 @@ def _connect(
     results.button.click(actions.explain, asked, results.explanation, **job)
 
 
-class _ContentPolicy:
-    """Adds the policy to every answer of an app; Starlette's middleware."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_policy(message: Message) -> None:
-            if message['type'] == 'http.response.start':
-                header = (b'content-security-policy', _POLICY.encode())
-                message['headers'] = [*message.get('headers', []), header]
-            await send(message)
-
-        await self._app(scope, receive, send_with_policy)
-
-
 def serve_page(
-    page: gr.Blocks, limits: Limits, host: str, port: int, cache: Path
+    page: gr.Blocks,
+    limits: Limits,
+    host: str,
+    port: int,
+    folder: Path,
+    allowed_hosts: Sequence[str] = (),
 ) -> None:
-    """Serves a page until the process is interrupted; ``cache`` is Gradio's folder."""
+    """Serves a page until the process is interrupted.
 
-    def sweep() -> None:
-        """Deletes, once a minute, what Gradio forgets."""
-        while True:
-            time.sleep(60)
-            delete_broken_uploads(cache, 60 * limits.keep_minutes)
+    Args:
+        folder: Where all its files are; Gradio's folder and ``tempfile.tempdir`` are
+            this one or in it.
+        allowed_hosts: Names under which it is served besides ``host``.
 
+    Raises:
+        ValueError: The server does not start.
+    """
+    store = Store(folder, limits)
+    hosts = AllowedHosts(host, allowed_hosts)
+    guard = Middleware(Guard, hosts=hosts, store=store, limits=limits)
     theme = gr.themes.Default(  # no font is fetched
         primary_hue='orange',
         neutral_hue='slate',
@@ -243,34 +234,49 @@ def serve_page(
     )
     # Gradio about its own use of Starlette, once per job.
     warnings.filterwarnings('ignore', message="'HTTP_422_")
-    try:
-        threading.Thread(target=sweep, daemon=True).start()
-        page.launch(
-            # As in addresses, which Gradio makes of it.
-            server_name=f'[{host}]' if ':' in host else host,
-            server_port=port,
-            share=False,
-            ssr_mode=False,
-            mcp_server=False,
-            enable_monitoring=False,
-            quiet=True,
-            show_error=True,
-            prevent_thread_lock=True,
-            max_file_size=limits.max_bytes,
-            app_kwargs=dict(middleware=[Middleware(_ContentPolicy)]),
-            theme=theme,
-            css_paths=_ASSETS / 'page.css',
-            footer_links=[],
+    app = gr.mount_gradio_app(
+        FastAPI(openapi_url=None, middleware=[guard]),
+        page,
+        path='/',
+        server_name=host,
+        server_port=port,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        show_error=True,
+        max_file_size=limits.max_bytes,
+        theme=theme,
+        css_paths=_ASSETS / 'page.css',
+        footer_links=[],
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host,
+            port,
+            http=BoundedConnection,
+            ws='none',
+            backlog=BACKLOG,
+            log_level='warning',
+            timeout_graceful_shutdown=1,
         )
-        print(f'The page is at {page.local_url} (Ctrl+C ends it)', flush=True)
-        page.block_thread()
+    )
+    # A job can't be interrupted: who ends the process doesn't wait for this thread.
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive() and not server.started:
+            thread.join(0.01)
+        if not server.started:
+            raise ValueError(f'the page could not be served at port {port} of {host}')
+        name = f'[{host}]' if ':' in host else host
+        url = f'http://{"localhost" if host == "0.0.0.0" else name}:{port}/'
+        print(f'The page is at {url} (Ctrl+C ends it)', flush=True)
+        while thread.is_alive():
+            thread.join(_SWEEP_SECONDS)
+            store.sweep()
     finally:
-        page.close(verbose=False)
-
-
-def delete_broken_uploads(cache: Path, age: float) -> None:
-    """Deletes unfinished uploads, files right in Gradio's folder, at this age (s)."""
-    for path in cache.glob('*'):
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file() and time.time() - path.stat().st_mtime > age:
-                path.unlink()
+        # What visitors still wait for is broken off, which is not an error.
+        logging.getLogger('uvicorn.error').setLevel(logging.CRITICAL)
+        server.should_exit = True
+        thread.join(_STOP_SECONDS)

@@ -10,7 +10,9 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +31,8 @@ REPO = Path(__file__).resolve().parents[2]
 _LIMITS = dict(
     queue='jobs that may wait',
     keep_minutes='age at which uploads and results are deleted',
+    max_files='uploads kept per visitor; the oldest are deleted',
+    max_disk_mb='uploads and results of all visitors; the oldest are deleted',
 )
 _FIRST_PORT, _LAST_PORT = 7860, 7959
 
@@ -69,6 +73,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--host',
         default='127.0.0.1',
         help='0.0.0.0 lets other machines in (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--allowed-host',
+        action='append',
+        default=[],
+        metavar='NAME',
+        help='a name under which the page is reached, for a server in front; may be '
+        "given again (default: --host and, for 0.0.0.0, this machine's name and any "
+        'address)',
     )
     parser.add_argument(
         '--port',
@@ -145,15 +158,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with (
+        _without_waiting() as served,
         user_errors(name='demo.py', interrupted='ended'),
-        tempfile.TemporaryDirectory(prefix='mmcadformer-demo-') as folder,
+        _temporary_folder() as folder,
     ):
         if importlib.util.find_spec('gradio') is None:
             raise ImportError("the page needs Gradio: pip install -e '.[demo]'")
-        _serve(args, Path(folder))
+        _serve(args, folder, served)
 
 
-def _serve(args: argparse.Namespace, folder: Path) -> None:
+@contextmanager
+def _without_waiting() -> Iterator[threading.Event]:
+    """Ends the process with the block, also while a job computes.
+
+    Gives an event that says that the page was served; the process is a normal one
+    before.
+    """
+    served = threading.Event()
+    try:
+        yield served
+    except SystemExit as end:
+        if not served.is_set():
+            raise
+        text = end.code if isinstance(end.code, str) else ''
+        print(text, end='\n' if text else '', file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(end.code if isinstance(end.code, int) else bool(text))
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder that goes away, for temporary files, too: Gradio's uploads are such."""
+    previous = tempfile.tempdir
+    # A job that still runs may write while it goes away.
+    with tempfile.TemporaryDirectory(
+        prefix='mmcadformer-demo-', ignore_cleanup_errors=True
+    ) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = previous
+
+
+def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> None:
     limits = Limits(**{name: getattr(args, name) for name in asdict(Limits())})
     pairs = choose_models(args.config, args.checkpoint, args.compare)
     port = choose_port(args.host, args.port)
@@ -168,7 +216,8 @@ def _serve(args: argparse.Namespace, folder: Path) -> None:
     examples = find_examples(args.examples, drawn)
     models = load_models(pairs, args.device, args.names)
     page = build_page(models, examples, limits, folder / 'results')
-    serve_page(page, limits, args.host, port, folder / 'gradio')
+    served.set()
+    serve_page(page, limits, args.host, port, folder, args.allowed_host)
 
 
 def _settle_environment(folder: Path) -> None:

@@ -37,17 +37,29 @@ class Limits:
     max_characters: int = 300  # of a sentence
     queue: int = 16  # jobs that may wait; one runs at a time
     keep_minutes: float = 120.0  # age at which uploads and results are deleted
+    max_files: int = 50  # uploads kept per visitor
+    max_disk_mb: float = 4096.0  # of all uploads and results
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not value > 0:
                 option = '--' + name.replace('_', '-')
                 raise ValueError(f'{option} must be more than 0, not {value}')
+        if self.max_disk_mb < 2 * self.max_upload_mb:
+            raise ValueError(
+                f'--max-disk-mb must be at least twice --max-upload-mb, which is '
+                f'{self.max_upload_mb:g}, not {self.max_disk_mb:g}'
+            )
 
     @property
     def max_bytes(self) -> int:
         """The largest file in bytes."""
         return int(self.max_upload_mb * 2**20)
+
+    @property
+    def max_disk(self) -> int:
+        """Bytes of all files together."""
+        return int(self.max_disk_mb * 2**20)
 
     def check_pixels(self, name: str, height: int, width: int) -> None:
         """Raises ValueError for a picture that is too large."""

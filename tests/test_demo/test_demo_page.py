@@ -2,11 +2,8 @@
 """The page in a real browser, served by the real command."""
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from dataclasses import dataclass
@@ -74,6 +71,7 @@ def outside():
 
 @pytest.fixture(scope='module')
 def server(
+    serve,
     playwright,
     tiny_config,
     tiny_checkpoint,
@@ -85,37 +83,17 @@ def server(
     folder = tmp_path_factory.mktemp('server')
     names = ('HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY')
     proxies = {name: proxy for upper in names for name in (upper, upper.lower())}
-    command = [sys.executable, '-m', 'mmcadformer.demo']
-    command += [tiny_config, tiny_checkpoint, '--compare', tiny_config]
-    command += [other_checkpoint, '--names', 'trained', 'other', '--device', 'cpu']
-    command += ['--port', '0', '--max-pixels', '100000', '--max-upload-mb', '1']
-    command += ['--max-characters', MAX_CHARACTERS]
-    process = subprocess.Popen(
-        list(map(str, command)),
-        cwd=folder,
-        env={**os.environ, **proxies, 'TMPDIR': str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if found := re.match(r'The page is at (\S+)', line):
-            break
-    else:
-        pytest.fail(''.join(said))
-    assert found.group(1).startswith('http://127.0.0.1:')
-    models = [
-        ReferringInferencer(tiny_config, weights, device='cpu')
-        for weights in (tiny_checkpoint, other_checkpoint)
-    ]
-    # Nobody reads what it says: it must not wait for a reader.
-    threading.Thread(target=process.stdout.read, daemon=True).start()
-    yield Server(found.group(1), models, asked, folder)
-    process.terminate()
-    assert process.wait(30) == 0
-    assert list(folder.iterdir()) == []  # it leaves no files behind
+    options = [tiny_config, tiny_checkpoint, '--compare', tiny_config]
+    options += [other_checkpoint, '--names', 'trained', 'other']
+    options += ['--max-pixels', '100000', '--max-upload-mb', '1']
+    options += ['--max-characters', MAX_CHARACTERS]
+    with serve(folder, *options, **proxies) as (_, url):
+        assert url.startswith('http://127.0.0.1:')
+        models = [
+            ReferringInferencer(tiny_config, weights, device='cpu')
+            for weights in (tiny_checkpoint, other_checkpoint)
+        ]
+        yield Server(url, models, asked, folder)
 
 
 @pytest.fixture
