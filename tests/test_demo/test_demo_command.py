@@ -161,17 +161,3 @@ def test_the_package_works_without_gradio(tmp_path):
     assert result.stderr.strip().endswith(
         "demo.py: the page needs Gradio: pip install -e '.[demo]'"
     )
-
-
-def test_broken_off_uploads_are_deleted(tmp_path):
-    pytest.importorskip('gradio', reason='needs the demo extra')
-    from mmcadformer.demo.app import delete_broken_uploads
-
-    old, new, whole = tmp_path / 'tmpa', tmp_path / 'tmpb', tmp_path / 'abc' / 'x.png'
-    whole.parent.mkdir()
-    for path in (old, new, whole):
-        path.touch()
-    for path in (old, whole):
-        os.utime(path, (time.time() - 100,) * 2)
-    delete_broken_uploads(tmp_path, 50)
-    assert not old.exists() and new.exists() and whole.exists()

@@ -273,7 +273,7 @@ def test_errors_are_said_on_the_page(server, page, demo_rgb, tmp_path):
     cv2.imwrite(str(tmp_path / 'picture.jpg'), demo_rgb[..., ::-1])
     data = (tmp_path / 'picture.jpg').read_bytes()
     (tmp_path / 'cut.jpg').write_bytes(data[: len(data) // 2])
-    upload(page, tmp_path / 'cut.jpg', 'cut.jpg cannot be read')
+    upload(page, tmp_path / 'cut.jpg', 'cut.jpg is cut off')
 
     # Too large to be taken at all: Gradio says so itself.
     (tmp_path / 'heavy.tif').write_bytes(bytes(2**20 + 1))
