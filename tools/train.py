@@ -17,7 +17,11 @@ from mmcadformer.engine import (
     prepare_cpu_processes,
     read_run_config,
 )
-from mmcadformer.utils.checkpoint import SAFE_PREFIX
+from mmcadformer.utils.checkpoint import (
+    SAFE_PREFIX,
+    TRUSTED_PREFIX,
+    check_run_state,
+)
 from mmcadformer.utils.command_line import (
     add_cfg_options,
     add_data_options,
@@ -37,6 +41,12 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from this checkpoint, or from the newest complete one in the '
         'work dir',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='unpickle the checkpoint to resume from as it is, and run what it names; '
+        'only for files of your own that hold objects of your own',
     )
     parser.add_argument(
         '--amp',
@@ -70,18 +80,19 @@ def build_config(args: argparse.Namespace) -> Config:
         enable_amp(cfg)
     if args.tensorboard:
         add_tensorboard(cfg)
-    set_start(cfg, args.resume)
+    set_start(cfg, args.resume, args.trust_checkpoint)
     splits = ['train'] if cfg.get('val_cfg') is None else ['train', 'val']
     check_data_roots(cfg, splits)
     return cfg
 
 
-def set_start(cfg: Config, resume: str | None) -> None:
+def set_start(cfg: Config, resume: str | None, trusted: bool) -> None:
     """Decides which checkpoint the run begins from.
 
     Args:
         cfg: Changed in place: ``load_from`` and ``resume``.
         resume: None, 'auto', or a checkpoint.
+        trusted: Whether what the checkpoint to resume from names may run.
     """
     if resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = 'auto'
@@ -99,10 +110,12 @@ def set_start(cfg: Config, resume: str | None) -> None:
     path = start.removeprefix(SAFE_PREFIX)
     if '://' not in path and not Path(path).is_file():
         raise FileNotFoundError(f'the checkpoint to begin from, {path}, does not exist')
-    # A run's own checkpoint holds Python objects that resuming needs. For weights
-    # from elsewhere the reader that runs no code is enough.
     if not cfg.get('resume'):
         cfg.load_from = SAFE_PREFIX + path
+    elif trusted:
+        cfg.load_from = TRUSTED_PREFIX + path
+    else:
+        check_run_state(path)
 
 
 def main() -> None:

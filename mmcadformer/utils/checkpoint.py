@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
-import types
-import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from .log import warn
+from .torch_file import read_torch_file
+
 SAFE_PREFIX = 'safe:'
+TRUSTED_PREFIX = 'trusted:'
+_NO_WEIGHTS = (
+    '{} holds no weights: expected tensors by name, at the top or under '
+    "'state_dict' or 'model'"
+)
 
 
 def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
@@ -44,10 +47,7 @@ def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
     content = read_content(path, mapped)
     state = find_weights(content)
     if not state:
-        raise ValueError(
-            f'{path} holds no weights: expected tensors by name, at the top or '
-            "under 'state_dict' or 'model'"
-        )
+        raise ValueError(_NO_WEIGHTS.format(path))
     meta = content.get('meta')
     return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 
@@ -58,14 +58,7 @@ def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
     Raises:
         FileNotFoundError, ValueError: There is no such file, or it is damaged.
     """
-    source = os.fspath(path)
-    file = _download(source) if '://' in source else Path(source)
-    if not file.is_file():
-        raise FileNotFoundError(f'checkpoint {source} does not exist')
-    if file.suffix == '.safetensors':
-        return _read_safetensors(file)
-    content = _read_pickle(file, mapped)
-    return content if isinstance(content, dict) else {}
+    return _read(path, mapped)[0]
 
 
 def find_weights(content: object) -> dict[str, torch.Tensor]:
@@ -97,10 +90,79 @@ def weights_digest(state: Mapping[str, torch.Tensor]) -> hashlib._Hash:
     return digest
 
 
-@CheckpointLoader.register_scheme(prefixes=SAFE_PREFIX, force=True)
+@CheckpointLoader.register_scheme(
+    prefixes=['', SAFE_PREFIX, 'http://', 'https://'], force=True
+)
 def load_from_safe(filename: str, map_location: object = None) -> dict:
-    """Lets configs read ``load_from='safe:FILE'`` as :func:`read_checkpoint` does."""
-    return read_checkpoint(filename.removeprefix(SAFE_PREFIX))
+    """What MMEngine reads files by: ``load_from``, ``resume`` and every ``init_cfg``.
+
+    Weights are on the CPU, wherever they go then. A line tells what was left out.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such file, or no weights in it.
+    """
+    path = filename.removeprefix(SAFE_PREFIX)
+    content, left_out = _read(path, mapped=False)
+    state = find_weights(content)
+    if not state:
+        raise ValueError(_NO_WEIGHTS.format(path))
+    if left_out:
+        warn(f'{path}: left out, as it is not plain data: {", ".join(left_out)}')
+    meta = content.get('meta')
+    meta = dict(meta) if isinstance(meta, dict) else {}
+    # MMEngine would run it as a program, to see how many GPUs a run had.
+    meta.pop('config', None)
+    return dict(content, state_dict=state, meta=meta)
+
+
+@CheckpointLoader.register_scheme(
+    prefixes=[
+        *('modelzoo://', 'torchvision://', 'open-mmlab://', 'openmmlab://'),
+        *('mmcls://', 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'),
+    ],
+    force=True,
+)
+def load_from_elsewhere(filename: str, map_location: object = None) -> dict:
+    """Refuses what MMEngine would fetch and read in ways of its own."""
+    raise ValueError(
+        f'weights are not read from {filename}: fetch the file and give its path, or '
+        'an address that begins with https://'
+    )
+
+
+@CheckpointLoader.register_scheme(prefixes=TRUSTED_PREFIX, force=True)
+def load_from_trusted(filename: str, map_location: object = None) -> dict:
+    """Unpickles a file that the user trusts, and runs whatever it names."""
+    path = filename.removeprefix(TRUSTED_PREFIX)
+    return torch.load(path, map_location='cpu', weights_only=False)
+
+
+def check_run_state(path: str | os.PathLike) -> None:
+    """Checks that a run can go on from a file without running anything in it.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such file; it is damaged; or the
+            state in it has objects that only its own program can read.
+    """
+    _, left_out = _read(path, mapped=True)
+    if left_out:
+        raise ValueError(
+            f'{path} holds {", ".join(left_out[:5])}, which is not read, since a file '
+            'could run programs by it. If you made the file, add --trust-checkpoint; '
+            'if you only want its weights, give it as load_from without --resume'
+        )
+
+
+def _read(path: str | os.PathLike, mapped: bool) -> tuple[dict, list[str]]:
+    """Content of a file, and the names of the objects in it that were left out."""
+    source = os.fspath(path)
+    file = _download(source) if '://' in source else Path(source).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f'checkpoint {source} does not exist')
+    if file.suffix == '.safetensors':
+        return _read_safetensors(file), []
+    content, left_out = read_torch_file(file, mapped)
+    return (content if isinstance(content, dict) else {}), left_out
 
 
 def _read_safetensors(file: Path) -> dict:
@@ -111,76 +173,6 @@ def _read_safetensors(file: Path) -> dict:
         return load_file(file)
     except SafetensorError as error:
         raise ValueError(f'{file} is not a safetensors file: {error}') from None
-
-
-def _read_pickle(file: Path, mapped: bool) -> object:
-    if _is_torchscript(file):
-        raise ValueError(
-            f'{file} is a TorchScript program, not a checkpoint with weights'
-        )
-    load = partial(
-        torch.load, file, map_location='cpu', mmap=mapped and zipfile.is_zipfile(file)
-    )
-    try:
-        try:
-            return load(weights_only=True)
-        except Exception:  # which one differs between versions of PyTorch
-            return load(pickle_module=_inert_pickle(), weights_only=False)
-    except Exception as error:  # whatever a damaged file makes of the reader
-        size = file.stat().st_size
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f'{file} ({size} bytes) is damaged or not a PyTorch checkpoint: {reason}'
-        ) from None
-
-
-def _is_torchscript(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith('/constants.pkl') for name in archive.namelist())
-
-
-class _Ignored:
-    """Stands for an object that has no part in weights; takes part in nothing."""
-
-    def __new__(cls, *args: object, **kwargs: object) -> _Ignored:
-        return object.__new__(cls)
-
-    def __call__(self, *args: object, **kwargs: object) -> _Ignored:
-        return self
-
-    def _ignore(self, *args: object, **kwargs: object) -> None:
-        """Takes part in nothing."""
-
-    __init__ = __setstate__ = __setitem__ = append = extend = add = _ignore
-
-
-class _InertUnpickler(pickle.Unpickler):
-    """Rebuilds tensors and containers; whatever else a file names is ignored."""
-
-    rebuilders = {
-        ('collections', 'OrderedDict'): OrderedDict,
-        ('torch', 'Size'): torch.Size,
-        ('torch', 'Tensor'): torch.Tensor,
-        ('torch._utils', '_rebuild_tensor'): torch._utils._rebuild_tensor,
-        ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
-        ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
-    }
-
-    def find_class(self, module: str, name: str) -> object:
-        """Looks up a global name in the list above, never by an import."""
-        return self.rebuilders.get((module, name), _Ignored)
-
-
-def _inert_pickle() -> types.ModuleType:
-    """The reader in the form that ``torch.load`` takes."""
-    module = types.ModuleType('inert_pickle')
-    vars(module).update(
-        Unpickler=_InertUnpickler,
-        load=lambda file, **kwargs: _InertUnpickler(file, **kwargs).load(),
-    )
-    return module
 
 
 def _download(url: str) -> Path:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+from .data_config import DATA_SUFFIXES, read_data_config
+
+_SUFFIXES = ('.py', *DATA_SUFFIXES)
 
 # Transforms of a test pipeline that need annotations.
 _NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
@@ -33,6 +35,8 @@ def read_config(
 ) -> Config:
     """A config file, or the copy of a config, with the keys of ``options`` overridden.
 
+    A ``.py`` config is a program, which is run; the others are data.
+
     Raises:
         FileNotFoundError, ValueError: It isn't there, or is another kind of file.
     """
@@ -45,11 +49,29 @@ def read_config(
             f'{os.fspath(config)} is not a config: give a file that ends in '
             f'{", ".join(_SUFFIXES)}, and the checkpoint after it'
         )
+    elif Path(config).suffix in DATA_SUFFIXES:
+        cfg = read_data_config(Path(config))
     else:
-        cfg = Config.fromfile(config)
+        cfg = _run_config(config)
     if options:
-        cfg.merge_from_dict(options)
+        try:
+            cfg.merge_from_dict(options)
+        except (AssertionError, AttributeError, KeyError, TypeError) as error:
+            names = ', '.join(options)
+            raise ValueError(f'--cfg-options {names} does not fit: {error}') from None
     return cfg
+
+
+def _run_config(path: str | os.PathLike) -> Config:
+    try:
+        return Config.fromfile(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a program raises
+        reason = ' '.join(str(error).split())[:300]
+        raise ValueError(
+            f'config {os.fspath(path)}: {type(error).__name__}: {reason}'
+        ) from error
 
 
 def inference_pipeline(cfg: Config) -> list[dict]:
