@@ -9,7 +9,6 @@ infer.py --list FILE                          a file of pairs
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
 from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.files import write_json
+from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
 
 
@@ -101,13 +101,10 @@ def read_list(file: Path) -> list[Pair]:
     if not file.is_file():
         raise FileNotFoundError(f'list {file} does not exist')
     pairs: list[Pair] = []
-    lines = file.read_text(encoding='utf-8-sig').splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(file):
         try:
             if file.suffix == '.jsonl':
-                entry = json.loads(line)
+                entry = parse_json(line)
                 image, expression = entry['image'], entry['expression']
             else:
                 image, expression = line.split('\t')

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 
+from ..datasets.masks import decode_rle
 from ..imagery import read_picture
 from ..visualization import draw_titled_panels
 from ..visualization.overlay import PRED_COLOR, TRUTH_COLOR
@@ -106,5 +106,5 @@ def _read(line: Line, image_dir: str | Path | None) -> np.ndarray:
 
 def _mask(rle: dict, size: tuple[int, int]) -> np.ndarray:
     """Boolean (H, W), brought to the size (W, H) of the picture."""
-    mask = mask_utils.decode(rle)
+    mask = decode_rle(rle)
     return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..utils.plain_data import parse_json, read_lines, shorten
+
 _IDENTITY = ('dataset_name', 'image_id', 'ref_id', 'sent_id')
 _REQUIRED = (*_IDENTITY, 'category', 'expression', 'intersection', 'union')
+_COUNTS = ('intersection', 'union', 'truth_area', 'pred_area')
 _SHARED = ('category', 'expression', 'truth_area')
 
 Line = dict[str, Any]
@@ -61,11 +64,11 @@ def read_results(path: str | Path) -> list[Line]:
             f'there is no result file {path}; tools/test.py --out writes one'
         )
     lines = []
-    for number, text in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+    for number, text in read_lines(path):
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path}, line {number}: not JSON ({error})') from None
+            line = parse_json(text)
+        except ValueError as error:
+            raise ValueError(f'{path}, line {number}: {error}') from None
         there = line if isinstance(line, dict) else ()
         missing = [key for key in _REQUIRED if key not in there]
         if missing:
@@ -73,10 +76,32 @@ def read_results(path: str | Path) -> list[Line]:
                 f'{path}, line {number} lacks {", ".join(missing)}: not a result of '
                 'tools/test.py --out'
             )
+        _check_values(line, f'{path}, line {number}')
         lines.append(line)
     if not lines:
         raise ValueError(f'{path} holds no result')
     return lines
+
+
+def _check_values(line: Line, where: str) -> None:
+    """Refuses counts that no test can have given, and ids that can't be compared."""
+    for key in (*_IDENTITY, 'category', 'expression'):
+        if not isinstance(line[key], (str, int)):
+            raise ValueError(
+                f'{where}: {key} must be text or a number, got {shorten(line[key])}'
+            )
+    counts = {key: line[key] for key in _COUNTS if line.get(key) is not None}
+    for key, value in counts.items():
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not good or not 0 <= value < inf or value != int(value):
+            raise ValueError(
+                f'{where}: {key} must be a number of pixels, got {shorten(value)}'
+            )
+    if line['intersection'] > line['union']:
+        raise ValueError(
+            f'{where}: the intersection {line["intersection"]} is larger than the '
+            f'union {line["union"]}'
+        )
 
 
 def load_methods(files: Mapping[str, Sequence[str | Path]]) -> list[MethodResults]:
@@ -133,13 +158,15 @@ def _check_same(
             if line.get(field) != others[key].get(field):
                 raise ValueError(
                     f'{path} and {other_path} disagree on the {field} of '
-                    f'{_describe(line)}: {line.get(field)!r} and '
-                    f'{others[key].get(field)!r}. Were they tested on the same data '
+                    f'{_describe(line)}: {shorten(line.get(field))} and '
+                    f'{shorten(others[key].get(field))}. Were they tested on the same '
+                    f'data '
                     'and at the same size?'
                 )
 
 
 def _describe(line: Line) -> str:
     return (
-        f'{line["expression"]!r} (ref_id {line["ref_id"]}, sent_id {line["sent_id"]})'
+        f'{shorten(line["expression"])} (ref_id {line["ref_id"]}, sent_id '
+        f'{line["sent_id"]})'
     )

@@ -81,7 +81,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Numbers in full; spread and interval have columns of their own."""
+    """Numbers in full; spread and interval have columns of their own.
+
+    Text that begins as a formula does has an apostrophe before it.
+    """
     columns = [
         part
         for i, title in enumerate(table.columns)
@@ -89,8 +92,9 @@ def to_csv(table: Table) -> str:
     ]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
-    writer.writerow([title for title, _ in columns])
-    writer.writerows(zip(*(cells for _, cells in columns), strict=True))
+    rows: list[Sequence[Cell]] = [[title for title, _ in columns]]
+    rows += zip(*(cells for _, cells in columns), strict=True)
+    writer.writerows([_without_formula(cell) for cell in row] for row in rows)
     return file.getvalue()
 
 
@@ -131,6 +135,17 @@ def _text(cell: Cell, unknown: str) -> str:
     if cell is None:
         return unknown
     return str(cell) if isinstance(cell, str | int) else f'{cell:.2f}'
+
+
+def _without_formula(cell: Cell) -> Cell:
+    """Text that a spreadsheet doesn't take for a formula to compute."""
+    if not isinstance(cell, str) or not cell.startswith(('=', '+', '-', '@', '\t')):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return "'" + cell
+    return cell
 
 
 def _csv_columns(title: str, cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, TypeGuard
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from ..imagery import MAX_PIXELS
+from ..utils.plain_data import shorten
 from .mask_files import read_mask_file
 
 Rle = dict[str, Any]
@@ -95,7 +97,7 @@ def segments_of(segmentation: object) -> list:
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError(
             'segmentation must be a list of polygons, a list of RLE dicts or '
-            f'an RLE dict, got {_shorten(segmentation)}'
+            f'an RLE dict, got {shorten(segmentation)}'
         )
     return segmentation
 
@@ -125,6 +127,44 @@ def _is_degenerate(part: object) -> bool:
     )
 
 
+def rle_size(mask: Segmentation) -> tuple[int | None, int | None]:
+    """Size that an RLE states; (None, None) for polygons."""
+    for segment in segments_of(mask):
+        if isinstance(segment, dict):
+            match segment.get('size'):
+                case [height, width] if _is_whole(height) and _is_whole(width):
+                    return int(height), int(width)
+            raise ValueError(
+                f'RLE size must be [height, width], got {shorten(segment.get("size"))}'
+            )
+    return None, None
+
+
+def _is_whole(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 < value < inf and value == int(value)
+
+
+def decode_rle(rle: object) -> np.ndarray:
+    """Mask of an RLE, uint8 (H, W) of 0 and 1, in the size that it states.
+
+    ValueError where it is malformed or larger than a picture may be.
+    """
+    if not isinstance(rle, dict):
+        raise ValueError(f'expected a mask as RLE, got {shorten(rle)}')
+    height, width = rle_size(rle)
+    assert height is not None and width is not None  # as it is an RLE
+    return decode_segmentation(rle, height, width)
+
+
+def _check_size(height: float, width: float) -> None:
+    """Refuses sizes that no memory holds; unknown ones are infinite."""
+    if MAX_PIXELS < height * width < inf:
+        raise ValueError(
+            f'the mask has {width} x {height} px, more than max_pixels = {MAX_PIXELS}'
+        )
+
+
 def check_segmentation(segmentation: object, height: float, width: float) -> float:
     """How many pixels polygons reach out of the image, at least 0.
 
@@ -134,6 +174,7 @@ def check_segmentation(segmentation: object, height: float, width: float) -> flo
     Raises:
         ValueError: A segment is malformed, of another size than the image, or outside.
     """
+    _check_size(height, width)
     covered, overhang = False, 0.0
     for segment in segments_of(segmentation):
         if isinstance(segment, dict):
@@ -160,6 +201,7 @@ def decode_segmentation(segmentation: object, height: int, width: int) -> np.nda
 
 def compressed_segments(segmentation: object, height: int, width: int) -> list[Rle]:
     """Segments as pycocotools' compressed RLE; ValueError as for the mask."""
+    _check_size(height, width)
     rles: list[Rle] = []
     for segment in segments_of(segmentation):
         if isinstance(segment, dict):
@@ -214,7 +256,7 @@ def rle_counts(counts: str | bytes | Sequence[int]) -> np.ndarray:
 def _plain_counts(counts: object) -> np.ndarray:
     if not isinstance(counts, (list, tuple)):
         raise ValueError(
-            f'RLE counts must be a string or a list, got {_shorten(counts)}'
+            f'RLE counts must be a string or a list, got {shorten(counts)}'
         )
     try:
         values = np.asarray(counts, dtype=np.float64)
@@ -235,7 +277,7 @@ def _check_rle(rle: Rle, height: float, width: float) -> bool:
     size = rle['size']
     if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
         raise ValueError(
-            f'RLE has the size (height, width) = {_shorten(size)}, '
+            f'RLE has the size (height, width) = {shorten(size)}, '
             f'its image has [{height}, {width}]'
         )
     counts = rle_counts(rle['counts'])
@@ -251,7 +293,7 @@ def _check_polygon(polygon: object, height: float, width: float) -> tuple[bool, 
     """Whether the box of a polygon meets the image, and how far it reaches out."""
     if not isinstance(polygon, (list, tuple)):
         raise ValueError(
-            f'segment must be a polygon or an RLE dict, got {_shorten(polygon)}'
+            f'segment must be a polygon or an RLE dict, got {shorten(polygon)}'
         )
     if len(polygon) < 6 or len(polygon) % 2:
         raise ValueError(
@@ -286,8 +328,3 @@ def _compressed(rle: Rle) -> Rle:
     return mask_utils.frPyObjects(
         dict(size=[int(height), int(width)], counts=counts), int(height), int(width)
     )
-
-
-def _shorten(value: object, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else text[:length] + '...'

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from mmengine.fileio import get_text
+from mmengine.fileio import get
 
+from ..utils.plain_data import parse_json
 from .masks import is_mask_file
 
 Record = dict[str, Any]
@@ -44,18 +44,22 @@ def read_id_list(path: str | os.PathLike) -> set[str]:
     ValueError where a file that ends in ``.json`` isn't a JSON list.
     """
     try:
-        text = get_text(path)
+        data = get(path)
     except FileNotFoundError:
         raise FileNotFoundError(f'exclude_file {path} does not exist') from None
     if str(path).endswith('.json'):
         try:
-            ids = json.loads(text)
+            ids = parse_json(data)
         except ValueError as error:
-            raise ValueError(f'{path}: not valid JSON ({error})') from None
+            raise ValueError(f'{path}: {error}') from None
         if not isinstance(ids, list):
             raise ValueError(f'{path}: expected a JSON list of ref_ids')
         return {str(ref_id) for ref_id in ids}
-    lines = (line.split('#')[0].strip() for line in text.splitlines())
+    try:
+        text = data.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not UTF-8 text ({error})') from None
+    lines = (line.split('#')[0].strip() for line in text.split('\n'))
     return {line for line in lines if line}
 
 

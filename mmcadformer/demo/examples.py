@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..datasets.image_files import IMAGE_SUFFIXES
 from ..synthrs import make_scene
+from ..utils.plain_data import parse_json, read_lines
 
 _DRAWN, _DRAWN_SIZE, _DRAWN_SEED = 6, 256, 2025
 
@@ -66,18 +66,14 @@ def _sentences_beside(picture: Path) -> tuple[str, ...]:
     file = picture.with_suffix('.txt')
     if not file.is_file():
         return ()
-    lines = file.read_text(encoding='utf-8-sig').splitlines()
-    return tuple(filter(None, map(str.strip, lines)))
+    return tuple(line.strip() for _, line in read_lines(file))
 
 
 def _read_list(file: Path) -> list[Example]:
     sentences: dict[Path, list[str]] = {}
-    lines = file.read_text(encoding='utf-8-sig').splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(file):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             path = file.parent / entry['image']
             texts = entry.get('expressions') or [entry['expression']]
             sentences.setdefault(path, []).extend(map(str.strip, texts))

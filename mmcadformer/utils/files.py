@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .plain_data import parse_json
+
 # Ending of files that are being written; one that stays was interrupted.
 UNFINISHED = '.unfinished'
 
@@ -58,11 +60,11 @@ def read_json(
         FileNotFoundError, ValueError: There is no such file, or it is another kind.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = parse_json(Path(path).read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f'{path} does not exist') from None
     except ValueError as error:
-        raise ValueError(f'{path}: not valid JSON ({error})') from None
+        raise ValueError(f'{path}: {error}') from None
     if kind is None:
         return content
     if not isinstance(content, dict) or content.pop('format', None) != kind:

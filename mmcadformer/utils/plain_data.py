@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import reprlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 # Containers that are one object in memory but many in the data: so often may a
@@ -36,6 +39,25 @@ def parse_json(data: str | bytes) -> Any:
         raise ValueError('it is nested too deeply') from None
     except ValueError as error:
         raise ValueError(f'not valid JSON ({error})') from None
+
+
+def read_lines(path: str | os.PathLike) -> Iterator[tuple[int, str]]:
+    """Numbers, from 1, and lines of a text file in UTF-8 that aren't blank.
+
+    Lines end at ``\\n`` alone: other marks that Unicode knows may be in a sentence.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such file, or it is other text.
+    """
+    try:
+        text = Path(path).read_bytes().decode('utf-8-sig')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path} does not exist') from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: not UTF-8 text ({error})') from None
+    for number, line in enumerate(text.split('\n'), 1):
+        if line.strip():
+            yield number, line.removesuffix('\r')
 
 
 def check_extent(content: object, num_bytes: int) -> None:

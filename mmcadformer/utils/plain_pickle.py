@@ -73,8 +73,9 @@ class NumberList(list):
 def _numbers(number_type: object, raw: object) -> np.ndarray:
     if isinstance(raw, str):  # as Python 2 wrote bytes
         raw = raw.encode('latin-1')
-    good = isinstance(raw, (bytes, bytearray))
-    if not isinstance(number_type, NumberType) or not good:
+    if not (
+        isinstance(number_type, NumberType) and isinstance(raw, (bytes, bytearray))
+    ):
         raise UnsafePickleError('the pickle holds malformed NumPy numbers')
     dtype = number_type.dtype
     return np.frombuffer(raw, dtype) if raw else np.empty(0, dtype)

@@ -61,5 +61,5 @@ def test_damaged_files_are_named(tmp_path, make_lines, write_lines):
         read_results(empty)
     path = write_lines(make_lines(2, 0.5), 'cut.jsonl')
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(ValueError, match='cut.jsonl, line 2: not JSON'):
+    with pytest.raises(ValueError, match='cut.jsonl, line 2: not valid JSON'):
         read_results(path)

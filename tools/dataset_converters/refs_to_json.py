@@ -25,10 +25,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, help='file to write (default: refs.json beside it)'
     )
+    parser.add_argument(
+        '--encoding',
+        default='utf-8',
+        help='of strings that Python 2 wrote, such as latin-1 (default: %(default)s)',
+    )
     return parser.parse_args()
 
 
-def convert(source: Path, target: Path) -> int:
+def convert(source: Path, target: Path, encoding: str = 'utf-8') -> int:
     """Writes the references as JSON.
 
     Returns:
@@ -38,7 +43,7 @@ def convert(source: Path, target: Path) -> int:
         FileNotFoundError: If there is no such pickle.
         ValueError: If it can't be read, is unsafe, or holds what JSON can't.
     """
-    refs = read_refs(str(source))
+    refs = read_refs(str(source), encoding=encoding)
     try:
         text = json.dumps(refs, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -52,7 +57,7 @@ def main() -> None:
     args = parse_args()
     target = args.out or args.refs.with_name('refs.json')
     with user_errors():
-        count = convert(args.refs, target)
+        count = convert(args.refs, target, args.encoding)
     print(f'{count} references are in {target}')
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 from mmengine.fileio import get
 
 from ...imagery import read_picture
+from ...utils.plain_data import parse_json, shorten
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
 from ..masks import (
@@ -113,13 +113,13 @@ def read_file(path: str, backend_args: dict | None = None) -> bytes:
         raise FileNotFoundError(f'{path} does not exist') from None
 
 
-def parse_json(data: str | bytes, source: str) -> Any:
+def parse_json_file(data: bytes, source: str) -> Any:
     """Parses JSON; an AnnotationError names the file that it is from."""
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data)
+    except ValueError as error:
         raise AnnotationError(
-            'file', f'{source}: not valid JSON ({error}); repair it or get it again'
+            'file', f'{source}: {error}; repair it or get it again'
         ) from error
 
 
@@ -140,7 +140,7 @@ def expect(good: bool, kind: str, message: str) -> None:
 
 def check_id(value: object, what: str) -> None:
     """Raises AnnotationError for what can't be an id."""
-    expect(is_id(value), 'id', f'{what} must be a number or text, got {value!r}')
+    expect(is_id(value), 'id', f'{what} must be a number or text, got {shorten(value)}')
 
 
 def check_split(value: object, where: str) -> None:
@@ -148,7 +148,7 @@ def check_split(value: object, where: str) -> None:
     expect(
         isinstance(value, str) and bool(value.strip()),
         'split',
-        f'{where}: split must be text such as train, got {value!r}',
+        f'{where}: split must be text such as train, got {shorten(value)}',
     )
 
 
@@ -177,7 +177,7 @@ def check_expressions(expressions: Sequence[object], where: str) -> list[str]:
             raise AnnotationError(
                 'expression',
                 f'{where}: expression {position} is empty or not text '
-                f'({expressions[position]!r}). {LEAVE_OUT}',
+                f'({shorten(expressions[position])}). {LEAVE_OUT}',
             )
     return texts
 
@@ -231,12 +231,15 @@ def check_objects(objects: Iterable[Record], without_targets: str = '') -> None:
         other = seen.setdefault(obj['ref_id'], obj)
         if other is not obj:
             raise ValueError(
-                f'ref_id {obj["ref_id"]!r} is used in the splits {other["split"]!r} '
-                f'and {obj["split"]!r}; the new layout has one list of ids for all'
+                f'ref_id {shorten(obj["ref_id"])} is used in the splits '
+                f'{shorten(other["split"])} '
+                f'and {shorten(obj["split"])}; the new layout has one list of ids for '
+                f'all'
             )
         if without_targets and obj['segmentation'] is None:
             raise ValueError(
-                f'ref_id {obj["ref_id"]!r} refers to nothing in {obj["img_path"]}; the '
+                f'ref_id {shorten(obj["ref_id"])} refers to nothing in '
+                f'{obj["img_path"]}; the '
                 f'layout {without_targets} can not say so, only json can'
             )
 

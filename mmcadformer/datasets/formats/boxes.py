@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ...utils.files import read_json, write_json
+from ...utils.plain_data import shorten
 from ...utils.text import visible_text
 
 Box = tuple[float, float, float, float]
@@ -40,10 +41,12 @@ class BoxItem:
         for name in ('item_id', 'image', 'category'):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
-                raise ValueError(f'{name} must be text, got {value!r}')
+                raise ValueError(f'{name} must be text, got {shorten(value)}')
         image = PurePosixPath(self.image)
         if image.is_absolute() or '..' in image.parts:
-            raise ValueError(f'image {self.image!r} is not below the image folder')
+            raise ValueError(
+                f'image {shorten(self.image)} is not below the image folder'
+            )
 
 
 class BadEntries:
@@ -114,7 +117,7 @@ def _checked_box(box: Iterable[float]) -> Box:
     try:
         left, top, right, bottom = (float(value) for value in box)
     except (TypeError, ValueError):
-        raise ValueError(f'box must be four numbers, got {box!r}') from None
+        raise ValueError(f'box must be four numbers, got {shorten(box)}') from None
     box = left, top, right, bottom
     if not all(map(isfinite, box)):
         raise ValueError(f'box has a number that is not finite: {_numbers(box)}')
@@ -131,7 +134,7 @@ def _checked_texts(texts: str | Iterable[str]) -> tuple[str, ...]:
         raise ValueError('there is no expression')
     for text in texts:
         if not visible_text(text):
-            raise ValueError(f'expression is empty or not text: {text!r}')
+            raise ValueError(f'expression is empty or not text: {shorten(text)}')
     # Descriptions in XML are often broken over lines.
     return tuple(' '.join(text.split()) for text in texts)
 

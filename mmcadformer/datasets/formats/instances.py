@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from pycocotools import mask as mask_utils
 
+from ...imagery import MAX_PIXELS
+from ...utils.plain_data import shorten
 from ..masks import check_segmentation, compressed_segments, text_rle
 from ..records import AnnotationError, Id, Record, integer_ids, is_id, numbered
-from .base import as_length, expect, parse_json, read_file, require
+from .base import as_length, expect, parse_json_file, read_file, require
 
 
 class Instances:
@@ -18,7 +21,7 @@ class Instances:
 
     def __init__(self, path: str, backend_args: dict | None = None) -> None:
         self.path = path
-        content = parse_json(read_file(path, backend_args), path)
+        content = parse_json_file(read_file(path, backend_args), path)
         require(content, ('images', 'annotations'), path)
         self._images = self._index(content, 'images')
         self._annotations = self._index(content, 'annotations')
@@ -41,7 +44,7 @@ class Instances:
         return index
 
     def _get(self, index: dict[Id, Any], kind: str, key: Id, where: str) -> Record:
-        what = f'{kind} id {key!r}'
+        what = f'{kind} id {shorten(key)}'
         missing = f'{where} refers to {what}, which {self.path} does not have'
         expect(key in index, 'id', missing)
         twice = f'{self.path}: {what}, used by {where}, belongs to more than one entry'
@@ -51,15 +54,18 @@ class Instances:
     def image(self, image_id: Id, where: str) -> Record:
         """Entry of an image with file name and size."""
         image = self._get(self._images, 'image', image_id, where)
-        entry = f'{self.path}: image id {image_id!r} (used by {where})'
+        entry = f'{self.path}: image id {shorten(image_id)} (used by {where})'
         require(image, ('file_name', 'height', 'width'), entry)
         name = image['file_name']
         is_text = isinstance(name, str) and name != ''
-        expect(is_text, 'entry', f'{entry}: file_name must be text, got {name!r}')
+        what = f'file_name must be text, got {shorten(name)}'
+        expect(is_text, 'entry', f'{entry}: {what}')
         size = {key: as_length(image[key]) for key in ('height', 'width')}
         for key, length in size.items():
-            what = f'{key} must be a positive whole number, got {image[key]!r}'
+            what = f'{key} must be a positive whole number, got {shorten(image[key])}'
             expect(length is not None, 'entry', f'{entry}: {what}')
+        large = f'more than max_pixels = {MAX_PIXELS}: {tuple(size.values())}'
+        expect(prod(size.values()) <= MAX_PIXELS, 'entry', f'{entry}: {large}')
         return dict(image, **size)
 
     def annotation(self, ann_id: Id, where: str) -> Record:
@@ -78,10 +84,11 @@ class Instances:
         ``clean`` gets the segmentation and its place, and returns what is good of it.
         """
         annotation = self.annotation(ann_id, where)
-        entry = f'{self.path}: annotation id {ann_id!r} (used by {where})'
+        entry = f'{self.path}: annotation id {shorten(ann_id)} (used by {where})'
         require(annotation, ('segmentation',), entry)
         image_id = annotation.get('image_id', image['id'])
-        other = f'{entry} belongs to image id {image_id!r}, not {image["id"]!r}'
+        belongs = f'belongs to image id {shorten(image_id)}'
+        other = f'{entry} {belongs}, not {shorten(image["id"])}'
         expect(image_id == image['id'], 'id', other)
         segmentation = clean(annotation['segmentation'], entry)
         try:
@@ -104,15 +111,15 @@ class Instances:
             if key in used_annotations:
                 continue
             if isinstance(entry, list):
-                found.append(f'annotation id {key!r} is used twice')
+                found.append(f'annotation id {shorten(key)} is used twice')
                 continue
             image_id = entry.get('image_id')
             if not is_id(image_id) or image_id not in self._images:
-                text = f'refers to image id {image_id!r}, which is not there'
-                found.append(f'annotation id {key!r} {text}')
+                text = f'refers to image id {shorten(image_id)}, which is not there'
+                found.append(f'annotation id {shorten(key)} {text}')
         for key, entry in self._images.items():
             if isinstance(entry, list) and key not in used_images:
-                found.append(f'image id {key!r} is used twice')
+                found.append(f'image id {shorten(key)} is used twice')
         return [AnnotationError('unused', f'{self.path}: {text}') for text in found]
 
 
@@ -169,7 +176,8 @@ def _unique(
         entry = make(obj)
         if entries.setdefault(obj[key], entry) != entry:
             raise ValueError(
-                f'{key} {obj[key]!r} of ref_id {obj.get("ref_id")!r} is used for '
+                f'{key} {shorten(obj[key])} of ref_id {shorten(obj.get("ref_id"))} is '
+                f'used for '
                 'something else too (another file, size, category or mask)'
             )
     return list(entries.values())

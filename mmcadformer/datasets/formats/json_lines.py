@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from ...utils.files import whole_file
+from ...utils.plain_data import parse_json, shorten
 from ...utils.text import check_choice
 from ..mask_files import MaskFiles
-from ..masks import Segmentation, check_segmentation, segments_of
+from ..masks import check_segmentation, rle_size
 from ..records import AnnotationError, Record, Report, fail, is_id
 from .base import (
     IMAGE_MODES,
@@ -82,10 +84,10 @@ class JsonLinesReader(LayoutReader):
         return entries
 
     def make_object(self, entry: Record) -> Record:
-        where = f'{self.source}, line {entry["line"]} (id {entry["ref_id"]!r})'
+        where = f'{self.source}, line {entry["line"]} (id {shorten(entry["ref_id"])})'
         for key, (kind, good, what) in _RULES.items():
             if key in entry:
-                message = f'{where}: {key} must be {what}, got {entry[key]!r}'
+                message = f'{where}: {key} must be {what}, got {shorten(entry[key])}'
                 expect(good(entry[key]), kind, message)
         try:
             texts = _texts(entry)
@@ -135,7 +137,7 @@ class JsonLinesReader(LayoutReader):
         mask = self.without_degenerate(mask, entry, where)
         try:
             if None in size:
-                size = _rle_size(mask)
+                size = rle_size(mask)
             # Polygons alone don't tell the size; they are checked when drawn.
             height, width = (float('inf') if side is None else side for side in size)
             overhang = check_segmentation(mask, height, width)
@@ -213,22 +215,19 @@ def load_json_lines_boxes(
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Numbers, from 1, and lines that aren't blank."""
-    for number, line in enumerate(data.split(b'\n'), 1):
+    for number, line in enumerate(data.removeprefix(BOM_UTF8).split(b'\n'), 1):
         if line.strip():
             yield number, line
 
 
 def _parse(line: bytes, keys: frozenset[str]) -> Record:
     """The object of a line, which has no other keys than these."""
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'not valid JSON ({error})') from None
+    entry = parse_json(line)
     if not isinstance(entry, dict):
         raise ValueError(f'expected an object, got {type(entry).__name__}')
     unknown = sorted(set(entry) - keys)
     if unknown:
-        raise ValueError(f'unknown keys {unknown}; known are {sorted(keys)}')
+        raise ValueError(f'unknown keys {shorten(unknown)}; known are {sorted(keys)}')
     return entry
 
 
@@ -239,7 +238,7 @@ def _parse_line(line: bytes, where: str) -> Record:
     except ValueError as error:
         raise AnnotationError('entry', f'{where}: {error}') from None
     for key in ('image', 'mask', 'split'):
-        expect(key in entry, 'entry', f'{where} has no {key!r}')
+        expect(key in entry, 'entry', f'{where} has no {shorten(key)}')
     check_split(entry['split'], where)
     check_id(entry.get('id', 0), f'{where}: id')
     return entry
@@ -267,7 +266,7 @@ def _box(entry: Record) -> Any:
         return left, top, left + width, top + height
     except (TypeError, ValueError):
         raise ValueError(
-            f"'bbox' must be left, top, width, height, got {entry['bbox']!r}"
+            f"'bbox' must be left, top, width, height, got {shorten(entry['bbox'])}"
         ) from None
 
 
@@ -276,21 +275,8 @@ def _texts(entry: Record) -> list:
         raise ValueError("exactly one of 'expression' and 'expressions' is needed")
     texts = entry.get('expressions', [entry.get('expression')])
     if not isinstance(texts, list):
-        raise ValueError(f"'expressions' must be a list, got {texts!r}")
+        raise ValueError(f"'expressions' must be a list, got {shorten(texts)}")
     return texts
-
-
-def _rle_size(mask: Segmentation) -> tuple[int | None, int | None]:
-    """Size that an RLE states; (None, None) for polygons."""
-    for segment in segments_of(mask):
-        if isinstance(segment, dict):
-            match segment.get('size'):
-                case [height, width] if as_length(height) and as_length(width):
-                    return as_length(height), as_length(width)
-            raise ValueError(
-                f'RLE size must be [height, width], got {segment.get("size")!r}'
-            )
-    return None, None
 
 
 def _line(obj: Record, names: dict[str, str]) -> Record:

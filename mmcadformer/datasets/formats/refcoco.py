@@ -15,6 +15,7 @@ from typing import Any
 from mmengine.fileio import exists
 
 from ...utils.files import UNFINISHED, write_json, write_text
+from ...utils.plain_data import shorten
 from ...utils.plain_pickle import load_plain_pickle
 from ...utils.text import check_choice
 from ..records import (
@@ -35,7 +36,7 @@ from .base import (
     check_split,
     expect,
     new_names,
-    parse_json,
+    parse_json_file,
     place_images,
     read_file,
     require,
@@ -70,7 +71,7 @@ class RefCOCOReader(LayoutReader):
             where,
             lambda mask, place: self.without_degenerate(mask, entry, place),
         )
-        place = f'{self._instances.path}: annotation id {annotation["id"]!r}'
+        place = f'{self._instances.path}: annotation id {shorten(annotation["id"])}'
         self.remark_overhang(overhang, entry, f'{place} (used by {where})')
         expressions, sent_ids = _sentences(entry, where)
         return dict(
@@ -101,7 +102,8 @@ class RefCOCOReader(LayoutReader):
             self.remark(
                 'category',
                 entry,
-                f'{self._instances.path}: category id {key!r}, used by {where}, has no '
+                f'{self._instances.path}: category id {shorten(key)}, used by '
+                f'{where}, has no '
                 "name in 'categories'; reports show the id instead",
             )
         return str(key) if name is None else name
@@ -133,7 +135,7 @@ def _box_item(ref: Record, instances: Instances) -> BoxItem:
     require(ref, ('ref_id', 'ann_id', 'image_id', 'sentences'), where)
     image = instances.image(ref['image_id'], where)
     annotation = instances.annotation(ref['ann_id'], where)
-    what = f'annotation id {annotation["id"]!r}'
+    what = f'annotation id {shorten(annotation["id"])}'
     try:
         left, top, width, height = annotation['bbox']
         box = left, top, left + width, top + height
@@ -161,8 +163,12 @@ def find_refs(folder: str, backend_args: dict | None = None) -> str:
     raise FileNotFoundError(f'neither {REFS_JSON} nor {REFS_PICKLE} found in {folder}')
 
 
-def read_refs(path: str, backend_args: dict | None = None) -> list:
+def read_refs(
+    path: str, backend_args: dict | None = None, encoding: str = 'utf-8'
+) -> list:
     """The references of a pickle, or of JSON if the name ends so; unchecked.
+
+    ``encoding`` is that of strings in a pickle of Python 2.
 
     Raises:
         UnsafePickleError, AnnotationError: The pickle asks for more than plain data;
@@ -170,9 +176,9 @@ def read_refs(path: str, backend_args: dict | None = None) -> list:
     """
     data = read_file(path, backend_args)
     if path.endswith('.json'):
-        refs = parse_json(data, path)
+        refs = parse_json_file(data, path)
     else:
-        refs = load_plain_pickle(data, path)
+        refs = load_plain_pickle(data, path, encoding)
     is_list, kind = isinstance(refs, list), type(refs).__name__
     expect(is_list, 'file', f'{path}: expected a list of references, got {kind}')
     return refs
@@ -203,7 +209,7 @@ def _sentences(ref: Record, where: str) -> tuple[list, list]:
     ids = ids if isinstance(ids, list) else []
     texts, sent_ids = [], []
     for position, sentence in enumerate(sentences):
-        form = f"must be a dict with the text under 'raw', got {sentence!r}"
+        form = f"must be a dict with the text under 'raw', got {shorten(sentence)}"
         is_dict = isinstance(sentence, dict)
         expect(is_dict, 'expression', f'{where}: sentence {position} {form}')
         texts.append(sentence.get('raw') or sentence.get('sent'))
@@ -249,7 +255,7 @@ def write_refcoco(
     """
     check_choice('image_mode', image_mode, IMAGE_MODES)
     if Path(name).name != name or name in ('', '.', '..', 'images'):
-        raise ValueError(f'{name!r} can not be the name of a data set')
+        raise ValueError(f'{shorten(name)} can not be the name of a data set')
     root = Path(root)
     folder, pictures = root / name, root / 'images' / name
     if not replace:

@@ -18,6 +18,7 @@ from mmengine.fileio import list_dir_or_file
 
 from ...imagery import read_picture
 from ...utils.files import write_text
+from ...utils.plain_data import shorten
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
 from ..mask_files import MaskFiles
@@ -111,11 +112,14 @@ def _parse_line(line: bytes, where: str) -> tuple[str, str]:
         raise AnnotationError('entry', f'{where}: not UTF-8 text ({error})') from None
     name, expression = (*text.split(maxsplit=1), '')[:2]
     if '/' in name or '\\' in name or '\0' in name:
-        raise AnnotationError('id', f'{where}: {name!r} can not be the name of a file')
+        raise AnnotationError(
+            'id', f'{where}: {shorten(name)} can not be the name of a file'
+        )
     if not visible_text(expression):
         raise AnnotationError(
             'expression',
-            f'{where}: expected an id, a space and an expression, got {text.strip()!r}',
+            f'{where}: expected an id, a space and an expression, got '
+            f'{shorten(text.strip())}',
         )
     return name, expression.strip()
 
@@ -182,11 +186,14 @@ def _phrases(names: Iterable[str], objects: Iterable[Record]) -> dict[str, list[
     for name, obj in zip(names, objects, strict=True):
         split = obj['split']
         if not _FILE_NAME.fullmatch(split):
-            raise ValueError(f'the split {split!r} can not be part of a file name')
+            raise ValueError(
+                f'the split {shorten(split)} can not be part of a file name'
+            )
         for text in obj['expressions']:
             if '\n' in text:
                 raise ValueError(
-                    f'an expression of ref_id {obj["ref_id"]!r} has a line break, '
+                    f'an expression of ref_id {shorten(obj["ref_id"])} has a line '
+                    f'break, '
                     'which the layout refsegrs can not store'
                 )
             lines[split].append(f'{name} {text}')

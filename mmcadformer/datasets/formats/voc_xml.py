@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from ...utils.plain_data import shorten
 from ...utils.text import check_choice
 from .boxes import BadEntries, Box, BoxItem
 
@@ -155,6 +156,7 @@ def _line_key(line: str, unit: str, where: str) -> Key:
         return int(line)
     except ValueError:
         raise ValueError(
-            f'{where}: {line!r} is not the number of an object; if the lines name '
+            f'{where}: {shorten(line)} is not the number of an object; if the lines '
+            f'name '
             "images, use the split unit 'image'"
         ) from None

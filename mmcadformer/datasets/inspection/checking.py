@@ -13,6 +13,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ...utils.files import digest, write_text
+from ...utils.plain_data import shorten
 from ...utils.progress import map_tracked
 from ..masks import is_mask_file, load_mask
 from ..records import KINDS, WARNINGS, AnnotationError, Record, files_of
@@ -122,7 +123,8 @@ class CheckReport:
         for ref_id in ids:
             if '#' in ref_id or ref_id != ref_id.strip() or '\n' in ref_id:
                 raise ValueError(
-                    f'the id {ref_id!r} can not be a line of text: give the list '
+                    f'the id {shorten(ref_id)} can not be a line of text: give the '
+                    f'list '
                     'a name that ends in .json'
                 )
         reasons = {str(e.ref_id): e.kind for e in reversed(self.findings)}
@@ -205,7 +207,7 @@ def check_dataset(
 
 def _error(kind: str, path: str, obj: Record, text: str) -> AnnotationError:
     return AnnotationError(
-        kind, f'{path} (ref_id {obj["ref_id"]!r}){text}', obj['ref_id']
+        kind, f'{path} (ref_id {shorten(obj["ref_id"])}){text}', obj['ref_id']
     )
 
 
@@ -227,9 +229,9 @@ def leaks(
                 found.append(
                     AnnotationError(
                         'leakage',
-                        f'{obj["img_path"]} (ref_id {obj["ref_id"]!r}, split '
-                        f'{obj["split"]!r}) is the same image as '
-                        f'{keeper["img_path"]} of the split {keeper["split"]!r}',
+                        f'{obj["img_path"]} (ref_id {shorten(obj["ref_id"])}, split '
+                        f'{shorten(obj["split"])}) is the same image as '
+                        f'{keeper["img_path"]} of the split {shorten(keeper["split"])}',
                         obj['ref_id'],
                     )
                 )

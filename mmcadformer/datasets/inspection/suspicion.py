@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from ...utils.plain_data import shorten
 from ..formats.base import LEAVE_OUT
 from ..records import AnnotationError, Record
 
@@ -26,7 +27,8 @@ def repeated_ids(
     return [
         AnnotationError(
             'id',
-            f'{source}: ref_id {ref_id!r} is used by more than one entry. {LEAVE_OUT}',
+            f'{source}: ref_id {shorten(ref_id)} is used by more than one entry. '
+            f'{LEAVE_OUT}',
             ref_id,
         )
         for (ref_id, _), count in counts.items()
@@ -39,7 +41,8 @@ def unusual_splits(entries: Iterable[Record], source: str) -> list[AnnotationErr
     return [
         AnnotationError(
             'unknown-split',
-            f'{source}: ref_id {entry["ref_id"]!r} is in the split {entry["split"]!r}',
+            f'{source}: ref_id {shorten(entry["ref_id"])} is in the split '
+            f'{shorten(entry["split"])}',
             entry['ref_id'],
         )
         for entry in entries
@@ -78,7 +81,9 @@ def _remark(
     named = ', '.join(others[:3])
     if len(others) > 3:
         named += f' and {len(others) - 3} more'
-    shared = f'{text!r} is said of ref_id {obj["ref_id"]!r} and of {named}'
+    shared = (
+        f'{shorten(text)} is said of ref_id {shorten(obj["ref_id"])} and of {named}'
+    )
     kind = 'ambiguous' if several else 'repeated'
     ending = '' if several else ', with one mask'
     return AnnotationError(kind, f'{obj["img_path"]}: {shared}{ending}', obj['ref_id'])
