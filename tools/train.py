@@ -86,7 +86,7 @@ def build_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def set_start(cfg: Config, resume: str | None, trusted: bool) -> None:
+def set_start(cfg: Config, resume: str | None, trusted: bool = False) -> None:
     """Decides which checkpoint the run begins from.
 
     Args:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading result files and lining them up."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,37 @@ def test_damaged_files_are_named(tmp_path, make_lines, write_lines):
     path.write_text(path.read_text()[:-9])
     with pytest.raises(ValueError, match='cut.jsonl, line 2: not valid JSON'):
         read_results(path)
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (dict(intersection=float('nan')), 'intersection must be a number of pixels'),
+        (dict(union=float('inf')), 'union must be a number of pixels, got inf'),
+        (dict(union='9'), "union must be a number of pixels, got '9'"),
+        (dict(intersection=-1), 'intersection must be a number of pixels, got -1'),
+        (dict(intersection=0.5), 'intersection must be a number of pixels, got 0.5'),
+        (dict(intersection=10**6), 'the intersection 1000000 is larger than the union'),
+        (dict(truth_area=-3), 'truth_area must be a number of pixels, got -3'),
+        (dict(ref_id=[1]), r'ref_id must be text or a number, got \[1\]'),
+        (dict(expression=None), 'expression must be text or a number, got None'),
+        (dict(ref_id=[[[['x' * 999]]]] * 99), 'ref_id must be text'),
+    ],
+)
+def test_numbers_that_no_test_gives_are_refused(make_lines, write_lines, change, said):
+    lines = make_lines(3, 0.5)
+    lines[1].update(change)
+    with pytest.raises(ValueError, match=rf'a\.jsonl, line 2: {said}') as caught:
+        read_results(write_lines(lines, 'a.jsonl'))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize('mark', ['\u2028', '\u2029', '\x85', '\x0b', '\x1c'])
+def test_sentences_may_hold_what_unicode_calls_the_end_of_a_line(
+    tmp_path, make_lines, mark
+):
+    lines = make_lines(2, 0.5)
+    lines[0]['expression'] = f'the pond{mark}on the left'
+    text = '\r\n'.join(json.dumps(line, ensure_ascii=False) for line in lines)
+    (tmp_path / 'a.jsonl').write_bytes(b'\xef\xbb\xbf' + text.encode())
+    assert read_results(tmp_path / 'a.jsonl') == lines

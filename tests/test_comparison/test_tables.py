@@ -128,3 +128,13 @@ def test_published_results_are_written_the_same_again(repo_root, index, name):
     for ending, convert in (('csv', to_csv), ('tex', to_latex)):
         written = (folder / f'{name}.{ending}').read_text(encoding='utf-8')
         assert convert(table) == written
+
+
+def test_text_is_no_formula_in_a_spreadsheet():
+    table = Table(['=1+1', 'value'])
+    for cell in ('=cmd()', '+1-1', '-a', '@x', '\tx', '-1.5', 'a=b', ''):
+        table.add(cell, -2.5)
+    rows = list(csv.reader(to_csv(table).splitlines()))
+    first = ["'=1+1", "'=cmd()", "'+1-1", "'-a", "'@x", "'\tx", '-1.5', 'a=b', '']
+    assert [row[0] for row in rows] == first
+    assert {row[1] for row in rows[1:]} == {'-2.5'}

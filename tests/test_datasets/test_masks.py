@@ -4,7 +4,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmcadformer.datasets import check_segmentation, decode_segmentation
-from mmcadformer.datasets.masks import rle_counts
+from mmcadformer.datasets.masks import decode_rle, rle_counts
 
 
 def _random_masks(count):
@@ -126,3 +126,35 @@ def test_damaged_counts_are_never_decoded():
                 assert mask.shape == (10, 12)
                 assert mask.sum() == rle_counts(counts)[1::2].sum()
     assert refused > 0.9 * 64 * len(GOOD)
+
+
+@pytest.mark.parametrize(
+    'rle',
+    [
+        dict(size=[10**6, 10**6], counts=[10**12]),
+        dict(size=[10**6, 10**6], counts=[0, 10**12]),
+        dict(size=[20_000, 20_000], counts='0P'),
+    ],
+)
+def test_masks_beyond_any_picture_are_refused_before_they_are_decoded(rle):
+    for use in (decode_rle, lambda rle: check_segmentation([rle], *rle['size'])):
+        with pytest.raises(ValueError, match='more than max_pixels'):
+            use(rle)
+
+
+@pytest.mark.parametrize(
+    'rle',
+    [
+        None,
+        [],
+        'x',
+        {},
+        dict(size=3),
+        dict(size=[2, 'x'], counts=''),
+        dict(size=[2, 2], counts=[5]),
+        dict(size=[2, 2], counts='\xff'),
+    ],
+)
+def test_other_things_are_no_mask(rle):
+    with pytest.raises(ValueError, match='RLE'):
+        decode_rle(rle)
