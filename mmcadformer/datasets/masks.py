@@ -140,9 +140,10 @@ def rle_size(mask: Segmentation) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _is_whole(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and 0 < value < inf and value == int(value)
+def _is_whole(value: Any) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return 0 < value < inf and value == int(value)
 
 
 def decode_rle(rle: object) -> np.ndarray:

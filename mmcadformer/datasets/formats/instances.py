@@ -65,7 +65,8 @@ class Instances:
             what = f'{key} must be a positive whole number, got {shorten(image[key])}'
             expect(length is not None, 'entry', f'{entry}: {what}')
         large = f'more than max_pixels = {MAX_PIXELS}: {tuple(size.values())}'
-        expect(prod(size.values()) <= MAX_PIXELS, 'entry', f'{entry}: {large}')
+        pixels = prod(length or 0 for length in size.values())
+        expect(pixels <= MAX_PIXELS, 'entry', f'{entry}: {large}')
         return dict(image, **size)
 
     def annotation(self, ann_id: Id, where: str) -> Record:
