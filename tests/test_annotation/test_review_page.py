@@ -113,6 +113,57 @@ def test_accept_reject_fix_save_and_reload(chromium, workspace, page_file, tmp_p
     assert trouble == []
 
 
+def test_two_tabs_of_one_annotator_keep_both(chromium, page_file, tmp_path):
+    context = chromium()
+    one, trouble = open_page(context, page_file)
+    one.fill('#annotator', 'Ann')
+    one.keyboard.press('Enter')
+    two, more = open_page(context, page_file)
+    assert two.input_value('#annotator') == 'Ann'
+    ids = shown_ids(one)
+
+    def decide(page, item_id, decision):
+        card(page, item_id).locator(f'[data-decision={decision}]').click()
+
+    def states(page):
+        return [card(page, item_id).locator('.state').inner_text() for item_id in ids]
+
+    decide(one, ids[0], 'accept')
+    decide(two, ids[1], 'reject')
+    decide(one, ids[2], 'fix')
+    decide(two, ids[0], 'reject')  # of the same item, the later one counts
+    decide(one, ids[1], 'reject')  # taken back
+    expected = ['✕ rejected', '', '✎ to fix', *[''] * (len(ids) - 3)]
+    for page in (one, two):
+        page.wait_for_function(
+            'document.querySelector("#done").textContent.startsWith("2 of")'
+        )
+        assert states(page) == expected
+        save(page, tmp_path / 'ann.json')
+        review = read_review(tmp_path / 'ann.json')
+        assert {item: d.decision for item, d in review.decisions.items()} == {
+            ids[0]: 'reject',
+            ids[2]: 'fix',
+        }
+        page.reload()
+        assert states(page) == expected
+    assert trouble == more == []
+
+
+def test_a_tab_that_hears_nothing_of_the_other_keeps_its_decisions(chromium, page_file):
+    context = chromium()
+    context.add_init_script(
+        "addEventListener('storage', event => event.stopImmediatePropagation())"
+    )
+    one, _ = open_page(context, page_file)
+    two, _ = open_page(context, page_file)
+    ids = shown_ids(one)
+    card(two, ids[0]).locator('[data-decision=accept]').click()
+    card(one, ids[1]).locator('[data-decision=fix]').click()
+    two.reload()
+    assert [count(two, s) for s in ('accept', 'fix')] == [1, 1]
+
+
 def test_a_file_is_loaded_into_another_browser(
     chromium, workspace, page_file, tmp_path
 ):

@@ -18,7 +18,7 @@
   const byId = new Map(data.items.map((item) => [item.id, item]));
 
   const state = {
-    annotator: data.annotator, decisions: {}, notes: {}, unsaved: false,
+    annotator: data.annotator, decisions: {}, notes: {}, times: {}, unsaved: false,
     show: 'all', category: '', flag: '', words: '', order: 'score',
     overlay: 'full', size: 250, list: [], page: 0, current: 0, undo: [],
   };
@@ -195,10 +195,10 @@
     if ($('large').open) showLarge();
   }
 
-  function refresh(id) {
+  function refresh(id, scroll = true) {
     const old = cardOf(id);
     if (old) old.replaceWith(card(byId.get(id)));
-    markCurrent(!$('large').open);
+    markCurrent(scroll && !$('large').open);
     if ($('large').open) showLarge();
     showCounts();
   }
@@ -229,7 +229,7 @@
   function setDecision(id, decision) {
     if (decision) state.decisions[id] = decision;
     else delete state.decisions[id];
-    changed();
+    changed(id);
     refresh(id);
   }
 
@@ -245,7 +245,7 @@
     if ((state.notes[id] || '') === text) return;
     if (text) state.notes[id] = text;
     else delete state.notes[id];
-    changed();
+    changed(id);
     const old = cardOf(id);
     if (old) old.replaceWith(card(byId.get(id)));
     markCurrent(false);
@@ -263,7 +263,9 @@
     return {format: data.format, version: data.version, annotator: state.annotator, decisions};
   }
 
-  function changed() {
+  // Each item has the time of its last change: of two tabs, the later one counts.
+  function changed(...ids) {
+    for (const id of ids) state.times[id] = Math.max(Date.now(), (state.times[id] || 0) + 1);
     state.unsaved = true;
     keep();
   }
@@ -278,12 +280,13 @@
   }
 
   function keep(forget = null) {
+    merge();
     const all = kept();
     const masks = Object.fromEntries(data.items.map(({id, mask}) => [id, mask]));
-    const {annotator, decisions, notes, unsaved} = state;
+    const {annotator, decisions, notes, times, unsaved} = state;
     if (forget !== null) delete all.reviews[forget];
     all.last = annotator;
-    all.reviews[annotator] = {decisions, notes, unsaved, masks};
+    all.reviews[annotator] = {decisions, notes, times, unsaved, masks};
     try {
       localStorage.setItem(STORE, JSON.stringify(all));
     } catch {
@@ -291,16 +294,36 @@
     }
   }
 
+  // Takes over what another tab has kept since; returns the items that changed.
+  function merge() {
+    const review = kept().reviews[state.annotator];
+    if (!review) return [];
+    const times = review.times || {};
+    const later = data.items.filter(({id, mask}) =>
+      review.masks[id] === mask && (times[id] || 0) > (state.times[id] || 0));
+    for (const {id} of later) {
+      state.times[id] = times[id];
+      delete state.decisions[id];
+      delete state.notes[id];
+      if (review.decisions[id] in DECISIONS) state.decisions[id] = review.decisions[id];
+      if (review.notes[id]) state.notes[id] = review.notes[id];
+    }
+    if (later.length) state.unsaved = state.unsaved || Boolean(review.unsaved);
+    return later;
+  }
+
   function restore(annotator) {
     const review = kept().reviews[annotator];
-    Object.assign(state, {annotator, decisions: {}, notes: {}, unsaved: false, undo: []});
+    Object.assign(state, {annotator, decisions: {}, notes: {}, times: {}, unsaved: false, undo: []});
     if (!review) return;
-    state.unsaved = Boolean(review.unsaved);
+    // Kept before there were times: as if at the beginning of time.
     for (const {id, mask} of data.items) {
       if (review.masks[id] !== mask) continue;
       if (review.decisions[id] in DECISIONS) state.decisions[id] = review.decisions[id];
       if (review.notes[id]) state.notes[id] = review.notes[id];
+      if (review.times && review.times[id]) state.times[id] = review.times[id];
     }
+    state.unsaved = Boolean(review.unsaved);
   }
 
   async function rename() {
@@ -329,6 +352,7 @@
       $('annotator').focus();
       return;
     }
+    merge();
     const blob = new Blob([JSON.stringify(asFile(), null, 1) + '\n'], {type: 'application/json'});
     const name = state.annotator.replace(/[^\p{L}\p{N}_-]+/gu, '_');
     const link = make('a', {href: URL.createObjectURL(blob), download: `review-${name}.json`});
@@ -363,6 +387,7 @@
     state.annotator = state.annotator || author;
     $('annotator').value = state.annotator;
     const found = {taken: 0, changed: 0, unknown: 0};
+    const taken = [];
     for (const [id, entry] of Object.entries(content.decisions)) {
       const item = byId.get(id);
       if (!item || !(entry.decision in DECISIONS)) found.unknown += 1;
@@ -371,11 +396,12 @@
         state.decisions[id] = entry.decision;
         if (entry.note) state.notes[id] = String(entry.note);
         else delete state.notes[id];
-        found.taken += 1;
+        taken.push(id);
       }
     }
+    found.taken = taken.length;
     state.undo = [];
-    changed();
+    changed(...taken);
     filter();
     toast(`Loaded ${found.taken} decisions from ${file.name}.`
       + (found.changed ? ` ${found.changed} left out: their masks have changed.` : '')
@@ -573,6 +599,12 @@
       event.preventDefault();
       KEYS[key]();
     }
+  });
+
+  // Another tab of this browser has kept something.
+  window.addEventListener('storage', (event) => {
+    if (event.key !== STORE) return;
+    for (const {id} of merge()) refresh(id, false);
   });
 
   window.addEventListener('beforeunload', (event) => {
