@@ -1,23 +1,36 @@
 #!/usr/bin/env python
 # SPDX-License-Identifier: Apache-2.0
-"""Segments what sentences name in a large georeferenced scene.
+"""Segments what sentences name in large georeferenced scenes.
 
 infer_scene.py SCENE.tif "EXPRESSION" ["EXPRESSION"...] --config C --checkpoint W
+infer_scene.py SCENES... --text "EXPRESSION" [--text "EXPRESSION"...] ...
 
 Writes, into --out-dir and called after the scene: a mask and a probability GeoTIFF
 per expression, polygons with expression, score and area (GeoJSON in EPSG:4326,
-GeoPackage or Shapefile in the scene's coordinates), and a summary as JSON. A run that
-was interrupted goes on when the same command is given again. See docs/scenes.md.
+GeoPackage, Shapefile or GeoParquet in the scene's coordinates), and a summary as JSON.
+A run that was interrupted goes on when the same command is given again. SCENES are
+rasters, folders, patterns ('tiles/**/*.tif'), @LIST.txt, STAC items or item
+collections. See docs/scenes.md.
 """
 
 import argparse
+import os
+import sys
 
 from mmcadformer.scene import (
+    SET_NAME,
     ObjectFilter,
     Reading,
     SceneResult,
     SceneSegmentor,
+    ScenesResult,
+    SetOptions,
     Writing,
+    check_expressions,
+    find_scenes,
+    is_picture_name,
+    prepare_scenes,
+    segment_scenes,
 )
 from mmcadformer.utils.command_line import Parser, add_cfg_options, user_errors
 
@@ -27,8 +40,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('scene', help='GeoTIFF, COG, JPEG 2000, PNG, VRT...')
-    parser.add_argument('expressions', nargs='+', metavar='expression')
+    parser.add_argument(
+        'scenes',
+        nargs='+',
+        metavar='scene',
+        help='GeoTIFF, COG, JPEG 2000, PNG, VRT...; without --text, what follows the '
+        'first are expressions',
+    )
+    parser.add_argument(
+        '--text',
+        action='append',
+        metavar='EXPRESSION',
+        help='what to look for; may be given several times',
+    )
     parser.add_argument('--config', required=True)
     parser.add_argument('--checkpoint', required=True, help='.pth or .safetensors')
     parser.add_argument('--out-dir', default='outputs', help='default: %(default)s')
@@ -44,11 +68,32 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='begin anew instead of going on with an interrupted run',
     )
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    add_set_options(parser.add_argument_group('many scenes'))
     add_network_options(parser.add_argument_group('network'))
     add_tile_options(parser.add_argument_group('tiles'))
     add_reading_options(parser.add_argument_group('reading'))
     add_writing_options(parser.add_argument_group('results'))
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)
+
+
+def add_set_options(group: Parser) -> None:
+    """Options of many scenes as a whole."""
+    group.add_argument(
+        '--merge',
+        action='store_true',
+        help='write the objects of all scenes into one GeoPackage, too',
+    )
+    group.add_argument(
+        '--common-stretch',
+        action='store_true',
+        help='stretch values of more than 8 bits alike in all scenes',
+    )
+    group.add_argument(
+        '--skip-errors',
+        action='store_true',
+        help="leave out scenes that can't be used; all_scenes.json says why",
+    )
+    group.add_argument('--asset', metavar='NAME', help='which asset of STAC items')
 
 
 def add_network_options(group: Parser) -> None:
@@ -146,7 +191,7 @@ def add_writing_options(group: Parser) -> None:
         '--formats',
         nargs='+',
         metavar='NAME',
-        help='of polygons: geojson, gpkg, shp (default: geojson gpkg)',
+        help='of polygons: geojson, gpkg, shp, parquet (default: geojson gpkg)',
     )
     group.add_argument('--min-area', type=float, default=0, metavar='M2')
     group.add_argument('--min-pixels', type=int, default=0, metavar='N')
@@ -159,13 +204,42 @@ def add_writing_options(group: Parser) -> None:
     )
 
 
-def segment(args: argparse.Namespace) -> SceneResult:
-    """Runs the scene.
+def split_inputs(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Scenes and sentences of the command line.
+
+    Raises:
+        ValueError: If a scene has come among the sentences, or there are none.
+    """
+    scenes, texts = args.scenes, args.text
+    if texts is None:
+        scenes, texts = scenes[:1], scenes[1:]
+        for text in texts:
+            if os.path.exists(text) or is_picture_name(text):
+                raise ValueError(
+                    f'{text} is taken for an expression, but is the name of a file or '
+                    'folder: where there are several scenes, give expressions by '
+                    '--text "EXPRESSION"'
+                )
+    for text in texts:
+        if os.path.isfile(text):
+            raise ValueError(f'{text} is a file, not an expression')
+    if not texts:
+        raise ValueError(
+            f'no expression is given for {", ".join(scenes)}: add it after the scene, '
+            'or by --text "EXPRESSION"'
+        )
+    return scenes, texts
+
+
+def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
+    """Runs the scenes.
 
     Raises:
         FileNotFoundError, ValueError: If something can't be used.
     """
-    # Options are checked before the model is loaded.
+    # All is checked before the model is loaded.
+    scenes, texts = split_inputs(args)
+    texts = check_expressions(texts)
     reading = Reading(
         bands=tuple(args.bands) if args.bands else None,
         value_range=tuple(args.value_range) if args.value_range else None,
@@ -180,6 +254,13 @@ def segment(args: argparse.Namespace) -> SceneResult:
         formats=tuple(args.formats) if args.formats else None,
         objects=ObjectFilter(args.min_area, args.min_pixels, args.simplify),
     )
+    options = SetOptions(args.asset, args.merge, args.common_stretch, args.skip_errors)
+    first, *others = find_scenes(scenes, args.asset)
+    many = None
+    if others or first.found or options != SetOptions():
+        many = prepare_scenes(scenes, args.out_dir, options, reading, writing)
+    elif first.problem:
+        raise FileNotFoundError(first.problem)
     segmentor = SceneSegmentor.from_config(
         args.config,
         args.checkpoint,
@@ -191,21 +272,24 @@ def segment(args: argparse.Namespace) -> SceneResult:
         amp=args.amp,
         cfg_options=args.cfg_options,
     )
-    return segmentor(
-        args.scene,
-        args.expressions,
-        args.out_dir,
+    how = dict(
         aoi=args.aoi,
         aoi_layer=args.aoi_layer,
-        reading=reading,
-        writing=writing,
         restart=args.restart,
         progress=not args.quiet,
     )
+    if many is not None:
+        return segment_scenes(segmentor, many, texts, **how)
+    return segmentor(
+        first.path, texts, args.out_dir, reading=reading, writing=writing, **how
+    )
 
 
-def report(result: SceneResult) -> None:
+def report(result: SceneResult | ScenesResult) -> None:
     """Prints what was found."""
+    if isinstance(result, ScenesResult):
+        report_many(result)
+        return
     for record in result.summary['expressions']:
         area = record['area_m2']
         size = f'{record["pixels"]} px' if area is None else f'{area:,.0f} m2'
@@ -216,6 +300,24 @@ def report(result: SceneResult) -> None:
     print('written:')
     for file in result.files:
         print(f'  {file}')
+
+
+def report_many(result: ScenesResult) -> None:
+    """Prints how many objects are in all scenes, and what was left out."""
+    done = result.of('done')
+    for number, text in enumerate(result.report['expressions']):
+        count = sum(record['objects'][number] for record in done)
+        print(f'{text[:60]!r}: {count} objects in {len(done)} scenes')
+    if result.kept:
+        print(f'{result.kept} scenes had been finished before')
+    if result.of('outside'):
+        print(f'{len(result.of("outside"))} scenes lie outside of the area of interest')
+    for record in result.of('failed'):
+        print(f'failed: {record["error"]}', file=sys.stderr)
+    print(f'written: {len(result.files)} files')
+    for file in result.files:
+        if file.stem == SET_NAME:
+            print(f'  {file}')
 
 
 def main(argv: list[str] | None = None) -> None:

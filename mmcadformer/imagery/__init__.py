@@ -2,6 +2,7 @@
 """The one reader of pictures: bands, depth, stretch, missing pixels, orientation."""
 
 from .blocks import block_bytes
+from .common import common_value_range
 from .headers import jpeg_is_whole, orientation, read_header
 from .picture import (
     FILL,
@@ -23,6 +24,7 @@ __all__ = [
     'Reading',
     'block_bytes',
     'check_size',
+    'common_value_range',
     'jpeg_is_whole',
     'limited_cache',
     'open_raster',

@@ -30,7 +30,7 @@ from .decoding import decode_lossy
 from .headers import read_header
 from .reading import Picture, Reading
 from .sources import missing_sources
-from .stretch import Stretch, find_fill, given_stretch, percentile_stretch
+from .stretch import Stretch, fill_hint, given_stretch, percentile_stretch
 
 # GDAL's own default grows with the machine's memory.
 CACHE_MEGABYTES = 128
@@ -59,6 +59,7 @@ class Raster:
         count: Of all bands.
         colors: What the bands are.
         stretch: What makes 8 bits of the values; None where they are.
+        is_sampled: Whether the stretch comes from a sample of the values.
         depth: Type of the values, such as ``'uint16'`` or ``'uint16 (12 bits)'``.
         notes: What a user should know about how the pixels are understood.
 
@@ -78,6 +79,7 @@ class Raster:
         name: str | None = None,
     ) -> None:
         self.reading = reading or Reading()
+        self.is_sampled = False
         self.notes: list[str] = []
         self._closing = ExitStack()
         if isinstance(source, bytes):
@@ -156,6 +158,21 @@ class Raster:
             self.stretch,
             notes=tuple(self.notes),
         )
+
+    def sample(self) -> tuple[np.ndarray, int]:
+        """Valid values from all over the raster.
+
+        Returns:
+            Stored values (bands, N), and the number of pixels that were looked at.
+        """
+        squares = list(self._squares(SAMPLE_SIDE))
+        found = [self._valid_values(window) for window in squares]
+        looked_at = sum(int(square.width * square.height) for square in squares)
+        if not any(values.size for values in found):  # little of the raster has data
+            everywhere = self._squares(SEARCH_SIDE, spread=False)
+            found = [self._valid_values(w)[:, ::SEARCH_STEP] for w in everywhere]
+            looked_at = self.height * self.width // SEARCH_STEP
+        return np.concatenate(found, axis=1), max(looked_at, 1)
 
     def _open(self, path: str) -> rasterio.DatasetReader:
         if self._driver is None:
@@ -284,16 +301,13 @@ class Raster:
             return self._stretch_few_bits()
         if self.colors.inks:
             return given_stretch((0, np.iinfo(types[0]).max), len(bands))
-        sample = self._sample()
+        self.is_sampled = True
+        sample, _ = self.sample()
         if not sample.size:  # any will do: nothing will be seen through it
             return given_stretch((0, 1), len(bands))
-        found = find_fill(sample)
-        if found is not None:
-            value, share = found
-            self.notes.append(
-                f'{share:.0%} of the values are {value:g}, far from all others: if '
-                f'they stand for missing pixels, give --nodata {value:g}'
-            )
+        hint = fill_hint(sample)
+        if hint:
+            self.notes.append(hint)
         return percentile_stretch(sample, self.reading.percentiles)
 
     def _stretch_few_bits(self) -> Stretch | None:
@@ -310,14 +324,6 @@ class Raster:
         """Values of a band from squares all over the raster."""
         squares = self._squares(SAMPLE_SIDE)
         return np.concatenate([self._values([band], w).ravel() for w in squares])
-
-    def _sample(self) -> np.ndarray:
-        """Valid values (bands, N) from squares all over the raster."""
-        found = [self._valid_values(window) for window in self._squares(SAMPLE_SIDE)]
-        if not any(values.size for values in found):  # little of the raster has data
-            everywhere = self._squares(SEARCH_SIDE, spread=False)
-            found = [self._valid_values(w)[:, ::SEARCH_STEP] for w in everywhere]
-        return np.concatenate(found, axis=1)
 
     def _valid_values(self, window: Window) -> np.ndarray:
         values, valid = self._read(window)

@@ -71,15 +71,14 @@ def percentile_stretch(sample: np.ndarray, percentiles: tuple[float, float]) -> 
     return Stretch(tuple(map(float, low)), tuple(map(float, high)))
 
 
-def find_fill(sample: np.ndarray) -> tuple[float, float] | None:
-    """A value that probably stands for missing pixels though the file doesn't say so.
+def fill_hint(sample: np.ndarray) -> str:
+    """Says that a value probably stands for missing pixels, if one does.
+
+    It does if the lowest or highest value of a band is frequent and further from the
+    others than they are from each other.
 
     Args:
         sample: Values (bands, N).
-
-    Returns:
-        The value and its share, if the lowest or highest value of a band is frequent
-        and further from the others than they are from each other.
     """
     for values in sample.astype(np.float64):
         for extreme in (values.min(), values.max()):
@@ -89,5 +88,8 @@ def find_fill(sample: np.ndarray) -> tuple[float, float] | None:
                 continue
             gap = np.abs(others - extreme).min()
             if gap > others.max() - others.min() > 0:
-                return float(extreme), share
-    return None
+                return (
+                    f'{share:.0%} of the values are {extreme:g}, far from all others: '
+                    f'if they stand for missing pixels, give --nodata {extreme:g}'
+                )
+    return ''

@@ -13,18 +13,27 @@ except ImportError as error:
     ) from error
 
 from .geometry import Georeference
+from .many import (
+    SceneSet,
+    ScenesResult,
+    SetOptions,
+    prepare_scenes,
+    segment_scenes,
+)
 from .network import ModelNetwork, TileNetwork
 from .objects import FoundObject, ObjectFilter, trace_objects
 from .presence import presence_score, read_presence
 from .rasters import MASK_NO_DATA, RasterWriter
 from .reader import Reading, SceneReader
 from .results import SceneResult, Writing
-from .segmentor import SceneSegmentor
+from .segmentor import SceneSegmentor, check_expressions
+from .sources import SET_NAME, SceneSource, find_scenes, is_picture_name
 from .tiling import Tiling, quantise
 from .vectors import write_vectors
 
 __all__ = [
     'MASK_NO_DATA',
+    'SET_NAME',
     'FoundObject',
     'Georeference',
     'ModelNetwork',
@@ -34,12 +43,21 @@ __all__ = [
     'SceneReader',
     'SceneResult',
     'SceneSegmentor',
+    'SceneSet',
+    'SceneSource',
+    'ScenesResult',
+    'SetOptions',
     'TileNetwork',
     'Tiling',
     'Writing',
+    'check_expressions',
+    'find_scenes',
+    'is_picture_name',
+    'prepare_scenes',
     'presence_score',
     'quantise',
     'read_presence',
+    'segment_scenes',
     'trace_objects',
     'write_vectors',
 ]

@@ -21,6 +21,10 @@ from .geometry import Georeference, areas_of
 from .tiling import Tile
 
 
+class OutsideSceneError(ValueError):
+    """The area of interest and the scene have nothing in common."""
+
+
 class AreaOfInterest:
     """A union of polygons in pixel coordinates: x is the column and y the row."""
 
@@ -75,7 +79,7 @@ def read_aoi(
     inside = _union_of_areas(polygons.intersection(shapely.box(0, 0, width, height)))
     if inside.area == 0:
         left, top, right, bottom = (round(v) for v in polygons.bounds)
-        raise ValueError(
+        raise OutsideSceneError(
             f'{name} lies outside the scene: in pixels it covers columns '
             f'{left}...{right} and rows {top}...{bottom} of {width} x {height}'
         )

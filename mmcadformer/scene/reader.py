@@ -120,11 +120,7 @@ class SceneReader(imagery.Raster):
 
         It has no character that a system refuses in names of files.
         """
-        stem, part = _split_name(self.path)
-        if self.reading.subdataset is not None and not part:
-            part = str(self.reading.subdataset)
-        name = _REFUSED.sub('_', f'{stem}_{part}' if part else stem).strip('_. ')
-        return f'{name}_' if _DEVICES.fullmatch(name) else name or 'scene'
+        return result_stem(self.path, self.reading.subdataset)
 
     def _full_name(self) -> str:
         if not os.path.isfile(self.path):
@@ -206,6 +202,20 @@ class SceneReader(imagery.Raster):
         self._projection = str(file)
         self.notes.append(f'coordinate system from {file.name}')
         return crs
+
+
+def result_stem(path: str, subdataset: int | None = None) -> str:
+    """What results of a scene, or of a part of it, are called after."""
+    stem, part = _split_name(path)
+    if subdataset is not None and not part:
+        part = str(subdataset)
+    return safe_name(f'{stem}_{part}' if part else stem)
+
+
+def safe_name(text: str) -> str:
+    """A text without characters that a system refuses in names of files."""
+    name = _REFUSED.sub('_', text).strip('_. ')
+    return f'{name}_' if _DEVICES.fullmatch(name) else name or 'scene'
 
 
 def _has_transform(file: rasterio.DatasetReader) -> bool:

@@ -20,6 +20,7 @@ from ..utils.files import read_json
 from ..utils.log import warn
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, PixelOutlines, trace_objects
+from .parquet import check_parquet
 from .rasters import ENCODINGS, RasterWriter, mask_strip
 from .run import SceneRun
 from .vectors import FORMATS, write_vectors
@@ -34,8 +35,8 @@ class Writing:
     # How probabilities are stored: 'uint8' (254 is 1), 'uint16' (65534 is 1),
     # 'float32', or None to leave the raster out. The scale is in the file.
     probability: str | None = 'uint8'
-    # Any of 'geojson', 'gpkg', 'shp'. By default GeoJSON and GeoPackage; GeoJSON
-    # needs to know where on the earth the scene lies.
+    # Any of 'geojson', 'gpkg', 'shp', 'parquet'. By default GeoJSON and GeoPackage;
+    # GeoJSON needs to know where on the earth the scene lies.
     formats: tuple[str, ...] | None = None
     objects: ObjectFilter = ObjectFilter()
 
@@ -52,6 +53,8 @@ class Writing:
                 raise ValueError(
                     f'format {name!r} is unknown: use any of {list(FORMATS)}'
                 )
+            if name == 'parquet':
+                check_parquet()
 
 
 @dataclass
@@ -63,6 +66,9 @@ class SceneResult:
     # Per expression files, number of objects, area, and how many tiles the presence
     # gate left.
     summary: dict
+    # Whether all this is of an earlier run with the same arguments, whose files were
+    # left as they are. Its objects are in these only.
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,21 @@ class Outputs:
 
     def earlier_files(self) -> list[str]:
         """Names of the files that an earlier summary lists, and that are there."""
-        summary = self._read_summary()
-        names = list(summary.get('polygons', []))
-        for record in summary.get('expressions', []):
-            names += [record.get('mask', ''), record.get('probability', '')]
+        names = _listed_files(self._read_summary())
         return [name for name in names if (self.folder / name).is_file()]
+
+    def finished(self, fingerprint: str) -> SceneResult | None:
+        """What a run with the same arguments has left, if all of it is there."""
+        summary = self._read_summary()
+        names = _listed_files(summary)
+        if (
+            summary.get('run') != fingerprint
+            or self.work.exists()
+            or len(names) != len(self.earlier_files())
+        ):
+            return None
+        files = [*map(self.folder.joinpath, names), self.summary]
+        return SceneResult([], files, summary, kept=True)
 
     def _read_summary(self) -> dict:
         """Empty if there is none, or it is something else."""
@@ -137,11 +153,14 @@ class ResultWriter:
             scene.height, scene.width, scene.crs, scene.transform
         )
 
-    def write(self) -> SceneResult:
+    def write(self, fingerprint: str) -> SceneResult:
         """Turns the files of the run into results and removes them.
 
         Results are moved to their place when all of them are complete. Those of an
         earlier run that have no successor stay, and are named in the log.
+
+        Args:
+            fingerprint: Of all that they depend on, to be noted in the summary.
         """
         folder = self.run.files.results()
         objects, records = [], []
@@ -157,7 +176,7 @@ class ResultWriter:
                 'or NaN'
             )
         self._write_vectors(folder, objects)
-        summary = self._summary(records)
+        summary = dict(self._summary(records), run=fingerprint)
         last = self.outputs.summary.name
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         (folder / last).write_text(text + '\n', encoding='utf-8')
@@ -234,6 +253,13 @@ class ResultWriter:
             tile_sizes=list(tiling.sizes),
             overlap=tiling.overlap,
         )
+
+
+def _listed_files(summary: dict) -> list[str]:
+    names = list(summary.get('polygons', []))
+    for record in summary.get('expressions', []):
+        names += [record[key] for key in ('mask', 'probability') if key in record]
+    return names
 
 
 def choose_formats(

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..utils.files import read_json, whole_file, write_json
+from ..utils.log import warn
 from ..utils.progress import progress_bar
 from .aoi import AreaOfInterest
 from .network import TileNetwork
@@ -23,6 +24,7 @@ from .tiling import Batch, StripBlender, Tile, Tiling, quantise
 
 FORMAT = 1
 _PLAN = 'plan.json'
+_DAMAGED = 'damaged'
 _RESULTS = 'results'
 
 
@@ -36,15 +38,16 @@ class RunFiles:
 
     Only what runs put into the folder ``root`` is ever deleted. The plan is everything
     that its files depend on: an unfinished run with another one is a ValueError,
-    unless a restart throws it away.
+    unless a restart throws it away, or the scene was damaged and has been replaced.
     """
 
     def __init__(self, root: Path, plan: dict, restart: bool = False) -> None:
         self.root = root
         plan = json.loads(json.dumps(dict(plan, format=FORMAT)))
         if (root / _PLAN).is_file() and not restart:
-            self._compare(plan)
-            return
+            if not self._differs(plan):
+                return
+            warn(f'{plan["scene"]["path"]} was damaged and is another file now: anew')
         root.mkdir(parents=True, exist_ok=True)
         self._clear()
         write_json(root / _PLAN, plan)
@@ -73,6 +76,10 @@ class RunFiles:
         """Frees the space of an array."""
         self._file(kind, index).unlink(missing_ok=True)
 
+    def mark_damaged(self) -> None:
+        """Notes that the scene can't be read to its end: another file may follow."""
+        (self.root / _DAMAGED).touch()
+
     def results(self) -> Path:
         """An empty folder in which results are written before they are moved."""
         folder = self.root / _RESULTS
@@ -92,22 +99,27 @@ class RunFiles:
     def _clear(self) -> None:
         shutil.rmtree(self.root / _RESULTS, ignore_errors=True)
         # The plan goes last: without it the other files would have no meaning.
-        for pattern in ('batch_*.npy*', 'scores_*.npy*', 'strip_*.npy*', f'{_PLAN}*'):
+        arrays = ('batch_*.npy*', 'scores_*.npy*', 'strip_*.npy*')
+        for pattern in (*arrays, _DAMAGED, f'{_PLAN}*'):
             for file in self.root.glob(pattern):
                 file.unlink()
 
-    def _compare(self, plan: dict) -> None:
+    def _differs(self, plan: dict) -> bool:
+        """Whether the scene was damaged and replaced; other changes are errors."""
         found = read_json(self.root / _PLAN)
         # As text, in which NaN equals NaN.
         different = [
             key for key in plan if json.dumps(found.get(key)) != json.dumps(plan[key])
         ]
+        if different == ['scene'] and (self.root / _DAMAGED).exists():
+            return True
         if different:
             raise ValueError(
                 f'{self.root} is an unfinished run with other settings '
                 f'({", ".join(different)}): run it again with those to go on, choose '
                 'another output folder, or drop it with --restart (restart=True)'
             )
+        return False
 
 
 @dataclass
@@ -135,26 +147,47 @@ class SceneRun:
             self.aoi.touches if self.aoi is not None else None,
         )
 
-    def look(self, progress: bool) -> None:
-        """Does what an earlier run hasn't done, with or without a progress bar."""
+    def look(self, progress: bool | tqdm) -> None:
+        """Does what an earlier run hasn't done.
+
+        Args:
+            progress: Whether to show a bar; or a bar that many scenes share.
+
+        Raises:
+            OSError: If a file of the run can't be written.
+            ValueError: If the scene is damaged.
+        """
         done = sum(
             self.files.has('batch', batch.index) or not self._is_open(batch)
             for batch in self.batches
         )
-        bar: tqdm = progress_bar(total=len(self.batches), done=done, show=progress)
-        for strip in self.strips:
-            if self.files.has('strip', strip):
-                continue
-            here = [batch for batch in self.batches if strip in _strips_of(batch)]
-            for batch in here:
-                if not self.files.has('batch', batch.index):
-                    self._look_at(batch)
-                    bar.update()
-            self.files.save('strip', strip, self._blend(strip, here))
-            for batch in here:
-                if not self._is_open(batch):
-                    self.files.drop('batch', batch.index)
-        bar.close()
+        if isinstance(progress, tqdm):
+            bar = progress
+            bar.total = (bar.total or 0) + len(self.batches)
+            bar.update(done)
+        else:
+            bar = progress_bar(total=len(self.batches), done=done, show=progress)
+        try:
+            for strip in self.strips:
+                if not self.files.has('strip', strip):
+                    self._finish(strip, bar)
+        except ValueError:
+            self.files.mark_damaged()
+            raise
+        if bar is not progress:
+            bar.close()
+
+    def _finish(self, strip: int, bar: tqdm) -> None:
+        """From tiles to finished rows."""
+        here = [batch for batch in self.batches if strip in _strips_of(batch)]
+        for batch in here:
+            if not self.files.has('batch', batch.index):
+                self._look_at(batch)
+                bar.update()
+        self.files.save('strip', strip, self._blend(strip, here))
+        for batch in here:
+            if not self._is_open(batch):
+                self.files.drop('batch', batch.index)
 
     def rows(self, number: int) -> Iterator[tuple[int, np.ndarray]]:
         """The finished probabilities of the ``number``-th expression, from disk.

@@ -7,14 +7,18 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 
 import shapely
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
+from tqdm import tqdm
 
 from ..apis import init_model
+from ..utils.files import digest
 from ..utils.log import warn
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
@@ -38,7 +42,7 @@ class SceneSegmentor:
         result = segmentor('scene.tif', ['the red roofs'], 'out')
 
     Args:
-        network: Looks at the tiles.
+        network: Looks at the tiles, with the same weights as long as this lives.
         tiling: How scenes are cut.
         presence: Threshold for the presence score of a tile, or the file of
             ``tools/analysis/calibrate_presence.py``. Tiles below it say nothing;
@@ -55,7 +59,7 @@ class SceneSegmentor:
         self.network = network
         self.tiling = tiling or Tiling()
         self.presence, calibration = read_presence(presence)
-        if calibration.get('network', '') not in ('', network.fingerprint()):
+        if calibration.get('network', '') not in ('', self._network_name):
             warn(
                 f'{presence} was made with another checkpoint or precision: its '
                 'threshold may not suit this one'
@@ -83,6 +87,8 @@ class SceneSegmentor:
         tiling = Tiling(tuple(tile_sizes), overlap)
         read_presence(presence)  # fails before the model is loaded
         model = init_model(config, checkpoint, device, cfg_options)
+        name = config.filename if isinstance(config, Config) else config
+        print_log(f'model loaded: {name}, {checkpoint}', logger='current')
         return cls(ModelNetwork(model, batch_size, amp), tiling, presence)
 
     def __call__(
@@ -96,7 +102,9 @@ class SceneSegmentor:
         reading: Reading | None = None,
         writing: Writing | None = None,
         restart: bool = False,
-        progress: bool = True,
+        progress: bool | tqdm = True,
+        name: str | None = None,
+        keep: bool = False,
     ) -> SceneResult:
         """Segments a scene.
 
@@ -114,7 +122,10 @@ class SceneSegmentor:
             reading: How the scene's pixels are understood.
             writing: What is written.
             restart: Begin anew instead of going on with an interrupted run.
-            progress: Show a progress bar.
+            progress: Show a progress bar; or the bar that many scenes share.
+            name: What the results are called; by default as the scene.
+            keep: Leave the results of an earlier run with the same arguments as they
+                are, instead of making them again.
 
         Raises:
             FileNotFoundError: If scene or area of interest don't exist.
@@ -133,7 +144,7 @@ class SceneSegmentor:
             area = None if aoi is None else read_aoi(aoi, place, *size, aoi_layer)
             # Wrong formats and folders are found before any work is done.
             formats = choose_formats(writing.formats, place, reader.path)
-            outputs = Outputs(Path(out_dir), reader.stem(), formats)
+            outputs = Outputs(Path(out_dir), name or reader.stem(), formats)
             inputs = [reader.path, *reader.files(), *([] if aoi is None else [aoi])]
             outputs.check(reader.name, inputs)
             try:
@@ -143,6 +154,11 @@ class SceneSegmentor:
                     f'output folder {out_dir} cannot be made: {error}'
                 ) from None
             plan = self._plan(reader, area, expressions)
+            chosen = asdict(replace(writing, formats=tuple(formats)))
+            fingerprint = digest(dict(plan, writing=chosen))
+            finished = outputs.finished(fingerprint) if keep and not restart else None
+            if finished is not None:
+                return finished
             run = SceneRun(
                 reader,
                 self.network,
@@ -153,7 +169,12 @@ class SceneSegmentor:
                 RunFiles(outputs.work, plan, restart),
             )
             run.look(progress)
-            return ResultWriter(run, place, writing, outputs).write()
+            return ResultWriter(run, place, writing, outputs).write(fingerprint)
+
+    @cached_property
+    def _network_name(self) -> str:
+        """Its fingerprint, for which all weights are read: once, not per scene."""
+        return self.network.fingerprint()
 
     def _plan(
         self, reader: SceneReader, aoi: AreaOfInterest | None, expressions: list[str]
@@ -170,7 +191,7 @@ class SceneSegmentor:
             tiling=asdict(self.tiling),
             batch_size=self.network.pairs,
             presence=self.presence,
-            network=self.network.fingerprint(),
+            network=self._network_name,
         )
 
 

@@ -12,17 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pyogrio
+import pyproj
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from ..utils.log import warn
 from .geometry import DIGITS, Georeference
 from .objects import FoundObject
+from .parquet import write_parquet
 
-# Formats by name: GDAL's driver (None is written here) and suffix.
+# Formats by name: GDAL's driver (None is written without) and suffix.
 FORMATS = {
     'geojson': (None, '.geojson'),
     'gpkg': ('GPKG', '.gpkg'),
     'shp': ('ESRI Shapefile', '.shp'),
+    'parquet': (None, '.parquet'),
 }
 # What a text field of a Shapefile holds, in bytes.
 _DBF_TEXT = 254
@@ -43,9 +47,13 @@ def write_vectors(
     """
     driver, _ = FORMATS[form]
     try:
-        if driver is None:
+        if form == 'geojson':
             _write_geojson(file, objects, place)
+        elif form == 'parquet':
+            polygons = [found.polygon for found in objects]
+            write_parquet(file, _fields(objects, place), polygons, place.crs)
         else:
+            assert driver is not None
             _write_layer(file, objects, place, driver, moment)
             _check_layer(file, objects)
     except (OSError, RuntimeError) as error:  # pyogrio's are the latter
@@ -99,34 +107,60 @@ def _write_layer(
     driver: str,
     moment: float,
 ) -> None:
-    date = datetime.fromtimestamp(moment, tz=timezone.utc)
-    expressions = [found.expression for found in objects]
-    options = {}
+    fields = _fields(objects, place)
     if driver == 'ESRI Shapefile':
-        expressions = _fit_into_dbf(expressions)
-        options['DBF_DATE_LAST_UPDATE'] = date.strftime('%Y-%m-%d')
+        texts = _fit_into_dbf([found.expression for found in objects])
+        fields['expression'] = np.array(texts, dtype=object)
+    write_layer(
+        file, fields, [f.polygon for f in objects], place.crs, moment, driver=driver
+    )
+
+
+def _fields(
+    objects: Sequence[FoundObject], place: Georeference
+) -> dict[str, np.ndarray]:
     fields = dict(
         id=np.arange(1, len(objects) + 1, dtype=np.int32),
-        expression=np.array(expressions, dtype=object),
+        expression=np.array([found.expression for found in objects], dtype=object),
         score=np.array([round(found.score, 6) for found in objects], np.float64),
         area_m2=np.round(np.array([found.area for found in objects], np.float64), 2),
         pixels=np.array([found.pixels for found in objects], np.int64),
     )
     if not place.on_earth:
         del fields['area_m2']
+    return fields
+
+
+def write_layer(
+    file: Path,
+    fields: dict[str, np.ndarray],
+    shapes: Sequence[BaseGeometry],
+    crs: pyproj.CRS | None,
+    moment: float,
+    geometry_type: str = 'Polygon',
+    driver: str = 'GPKG',
+) -> None:
+    """Writes a layer of shapes, all of one type, and their fields with GDAL.
+
+    ``moment`` is as in :func:`write_vectors`; GDAL's errors are RuntimeErrors.
+    """
+    date = datetime.fromtimestamp(moment, tz=timezone.utc)
+    options = {}
+    if driver == 'ESRI Shapefile':
+        options['DBF_DATE_LAST_UPDATE'] = date.strftime('%Y-%m-%d')
     with _gdal_option('OGR_CURRENT_DATE', date.strftime('%Y-%m-%dT%H:%M:%S.000Z')):
         with warnings.catch_warnings():
             # A scene without a coordinate system gives a layer without one.
             warnings.filterwarnings('ignore', "'crs' was not provided")
             pyogrio.raw.write(
                 str(file),
-                shapely.to_wkb(np.array([f.polygon for f in objects], dtype=object)),
+                shapely.to_wkb(np.array(shapes, dtype=object)),
                 list(fields.values()),
                 list(fields),
                 layer='objects' if driver == 'GPKG' else None,
                 driver=driver,
-                geometry_type='Polygon',
-                crs=None if place.crs is None else place.crs.to_wkt(),
+                geometry_type=geometry_type,
+                crs=None if crs is None else crs.to_wkt(),
                 encoding='UTF-8',
                 layer_options=options,
             )
