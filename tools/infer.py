@@ -17,7 +17,12 @@ from mmcadformer.apis import ReferringInferencer, ReferringResult, pair_inputs
 from mmcadformer.apis.explanation import Explanation
 from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
 from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
-from mmcadformer.utils.command_line import add_cfg_options, user_errors
+from mmcadformer.utils.command_line import (
+    add_cfg_options,
+    add_reading_options,
+    given_reading,
+    user_errors,
+)
 from mmcadformer.utils.files import write_json
 from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
@@ -53,6 +58,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="leave out what can't be read and go on; counted at the end",
     )
+    add_reading_options(parser.add_argument_group('reading of pictures'))
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -138,6 +144,7 @@ def main() -> None:
             device=args.device,
             batch_size=args.batch_size,
             cfg_options=args.cfg_options,
+            reading=given_reading(args),
         )
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)
@@ -168,10 +175,15 @@ def write(
     results: Iterable[ReferringResult | Explanation], total: int, out_dir: Path
 ) -> list[dict]:
     """Writes each result as it comes and shows the progress."""
-    records = []
+    records, told = [], set()
     for number, result in enumerate(progress_bar(results, total)):
         name = f'{number:04d}_{Path(result.image_path or "").stem}'
         records.append(result.save(out_dir, name))
+        found = result.result if isinstance(result, Explanation) else result
+        for note in found.notes:
+            if (result.image_path, note) not in told:
+                told.add((result.image_path, note))
+                print(f'{result.image_path}: {note}', file=sys.stderr)
     return records
 
 

@@ -32,7 +32,13 @@ from mmcadformer.scene import (
     prepare_scenes,
     segment_scenes,
 )
-from mmcadformer.utils.command_line import Parser, add_cfg_options, user_errors
+from mmcadformer.utils.command_line import (
+    Parser,
+    add_cfg_options,
+    add_reading_options,
+    given_reading,
+    user_errors,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,7 +77,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_set_options(parser.add_argument_group('many scenes'))
     add_network_options(parser.add_argument_group('network'))
     add_tile_options(parser.add_argument_group('tiles'))
-    add_reading_options(parser.add_argument_group('reading'))
+    reading = parser.add_argument_group('reading')
+    add_reading_options(reading)
+    reading.add_argument('--crs', help="coordinate system, like 'EPSG:32614'")
+    reading.add_argument(
+        '--warp',
+        action='store_true',
+        help='put a scene with control points or RPCs onto the map',
+    )
     add_writing_options(parser.add_argument_group('results'))
     return parser.parse_intermixed_args(argv)
 
@@ -134,41 +147,6 @@ def add_tile_options(group: Parser) -> None:
         metavar='FILE|VALUE',
         help='leave out tiles in which the object does not occur: a file of '
         'tools/analysis/calibrate_presence.py, or a threshold 0...1',
-    )
-
-
-def add_reading_options(group: Parser) -> None:
-    """Options of the scene's pixels."""
-    group.add_argument(
-        '--bands',
-        type=int,
-        nargs='+',
-        metavar='N',
-        help='numbers, from 1, of red, green and blue, or of one band',
-    )
-    group.add_argument(
-        '--value-range',
-        type=float,
-        nargs='+',
-        metavar='V',
-        help='lowest and highest value, for all bands or for each',
-    )
-    group.add_argument(
-        '--percentiles',
-        type=float,
-        nargs=2,
-        default=[2, 98],
-        metavar='P',
-        help='bounds of the stretch where values are not 8 bit (default: 2 98)',
-    )
-    group.add_argument(
-        '--nodata', type=float, metavar='V', help='value of missing pixels'
-    )
-    group.add_argument('--crs', help="coordinate system, like 'EPSG:32614'")
-    group.add_argument(
-        '--warp',
-        action='store_true',
-        help='put a scene with control points or RPCs onto the map',
     )
 
 
@@ -240,14 +218,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
     # All is checked before the model is loaded.
     scenes, texts = split_inputs(args)
     texts = check_expressions(texts)
-    reading = Reading(
-        bands=tuple(args.bands) if args.bands else None,
-        value_range=tuple(args.value_range) if args.value_range else None,
-        percentiles=tuple(args.percentiles),
-        nodata=args.nodata,
-        crs=args.crs,
-        warp=args.warp,
-    )
+    reading = Reading(crs=args.crs, warp=args.warp, **given_reading(args))
     writing = Writing(
         threshold=args.threshold,
         probability=None if args.probability == 'none' else args.probability,

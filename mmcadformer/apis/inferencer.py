@@ -56,6 +56,7 @@ class ReferringInferencer:
         batch_size: int = 1,
         cfg_options: dict | None = None,
         expression_batch_size: int = 8,
+        reading: dict | None = None,
     ) -> None:
         if batch_size < 1 or expression_batch_size < 1:
             raise ValueError(
@@ -67,6 +68,14 @@ class ReferringInferencer:
         self._last_file: tuple[str, dict] | None = None
         self.model = init_model(config, checkpoint, device, cfg_options)
         load, *others = map(TRANSFORMS.build, inference_pipeline(self.model.cfg))
+        if reading:
+            if not hasattr(load, 'reading'):
+                raise ValueError(
+                    f'{reading}: how pictures are read can only be chosen where the '
+                    'test pipeline begins with WholeLoadImageFromFile, not '
+                    f'{type(load).__name__}'
+                )
+            load.reading = {**load.reading, **reading}
         self._load_file, self._prepare = load, Compose(others)
         self._load_array = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
 
@@ -162,6 +171,7 @@ class ReferringInferencer:
         prepared = self._prepare({**loaded, 'expression': sentence})
         prepared['image'] = mmcv.bgr2rgb(original.astype(np.uint8))
         prepared['valid'] = loaded.get('img_valid')
+        prepared['notes'] = loaded.get('img_notes', ())
         return prepared
 
     def _read_file(self, path: str) -> dict:
@@ -213,6 +223,7 @@ class ReferringInferencer:
                 score=score,
                 image=item['image'],
                 image_path=item['data_samples'].img_path or None,
+                notes=item['notes'],
             )
 
 

@@ -28,6 +28,7 @@ class ReferringResult:
     score: float
     image: np.ndarray  # RGB uint8 (H, W, 3)
     image_path: str | None = None  # None for arrays
+    notes: tuple[str, ...] = ()  # how the picture was read, where that isn't obvious
 
     def overlay(self) -> np.ndarray:
         """Draws the mask and the sentence, as RGB uint8."""
@@ -54,6 +55,7 @@ class ReferringResult:
             box=box,
             height=self.mask.shape[0],
             width=self.mask.shape[1],
+            **(dict(notes=list(self.notes)) if self.notes else {}),
         )
 
     def save(self, out_dir: str | os.PathLike, name: str) -> dict:

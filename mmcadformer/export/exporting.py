@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..models import ReferringSegmentor
+from ..utils.config import find_reading
 from ..version import __version__
 from .exportable import ExportableSegmentor
 from .writers import OnnxWriter, Plan, ProgramWriter, Runner, Writer
@@ -83,6 +84,7 @@ def export_model(
     image, text_mask = torch.zeros(2, 3, *shape), tokens['text_mask'].cpu()
     example = (image, tokens['input_ids'].cpu(), text_mask)
     size = dict(size=list(shape), dynamic_size=dynamic_size, antialias=antialias)
+    size['reading'] = find_reading(model.cfg)
     facts = json.dumps(_describe(model, size, text_mask.shape), indent=2)
     companions = {'metadata.json': facts, 'tokenizer.json': tokenizer.to_str()}
     with _folder_for_work(path) as folder:

@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from ..apis import predict_expressions
 from ..models import ReferringSegmentor
 from ..utils.checkpoint import weights_digest
-from ..utils.config import inference_pipeline
+from ..utils.config import find_reading, inference_pipeline
 from ..utils.log import warn
 
 AMP_TYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -65,6 +65,7 @@ class ModelNetwork:
         self.amp = amp
         self.fill = _mean_color(model)
         pipeline = inference_pipeline(model.cfg)[1:]
+        self.reading = find_reading(model.cfg)
         self._load = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
         self._prepare = Compose([TRANSFORMS.build(step) for step in pipeline])
         self._warned: set[str] = set()

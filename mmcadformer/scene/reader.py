@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import rasterio
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
@@ -42,6 +43,16 @@ class Reading(imagery.Reading):
 
     crs: str | None = None
     warp: bool = False
+
+    def over(self, settings: Mapping[str, Any]) -> Reading:
+        """This reading, with settings where nothing was said here."""
+        default = Reading()
+        missing: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in settings.items()
+            if getattr(self, key) == getattr(default, key)
+        }
+        return replace(self, **missing)
 
 
 class SceneReader(imagery.Raster):

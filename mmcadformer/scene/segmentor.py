@@ -119,7 +119,8 @@ class SceneSegmentor:
             aoi: Vector file with polygons: the search is there only, elsewhere the
                 results have no data.
             aoi_layer: Name of its layer; by default the first.
-            reading: How the scene's pixels are understood.
+            reading: How the scene's pixels are understood; what it doesn't say is
+                taken from the loader in the model's config.
             writing: What is written.
             restart: Begin anew instead of going on with an interrupted run.
             progress: Show a progress bar; or the bar that many scenes share.
@@ -138,6 +139,9 @@ class SceneSegmentor:
                 f'{aoi_layer!r} is to be a layer of an area of interest (aoi), but '
                 'none is given'
             )
+        # What the network was trained on, unless something else is said.
+        trained_on = getattr(self.network, 'reading', {})
+        reading = (reading or Reading()).over(trained_on)
         with SceneReader(scene, reading) as reader:
             size = (reader.height, reader.width)
             place = reader.place()

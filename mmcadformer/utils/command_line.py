@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import DictAction
 
@@ -86,6 +87,57 @@ def add_data_options(parser: Parser) -> None:
     parser.add_argument(
         '--data-name', metavar='NAME', help='name of the data sets below the root'
     )
+
+
+def add_reading_options(parser: Parser) -> None:
+    """Adds how pictures are understood: bands, depth, what is missing."""
+    parser.add_argument(
+        '--bands',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='numbers, from 1, of red, green and blue, or of one band',
+    )
+    parser.add_argument(
+        '--value-range',
+        type=float,
+        nargs='+',
+        metavar='V',
+        help='lowest and highest value, for all bands or for each',
+    )
+    parser.add_argument(
+        '--percentiles',
+        type=float,
+        nargs=2,
+        metavar='P',
+        help='bounds of the stretch where values are not 8 bit (default: 2 98)',
+    )
+    parser.add_argument(
+        '--nodata', type=float, metavar='V', help='value of missing pixels'
+    )
+    parser.add_argument(
+        '--alpha',
+        choices=['yes', 'no'],
+        help='whether a band tagged as alpha is opacity (default: if it looks so)',
+    )
+    parser.add_argument(
+        '--subdataset',
+        type=int,
+        metavar='N',
+        help='number, from 1, of a page or part of the file',
+    )
+
+
+def given_reading(args: argparse.Namespace) -> dict[str, Any]:
+    """What was said by :func:`add_reading_options`, by key of a reading."""
+    said: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key in ('bands', 'value_range', 'percentiles', 'nodata', 'subdataset')
+        if (value := getattr(args, key)) is not None
+    }
+    if args.alpha is not None:
+        said['alpha'] = args.alpha == 'yes'
+    return said
 
 
 def add_work_options(parser: Parser) -> None:

@@ -13,6 +13,8 @@ from .data_config import DATA_SUFFIXES, read_data_config
 _SUFFIXES = ('.py', *DATA_SUFFIXES)
 
 # Transforms of a test pipeline that need annotations.
+# Keys of a loader that say how pictures are understood.
+_READING = ('bands', 'value_range', 'percentiles', 'nodata', 'alpha')
 _NEEDS_ANNOTATION = ('ChooseExpression', 'LoadReferringMask', 'LoadAnnotations')
 
 
@@ -100,6 +102,12 @@ def inference_pipeline(cfg: Config) -> list[dict]:
             f'{pipeline[0]["type"]}'
         )
     return pipeline
+
+
+def find_reading(cfg: Config) -> dict:
+    """What the test pipeline's loader says of bands, depth and missing pixels."""
+    loader = inference_pipeline(cfg)[0]
+    return {key: loader[key] for key in _READING if key in loader}
 
 
 def find_resize(cfg: Config) -> dict:

@@ -10,14 +10,18 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image
 from tokenizers import Tokenizer
 
 
-def load(file: str) -> Image.Image:
-    image = ImageOps.exif_transpose(Image.open(file))
-    if image.mode.startswith('I'):  # 16 bits
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def load(file: str, facts: dict) -> Image.Image:
+    """8-bit pictures as they are stored: no Orientation tag is applied."""
+    image = Image.open(file)
+    if image.mode not in ('L', 'RGB') or facts.get('reading'):
+        sys.exit(
+            f'{file} (mode {image.mode}): this example reads 8-bit grey and RGB alone; '
+            'other depths, bands, palettes and transparency need the package'
+        )
     return image.convert('RGB')
 
 
@@ -43,7 +47,7 @@ def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
     text = Tokenizer.from_str(inside['tokenizer.json']).encode(sentence)
     if len(text.ids) - sum(text.special_tokens_mask) == 0:
         sys.exit('the sentence is empty')
-    image = load(image_file)
+    image = load(image_file, facts)
     height, width = facts['size']
     if facts['antialias']:
         pixels = np.asarray(image.resize((width, height), Image.BILINEAR))

@@ -273,7 +273,7 @@ def smooth_picture(height, width):
 
 
 def save_picture(kind, picture, path):
-    """As a plain PNG, of 16 bits, or lying on its side with a note that says so."""
+    """As a plain PNG, of 16 bits, or with a tag that says that it lies on its side."""
     if kind == '16 bit':
         grey = picture[..., 0].astype(np.uint16) * 256 + picture[..., 1]
         Image.fromarray(grey).save(path)
@@ -290,7 +290,6 @@ def save_picture(kind, picture, path):
     [
         ('pillow', 'plain', (100, 140)),
         ('cv2', 'plain', (140, 100)),
-        ('cv2', '16 bit', (50, 61)),
         ('cv2', 'turned', (150, 90)),
     ],
 )
@@ -310,13 +309,15 @@ def test_example_runs_without_the_package(
     mask = np.asarray(Image.open(tmp_path / 'mask.png'))
 
     cfg = Config.fromfile(files[0])
-    for transform in cfg.test_dataloader.dataset.pipeline:
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline[0] = dict(type='WholeLoadImageFromFile')
+    for transform in pipeline:
         if transform['type'] == 'Resize':
             transform['backend'] = backend
     inferencer = ReferringInferencer(cfg, files[1], device='cpu')
     (expected,) = inferencer(tmp_path / 'image.png', SENTENCES[0])
     assert 0.1 < expected.mask.mean() < 0.9
-    assert mask.shape == (size if kind != 'turned' else size[::-1])
+    assert mask.shape == size  # turned or not: pixels as stored
     # OpenCV's fixed point is off by one in some colours.
     wrong = (mask != expected.mask).mean()
     assert wrong < (0.001 if backend == 'pillow' else 0.01)
@@ -324,7 +325,9 @@ def test_example_runs_without_the_package(
 
 def test_example_names_what_is_wrong(exported, run_example, tmp_path):
     Image.fromarray(random_picture(9, 9)).save(tmp_path / 'image.png')
+    save_picture('16 bit', random_picture(9, 9), tmp_path / 'deep.png')
     for args, message in (
+        ((exported, 'deep.png', 'it', 'mask.png'), 'other depths'),
         ((exported, 'image.png', '\u200b', 'mask.png'), 'the sentence is empty'),
         ((exported, 'image.png'), 'MODEL IMAGE SENTENCE OUT'),
     ):

@@ -60,7 +60,8 @@ class WholeLoadImageFromFile(LoadImageFromFile):
 
     Adds ``img``, BGR (H, W, 3), ``img_shape``, ``ori_shape``, ``img_valid``, bool
     (H, W) or None where all pixels have data, ``img_orientation``, the tag by which the
-    picture was turned, and ``img_reading``, how it was read.
+    picture was turned, ``img_reading``, how it was read, and ``img_notes``, what a user
+    should know of that.
 
     Args:
         to_float32: Give float32 rather than uint8.
@@ -113,6 +114,7 @@ class WholeLoadImageFromFile(LoadImageFromFile):
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         results['img_valid'] = picture.valid
         results['img_reading'] = self.reading
+        results['img_notes'] = picture.notes
         results['img_orientation'] = picture.orientation
         return results
 
