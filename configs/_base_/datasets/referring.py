@@ -1,6 +1,9 @@
 # Pipelines and loaders that every referring dataset shares; 480x480 as in Sec. V-A.
 # Pillow's bilinear filter is antialiased, like that of the peers' pipelines.
 image_size = (480, 480)
+# Pictures of more than 8 bits: give the loaders a fixed value_range, such as
+# value_range=(0, 2047) or two values per band; without, each picture is stretched by
+# itself, and equal values look different from one to the next. bands=(4, 3, 2) chooses.
 train_pipeline = [
     dict(type='WholeLoadImageFromFile'),
     dict(type='ChooseExpression', mode='random'),
