@@ -9,6 +9,8 @@ infer.py --list FILE                          a file of pairs
 """
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,6 +28,11 @@ from mmcadformer.utils.command_line import (
 from mmcadformer.utils.files import write_json
 from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
+from mmcadformer.utils.text import shortened, visible_text
+
+# One word with an ending, or from the root, the home or a folder above or beside.
+_PATH = re.compile(r'(?:\.{0,2}/|~)\S*|\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{1,3}')
+_SHOWN = 5  # cut sentences that are printed
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,6 +88,8 @@ def collect_pairs(inputs: list[str], list_file: str | None) -> list[Pair]:
         raise ValueError(
             f'no expression is given: all of {", ".join(inputs[:3])} are images'
         )
+    for text in expressions:
+        check_sentence(text)
     # One sentence is for all images.
     return pair_inputs(images, expressions[0] if len(expressions) == 1 else expressions)
 
@@ -90,16 +99,46 @@ def split_inputs(inputs: list[str]) -> tuple[list[str], list[str]]:
     images: list[str] = []
     for position, text in enumerate(inputs):
         path = Path(text)
-        if path.is_dir():
+        # Not by Path, which raises an error for a sentence of more than 255 letters.
+        if os.path.isdir(text):
             found = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
             if not found:
                 raise FileNotFoundError(f'no image in the folder {text}')
             images += [str(file) for file in sorted(found)]
-        elif path.is_file() or (path.suffix.lower() in IMAGE_SUFFIXES):
+        elif os.path.isfile(text) or _ends_like_an_image(text):
             images.append(text)
+        elif not images:
+            raise FileNotFoundError(
+                f'no image is given: {text!r} is neither an image nor a folder, which '
+                'come first, then sentences'
+            )
         else:
             return images, inputs[position:]
     return images, []
+
+
+def _ends_like_an_image(text: str) -> bool:
+    return Path(text).suffix.lower() in IMAGE_SUFFIXES
+
+
+def check_sentence(text: str) -> None:
+    """Raises ValueError for what is no sentence: nothing, a file, a mistyped path."""
+    if not visible_text(text):
+        raise ValueError(f'an expression is empty or no text: {text!r}')
+    if os.path.isfile(text):
+        raise ValueError(f'{text} is a file, but stands where sentences are expected')
+    if _PATH.fullmatch(text):
+        raise FileNotFoundError(
+            f'{text} looks like a path, but there is no such image or folder (as a '
+            'sentence, it can be given by --list)'
+        )
+
+
+def check_images(pairs: Iterable[Pair]) -> None:
+    """Raises FileNotFoundError for an image that isn't there."""
+    for path in dict.fromkeys(str(image) for image, _ in pairs):
+        if '://' not in path and not os.path.isfile(path):
+            raise FileNotFoundError(f'image {path} does not exist')
 
 
 def read_list(file: Path) -> list[Pair]:
@@ -138,6 +177,8 @@ def main() -> None:
 
     with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
+        if not args.skip_bad:
+            check_images(pairs)
         inferencer = ReferringInferencer(
             args.config,
             args.checkpoint,
@@ -151,11 +192,21 @@ def main() -> None:
         records = write(results, len(pairs), Path(args.out_dir))
         path = Path(args.out_dir) / 'results.json'
         write_json(path, dict(results=records, skipped=skipped))
+    report_cut(records)
     print(f'{len(records)} results in {args.out_dir}, listed in {path}')
     if skipped:
         print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')
     if not records:
         sys.exit(1)
+
+
+def report_cut(records: Iterable[dict]) -> None:
+    """Says which sentences the model didn't read to their end."""
+    cut = {record['expression']: record['read'] for record in records if record['read']}
+    for expression, read in list(cut.items())[:_SHOWN]:
+        print(f'cut: {expression!r} is longer than the model reads; it read {read!r}')
+    if len(cut) > _SHOWN:
+        print(f'cut: ... {len(cut) - _SHOWN} more; see "read" in the results')
 
 
 def explain(
@@ -177,7 +228,7 @@ def write(
     """Writes each result as it comes and shows the progress."""
     records, told = [], set()
     for number, result in enumerate(progress_bar(results, total)):
-        name = f'{number:04d}_{Path(result.image_path or "").stem}'
+        name = f'{number:04d}_{shortened(Path(result.image_path or "").stem)}'
         records.append(result.save(out_dir, name))
         found = result.result if isinstance(result, Explanation) else result
         for note in found.notes:

@@ -224,6 +224,7 @@ class ReferringInferencer:
                 image=item['image'],
                 image_path=item['data_samples'].img_path or None,
                 notes=item['notes'],
+                read=self.model.text_encoder.read_part(sample.expression),
             )
 
 

@@ -29,6 +29,9 @@ class ReferringResult:
     image: np.ndarray  # RGB uint8 (H, W, 3)
     image_path: str | None = None  # None for arrays
     notes: tuple[str, ...] = ()  # how the picture was read, where that isn't obvious
+    # The part of the sentence that was read, where it was longer than the text
+    # encoder's max_tokens and the rest was cut off.
+    read: str | None = None
 
     def overlay(self) -> np.ndarray:
         """Draws the mask and the sentence, as RGB uint8."""
@@ -39,8 +42,9 @@ class ReferringResult:
     def record(self) -> dict:
         """Facts for JSON: image, expression, score, area and box in pixels.
 
-        The box is [left, top, right, bottom] with right and bottom exclusive, or
-        None for an empty mask.
+        ``read`` is the part of an expression that was cut, otherwise None. The box is
+        [left, top, right, bottom] with right and bottom exclusive, or None for an
+        empty mask.
         """
         rows, columns = np.nonzero(self.mask.any(1))[0], np.nonzero(self.mask.any(0))[0]
         box = None
@@ -50,6 +54,7 @@ class ReferringResult:
         return dict(
             image=self.image_path,
             expression=self.expression,
+            read=self.read,
             score=round(self.score, 6),
             area=int(self.mask.sum()),
             box=box,

@@ -30,7 +30,6 @@ class Finding:
     result: ReferringResult
     seconds: float  # that the model took for all sentences on the picture
     sentences: int  # how many these were
-    cut: str | None  # the part of the sentence that was read, if not all of it
 
 
 def load_models(
@@ -80,19 +79,7 @@ def find(
             _without_missing(result, picture.valid),
             seconds,
             len(sentences),
-            read_part(model, result.expression),
         )
-
-
-def read_part(model: NamedModel, sentence: str) -> str | None:
-    """The part of a sentence that a model reads; None if it reads all of it."""
-    encoder = model.inferencer.model.text_encoder
-    encoding = encoder.tokenizer.encode(sentence)
-    if len(encoding.ids) <= encoder.max_tokens:
-        return None
-    # The mark of the end takes the last place.
-    kept = encoding.offsets[: encoder.max_tokens - bool(encoder.keep_end)]
-    return sentence[: max(end for _, end in kept)]
 
 
 def _without_missing(

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from ..apis import ReferringResult
 from ..utils.files import write_text
 from ..utils.outlines import trace_outlines
+from ..utils.text import shortened
 from ..visualization.attention import heat_overlay
 from ..visualization.overlay import shrink, widen
 from ..visualization.text import INK, PAPER, load_font
@@ -139,7 +140,7 @@ def _write_geo_files(
 def _plain(text: str) -> str:
     """Text as part of a file name; file systems count bytes."""
     text = re.sub(r'[^\w-]+', '_', text).strip('_')
-    return text.encode()[:_MAX_BYTES].decode(errors='ignore').strip('_') or 'picture'
+    return shortened(text, _MAX_BYTES).strip('_') or 'picture'
 
 
 def title_html(finding: Finding, show_model: bool) -> str:
@@ -167,9 +168,9 @@ def numbers_html(finding: Finding, files: Files) -> str:
         remarks.append(
             'Nothing found: no pixel is more likely on the object than beside it.'
         )
-    if finding.cut is not None:
+    if result.read is not None:
         remarks.append(
-            f'The sentence is longer than the model can read. It read “{finding.cut}”; '
+            f'The sentence is longer than the model can read. It read “{result.read}”; '
             'the rest was cut off.'
         )
     cells = ''.join(

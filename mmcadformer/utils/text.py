@@ -19,6 +19,11 @@ def visible_text(text: object) -> str:
     return text.strip()
 
 
+def shortened(text: str, max_bytes: int = 150) -> str:
+    """The beginning of a text that is part of a file's name; systems count bytes."""
+    return text.encode()[:max_bytes].decode(errors='ignore')
+
+
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raises ValueError for an argument that is none of its choices."""
     if value not in choices:

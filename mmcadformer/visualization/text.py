@@ -3,7 +3,7 @@
 
 OpenCV's built-in letters are ASCII only, so text is drawn by Pillow with the
 DejaVu font that matplotlib brings along, or with an installed font where DejaVu
-lacks the glyphs (Chinese, for example).
+lacks the glyphs (Chinese, for example). Where none has them, a warning says so once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager, ft2font
 from PIL import Image, ImageDraw, ImageFont
+
+from ..utils.log import warn
 
 INK = (25, 25, 25)
 PAPER = (255, 255, 255)
@@ -131,14 +133,38 @@ def _font_path(letters: frozenset[int]) -> str:
     visible = frozenset(c for c in letters if c > 0x20 and chr(c).isprintable())
     best, best_missing = default, len(visible - _glyphs(default))
     if best_missing:
-        for entry in font_manager.fontManager.ttflist:
-            # It has a glyph for everything: a box that names the script.
-            if 'LastResort' in entry.fname:
-                continue
-            missing = len(visible - _glyphs(entry.fname))
+        for path in _installed_fonts():
+            missing = len(visible - _glyphs(path))
             if missing < best_missing:
-                best, best_missing = entry.fname, missing
+                best, best_missing = path, missing
+    if best_missing:
+        _say_what_is_missing(''.join(map(chr, sorted(visible - _glyphs(best)))))
     return best
+
+
+@cache
+def _installed_fonts() -> list[str]:
+    """Paths of fonts, those of Noto first; matplotlib's own list may be old."""
+    known = [entry.fname for entry in font_manager.fontManager.ttflist]
+    paths = dict.fromkeys([*known, *font_manager.findSystemFonts()])
+    # LastResort has a glyph for everything: a box that names the script.
+    there = [p for p in paths if 'LastResort' not in p and Path(p).is_file()]
+    return sorted(there, key=lambda path: 'Noto' not in Path(path).name)
+
+
+_said: list[str] = []
+
+
+def _say_what_is_missing(letters: str) -> None:
+    if _said:
+        return
+    _said.append(letters)
+    shown = letters[:20]
+    warn(
+        f'no installed font has the letters {shown!r}: pictures show boxes in their '
+        'place. The Noto fonts have them (Debian, Ubuntu: fonts-noto-core, '
+        'fonts-noto-cjk)'
+    )
 
 
 @cache

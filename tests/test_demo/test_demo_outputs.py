@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from mmcadformer.apis import ReferringResult
 from mmcadformer.demo.examples import Example
-from mmcadformer.demo.models import Finding, find, read_part
+from mmcadformer.demo.models import Finding, find
 from mmcadformer.demo.outputs import (
     MAX_SHOWN,
     Files,
@@ -141,11 +141,11 @@ def test_nothing_is_found_where_there_is_no_data(demo_models, demo_rgb):
 def test_the_part_that_is_read_gives_the_same_result(demo_models, demo_rgb):
     model = demo_models[0]
     long = 'the blue pool to the left of ' + 'the storage tank near ' * 12 + 'the road'
-    part = read_part(model, long)
+    part = model.inferencer.model.text_encoder.read_part(long)
     assert long.startswith(part) and 50 < len(part) < len(long)
     (full,), (short,) = (model.inferencer(demo_rgb, text) for text in (long, part))
     assert np.array_equal(full.probability, short.probability)
-    assert read_part(model, part) is None
+    assert full.read == part and short.read is None
     (finding,) = find(model, Picture(demo_rgb, 'x.png'), [long])
     html = numbers_html(finding, Files(None, None, None, None))
     assert f'It read “{part}”; the rest was cut off' in html
@@ -156,7 +156,7 @@ def test_numbers_and_titles_are_text():
     mask[2:4] = True
     result = make_result(mask)
     result.expression = '<img src=x> & "it"'
-    finding = Finding('model <b>', result, 2.5, 2, None)
+    finding = Finding('model <b>', result, 2.5, 2)
     files = Files(None, None, None, 1234.5)
     html = numbers_html(finding, files)
     assert '20 px' in html and '20.0% of the picture' in html
@@ -167,7 +167,7 @@ def test_numbers_and_titles_are_text():
     assert 'model &lt;b&gt;' in title
     assert 'model' not in title_html(finding, show_model=False)
     empty = make_result(np.zeros((10, 10), bool))
-    html = numbers_html(Finding('m', empty, 0.01, 1, None), files)
+    html = numbers_html(Finding('m', empty, 0.01, 1), files)
     assert 'Nothing found' in html and '10 ms' in html
 
 

@@ -71,7 +71,7 @@ def test_bad_inputs_are_skipped_only_when_asked(infer, images, tmp_path):
     broken.write_text('no image')
     arguments = [images[0], broken, tmp_path / 'gone.png', 'it']
     with pytest.raises(SystemExit, match='broken.png is not an image'):
-        infer(*arguments)
+        infer(images[0], broken, 'it')
     text, report = infer(*arguments, '--skip-bad')
     assert '2 of 3 inputs were skipped' in text
     assert [entry['image'] for entry in report['skipped']] == list(
@@ -107,9 +107,45 @@ def test_list_errors_name_the_line(infer, images, tmp_path):
         infer('--list', file)
 
 
-def test_empty_expression_is_refused(infer, images):
-    with pytest.raises(SystemExit, match='is empty'):
-        infer(images[0], ' ')
+WRONG = {
+    'blank': (['{image}', ' '], 'is empty'),
+    'empty': (['{image}', ''], 'is empty'),
+    'empty among others': (['{image}', 'the pool', ''], 'is empty'),
+    'mistyped image': (['pool.pgn', 'the pool'], "'pool.pgn' is neither an image nor"),
+    'second mistyped': (
+        ['{image}', 'pool.pgn', 'the pool'],
+        'pool.pgn looks like a path',
+    ),
+    'folder': (['{image}', './pools', 'the pool'], r'\./pools looks like a path'),
+    'missing image': (['pool.png', 'the pool'], 'image pool.png does not exist'),
+    'image at the end': (['{image}', 'the pool', '{image}'], 'is a file, but stands'),
+}
+
+
+@pytest.mark.parametrize('name', WRONG)
+def test_wrong_inputs_are_named_before_a_model_is_loaded(call_tool, images, name):
+    inputs, message = WRONG[name]
+    inputs = [text.format(image=images[0]) for text in inputs]
+    model = ['--config', 'there is none', '--checkpoint', 'there is none']
+    with pytest.raises(SystemExit, match=message):
+        call_tool('infer.py', *inputs, *model)
+
+
+def test_long_sentences_are_told_of(infer, images):
+    sentence = 'the blue pool that lies to the left of ' + 'a storage tank near ' * 15
+    assert len(sentence) > 300
+    text, report = infer(images[0], sentence, 'the left pool')
+    long, short = report['results']
+    assert long['expression'] == sentence.strip() and short['read'] is None
+    assert sentence.startswith(long['read']) and len(long['read']) < len(sentence)
+    assert f'it read {long["read"]!r}' in text and text.count('cut: ') == 1
+
+
+def test_long_names_of_images(infer, images, tmp_path):
+    image = tmp_path / f'{"озеро" * 24}.png'  # 240 bytes
+    image.write_bytes(images[0].read_bytes())
+    _, report = infer(image, 'the left pool')
+    assert (tmp_path / 'out' / report['results'][0]['overlay']).is_file()
 
 
 @pytest.mark.parametrize('options', [[], ['--explain']])

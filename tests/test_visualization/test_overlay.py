@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from PIL import ImageFont
 
 from mmcadformer.visualization import (
@@ -10,6 +11,7 @@ from mmcadformer.visualization import (
     draw_referring_panels,
     mask_iou,
 )
+from mmcadformer.visualization import text as text_module
 from mmcadformer.visualization.overlay import PRED_COLOR, TRUTH_COLOR
 from mmcadformer.visualization.text import draw_text_strip, load_font, wrap_text
 
@@ -144,3 +146,14 @@ def test_wrong_input_is_named(change, message):
     options = dict(image=np.zeros((4, 4, 3), np.uint8), expression='it')
     with pytest.raises(ValueError, match=message):
         draw_referring_overlay(**{**options, **change})
+
+
+def test_letters_that_no_font_has_are_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_module, '_said', [])
+    log = tmp_path / 'log.txt'
+    MMLogger.get_instance('letters', log_file=str(log))
+    monkeypatch.setattr(text_module, '_installed_fonts', list)
+    for letter in '湖झ':
+        draw_text_strip(100, f'пруд {letter}')
+    (line,) = [x for x in log.read_text().splitlines() if 'no installed font' in x]
+    assert 'Noto' in line and 'п' not in line

@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
 
 from ...imagery import read_picture
+from ...utils.text import shortened
 
 
 @HOOKS.register_module()
@@ -107,7 +108,8 @@ class ReferringVisualizationHook(Hook):
         for index, sample in _with_index(loader, batch_idx, outputs or ()):
             if index % self.interval == 0:
                 picture = self._picture(runner, sample)
-                file = self.show_dir / f'{index:06d}_{Path(sample.img_path).stem}.png'
+                stem = shortened(Path(sample.img_path).stem)
+                file = self.show_dir / f'{index:06d}_{stem}.png'
                 mmcv.imwrite(mmcv.rgb2bgr(picture), str(file))
 
     def _picture(self, runner: Runner, sample: SegDataSample) -> np.ndarray:

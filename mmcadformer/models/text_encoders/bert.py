@@ -137,6 +137,15 @@ class BertTextEncoder(BaseModule):
         device = self.tokenizer_state.device
         return dict(input_ids=ids.to(device), text_mask=mask.to(device))
 
+    def read_part(self, expression: str) -> str | None:
+        """The part of an expression that is read; None if all of it is."""
+        encoding = self.tokenizer.encode(expression)
+        if len(encoding.ids) <= self.max_tokens:
+            return None
+        # The mark of the end takes the last place.
+        kept = encoding.offsets[: self.max_tokens - bool(self.keep_end)]
+        return expression[: max(end for _, end in kept)]
+
     def split_words(self, expression: str) -> list[tuple[str, list[int]]]:
         """Which tokens each word of an expression became.
 
