@@ -308,7 +308,12 @@ class Raster:
         hint = fill_hint(sample)
         if hint:
             self.notes.append(hint)
-        return percentile_stretch(sample, self.reading.percentiles)
+        stretch = percentile_stretch(sample, self.reading.percentiles)
+        low, high = min(stretch.low), max(stretch.high)
+        self.notes.append(
+            f'{self.depth} stretched: {low:g}...{high:g} became 0...255 (--value-range)'
+        )
+        return stretch
 
     def _stretch_few_bits(self) -> Stretch | None:
         """For files of 1 to 7 bits per band, whose numbers are small."""
