@@ -8,6 +8,7 @@
 # Environment variables:
 #   PYTHON           interpreter that creates the environment
 #   MMCADFORMER_VENV folder of the environment (default: .venv in the checkout)
+#   MMCADFORMER_LOCKED  1: exactly the packages of requirements/lock.txt
 
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -82,6 +83,20 @@ print(digest.hexdigest()[:16])
 PYTHON
 }
 
+# What both commands of the README need, by version and hash, whatever the extras.
+# PyTorch differs by machine: one that is there already stays.
+install_locked() {
+  local requirements="$REPO_ROOT/requirements"
+  "$VENV_PYTHON" -c 'import torch' 2>/dev/null ||
+    pip_install -c "$requirements/constraints.txt" torch || return
+  pip_install --no-deps --require-hashes -r "$requirements/lock.txt" || return
+  pip_install --no-deps --no-build-isolation -e "$REPO_ROOT"
+}
+
+install_extras() {
+  pip_install -c "$REPO_ROOT/requirements/constraints.txt" -e "$REPO_ROOT[$1]"
+}
+
 prepare_environment() {
   local venv="${MMCADFORMER_VENV:-$REPO_ROOT/.venv}" extras stamps stamp
   VENV_PYTHON="$venv/bin/python"
@@ -96,13 +111,16 @@ prepare_environment() {
   if [ "$(cat "$stamps/checkout" 2>/dev/null)" != "$REPO_ROOT" ]; then
     rm -rf "$stamps"
   fi
-  stamp="$stamps/$(fingerprint "$@")"
+  stamp="$stamps/$(fingerprint "${MMCADFORMER_LOCKED:-}" "$@")"
   [ -e "$stamp" ] && return
 
   printf 'Installing mmcadformer[%s] into %s; the first time takes minutes\n' \
     "$extras" "$venv"
-  pip_install -c "$REPO_ROOT/requirements/constraints.txt" \
-    -e "$REPO_ROOT[$extras]" || fail 'the installation failed, see above'
+  if [ -n "${MMCADFORMER_LOCKED:-}" ]; then
+    install_locked || fail 'the installation failed, see above'
+  else
+    install_extras "$extras" || fail 'the installation failed, see above'
+  fi
   repair_opencv || fail 'OpenCV does not load, see above'
   mkdir -p "$stamps"
   printf '%s\n' "$REPO_ROOT" >"$stamps/checkout"
