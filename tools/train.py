@@ -3,24 +3,37 @@
 """Trains a model."""
 
 import argparse
+import shlex
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmcadformer.engine import (
+    StopHook,
+    TrainingError,
+    TrainingStopped,
     add_tensorboard,
     check_data_roots,
+    check_loaders,
     enable_amp,
     end_processes,
     find_resume_checkpoint,
+    is_first_process,
+    last_good,
     prepare_cpu_processes,
     read_run_config,
 )
 from mmcadformer.utils.checkpoint import (
     SAFE_PREFIX,
     TRUSTED_PREFIX,
+    check_finite,
     check_run_state,
+    find_weights,
+    read_content,
 )
 from mmcadformer.utils.command_line import (
     add_cfg_options,
@@ -28,6 +41,7 @@ from mmcadformer.utils.command_line import (
     add_runner_options,
     user_errors,
 )
+from mmcadformer.utils.lock import locked
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,6 +89,8 @@ def build_config(args: argparse.Namespace) -> Config:
     """
     cfg = read_run_config(args)
     if args.seed is not None:
+        if not 0 <= args.seed < 2**32:
+            raise ValueError(f'--seed must be from 0 to 2^32 - 1, not {args.seed}')
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     if args.amp:
         enable_amp(cfg)
@@ -97,7 +113,9 @@ def set_start(cfg: Config, resume: str | None, trusted: bool = False) -> None:
     if resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = 'auto'
     if resume == 'auto':
-        found = find_resume_checkpoint(cfg.work_dir)
+        hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+        places = hook.get('out_dir'), hook.get('filename_tmpl') or ''
+        found = find_resume_checkpoint(cfg.work_dir, *places)
         resume = None if found is None else str(found)
         if resume is None:
             print(f'Nothing to resume in {cfg.work_dir}: training starts anew.')
@@ -112,19 +130,55 @@ def set_start(cfg: Config, resume: str | None, trusted: bool = False) -> None:
         raise FileNotFoundError(f'the checkpoint to begin from, {path}, does not exist')
     if not cfg.get('resume'):
         cfg.load_from = SAFE_PREFIX + path
+        check_finite(find_weights(read_content(path, mapped=True)), path)
     elif trusted:
         cfg.load_from = TRUSTED_PREFIX + path
     else:
         check_run_state(path)
 
 
+def train(runner: Runner) -> None:
+    """Trains until the end, or until a signal or a fault that the user can mend."""
+    stop = StopHook()
+    runner.register_hook(stop)
+    try:
+        with stop.listening():
+            runner.train()
+    except TrainingStopped as stopped:
+        end(f'stopped: {stopped}.', 128 + stopped.signal)
+    except TrainingError as error:
+        end(str(error), 1)
+    except (RuntimeError, OSError):
+        # Data workers that the same signal ended.
+        if not stop.signal:
+            raise
+        end(f'stopped. {last_good(runner)}', 128 + stop.signal)
+
+
+def end(message: str, code: int) -> None:
+    """Ends with a message, once, and how to go on."""
+    if is_main_process():
+        print(f'train.py: {message}', file=sys.stderr)
+        if code > 128:
+            given = [argument for argument in sys.argv if argument != '--resume']
+            command = shlex.join(['python', *given])
+            print(f'To go on: {command} --resume', file=sys.stderr)
+    sys.exit(code)
+
+
 def main() -> None:
     """Trains."""
-    with user_errors():
-        cfg = build_config(parse_args())
-        prepare_cpu_processes(cfg)
-    Runner.from_cfg(cfg).train()
-    end_processes()
+    with ExitStack() as ended:
+        with user_errors():
+            cfg = build_config(parse_args())
+            if is_first_process():
+                ended.enter_context(locked(cfg.work_dir))
+            prepare_cpu_processes(cfg)
+        with user_errors(KeyError, TypeError):
+            runner = Runner.from_cfg(cfg)
+            check_loaders(runner, ['train', 'val'])
+        train(runner)
+        end_processes()
 
 
 if __name__ == '__main__':

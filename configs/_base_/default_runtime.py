@@ -31,5 +31,6 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='EpochSeedHook'),  # a resumed run ends like an uninterrupted one
+    dict(type='FiniteStepsHook', interval=10, max_in_row=10),  # NaN ends the run
     dict(type='TruncationReportHook'),  # says how many expressions were cut
 ]

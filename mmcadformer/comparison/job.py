@@ -9,24 +9,26 @@ import platform
 import re
 import runpy
 import shutil
+import signal
 import sys
 import textwrap
 import time
 import traceback
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 
 from ..engine import check_data_roots, find_resume_checkpoint, override_data
 from ..utils.config import read_config
 from ..utils.files import digest, read_json, write_json
+from ..utils.lock import FolderInUse, locked
 
 CHECKPOINTS = ('best', 'last')
 _RECORDED = ('name', 'seed', 'config_hash', 'checkpoint', 'save_masks')
@@ -217,14 +219,11 @@ def run_job(job: Job, tools: Path) -> None:
     A training that was killed goes on from its newest checkpoint. RuntimeError if
     another process works on the job, or a step failed.
     """
-    try:
-        # The system frees it when this process ends, however it ends.
-        lock = FileLock(job.folder / 'lock').acquire(timeout=0)
-    except Timeout:
-        raise RuntimeError(
-            f'another process is working on {job.folder}: wait for it or end it'
-        ) from None
-    with lock:
+    with ExitStack() as ended:
+        try:
+            ended.enter_context(locked(job.folder))
+        except FolderInUse as error:
+            raise RuntimeError(str(error)) from None
         if job.is_done:
             print(f'{job.label}: done already')
             return
@@ -250,6 +249,8 @@ def _run_step(job: Job, step: str, tool: Path, arguments: list[object]) -> float
     try:
         runpy.run_path(str(tool), run_name='__main__')
     except SystemExit as end:
+        if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            raise  # the step didn't fail, all shall end
         if isinstance(end.code, int) and end.code:
             reason = f'exit code {end.code}'
         elif end.code:

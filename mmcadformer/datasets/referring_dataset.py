@@ -161,6 +161,15 @@ class BaseReferringDataset(BaseSegDataset):
         """None: labels stay as they are."""
         return None
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Index of an object's category, which ``ClassBalancedDataset`` asks for.
+
+        Empty if the category is none of the classes.
+        """
+        category = self.get_data_info(idx)['category']
+        classes = self.metainfo['classes']
+        return [classes.index(category)] if category in classes else []
+
     def default_prefix(self) -> dict[str, str]:
         """``data_prefix`` of this layout."""
         raise NotImplementedError

@@ -1,32 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run needs beyond MMEngine: hooks, an optimizer wrapper, its setup."""
 
+from .errors import TrainingError, TrainingStopped
+from .hooks.checkpoint_hook import CheckpointHook, last_good
 from .hooks.epoch_seed_hook import EpochSeedHook, SeededDataset
+from .hooks.finite_hook import FiniteStepsHook
 from .hooks.truncation_hook import TruncationReportHook
 from .hooks.visualization_hook import ReferringVisualizationHook
-from .optim_wrapper import BFloat16OptimWrapper
+from .optim_wrapper import AmpOptimWrapper, BFloat16OptimWrapper, OptimWrapper
+from .resuming import find_resume_checkpoint
 from .run_setup import (
     add_tensorboard,
     check_data_roots,
+    check_loaders,
     enable_amp,
     end_processes,
-    find_resume_checkpoint,
+    is_first_process,
     override_data,
     prepare_cpu_processes,
     read_run_config,
 )
+from .stopping import StopHook
+from .train_loop import EpochBasedTrainLoop
 
 __all__ = [
+    'AmpOptimWrapper',
     'BFloat16OptimWrapper',
+    'CheckpointHook',
+    'EpochBasedTrainLoop',
     'EpochSeedHook',
+    'FiniteStepsHook',
+    'OptimWrapper',
     'ReferringVisualizationHook',
     'SeededDataset',
+    'StopHook',
+    'TrainingError',
+    'TrainingStopped',
     'TruncationReportHook',
     'add_tensorboard',
     'check_data_roots',
+    'check_loaders',
     'enable_amp',
     'end_processes',
     'find_resume_checkpoint',
+    'is_first_process',
+    'last_good',
     'override_data',
     'prepare_cpu_processes',
     'read_run_config',

@@ -6,19 +6,22 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+from torch.utils.data import DataLoader
 
 from ..utils.config import leaf_datasets, read_config
-from ..utils.log import warn
 
 # First NVIDIA architecture that computes in bfloat16: Ampere.
 _BFLOAT16_CAPABILITY = (8, 0)
+# Sizes of images that are looked into before a run, of those that differ.
+_SIZES_TRIED = 50
 
 
 def read_run_config(args: argparse.Namespace) -> Config:
@@ -41,7 +44,21 @@ def read_run_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if loader and not loader.get('num_workers'):
+            loader['persistent_workers'] = False  # there are none
+            loader.pop('prefetch_factor', None)
     return cfg
+
+
+def is_first_process() -> bool:
+    """Whether this is the one process of a run that writes its files.
+
+    For before the processes know of each other: the launcher's word is taken.
+    """
+    names = ('RANK', 'SLURM_PROCID')
+    return not int(next((os.environ[n] for n in names if n in os.environ), 0))
 
 
 def enable_amp(cfg: Config) -> None:
@@ -120,6 +137,60 @@ def check_data_roots(cfg: Config, splits: Iterable[str]) -> None:
             )
 
 
+def check_loaders(runner: Runner, splits: Iterable[str]) -> None:
+    """Checks what a run would find out after minutes or hours.
+
+    Args:
+        runner: Its data sets are read here, if they weren't.
+        splits: Of 'train', 'val', 'test'; those that the run has no loop for are
+            skipped.
+
+    Raises:
+        ValueError: A batch can't be filled, or holds images of different sizes; the
+            message names the config keys.
+    """
+    for split in splits:
+        if runner.cfg.get(f'{split}_cfg') is None:
+            continue
+        loader = getattr(runner, f'{split}_loop').dataloader
+        if len(loader) == 0:
+            raise ValueError(
+                f'{split}_dataloader.batch_size={loader.batch_size}: its data set has '
+                f'{len(loader.sampler)} samples, less than one batch for each process, '
+                f'and drop_last leaves incomplete ones out. Lower batch_size, or set '
+                f'{split}_dataloader.drop_last=False'
+            )
+        if split != 'train' and loader.batch_size and loader.batch_size > 1:
+            _check_sizes(split, loader)
+
+
+def _check_sizes(split: str, loader: DataLoader) -> None:
+    """Compares the inputs of images that differ in size, which a batch can't hold."""
+    dataset: Any = loader.dataset
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    seen: dict[tuple, tuple] = {}
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        size = info.get('height'), info.get('width')
+        if None in size:
+            with Image.open(info['img_path']) as image:  # its header only
+                size = image.size
+        if size in seen:
+            continue
+        seen[size] = tuple(dataset[index]['inputs'].shape[-2:])
+        if len(set(seen.values())) > 1:
+            (height, width), (other, wide) = set(seen.values())
+            raise ValueError(
+                f'{split}_dataloader.batch_size={loader.batch_size}: its images come '
+                f'in different sizes ({height}x{width} and {other}x{wide}), which one '
+                f'batch cannot hold. Set {split}_dataloader.batch_size=1, or '
+                "keep_ratio=False in the pipeline's Resize"
+            )
+        if len(seen) == _SIZES_TRIED:
+            return
+
+
 def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
     """Points the training, validation and test sets to other data.
 
@@ -139,31 +210,6 @@ def _datasets(cfg: Config, splits: Iterable[str]) -> Iterator[tuple[str, dict]]:
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
             yield from leaf_datasets(loader['dataset'], f'{split}_dataloader.dataset')
-
-
-def find_resume_checkpoint(work_dir: str | Path) -> Path | None:
-    """Finds the newest checkpoint that was written to its end.
-
-    A process killed while it saves leaves part of a file, and MMEngine's own
-    pointer to the last checkpoint may name it.
-
-    Args:
-        work_dir: Folder of the run.
-
-    Returns:
-        The file, or None if there is none to resume from.
-    """
-    numbered = []
-    for path in Path(work_dir).glob('*_*.pth'):
-        match = re.fullmatch(r'(epoch|iter)_(\d+)\.pth', path.name)
-        if match:
-            numbered.append((path.stat().st_mtime, int(match[2]), path))
-    for _, _, path in sorted(numbered, reverse=True):
-        # The directory of a zip archive is its last part.
-        if zipfile.is_zipfile(path):
-            return path
-        warn(f'{path} is incomplete, an older checkpoint is tried')
-    return None
 
 
 def prepare_cpu_processes(cfg: Config) -> None:

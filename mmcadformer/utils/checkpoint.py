@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
     state = find_weights(content)
     if not state:
         raise ValueError(_NO_WEIGHTS.format(path))
+    check_finite(state, path)
     meta = content.get('meta')
     return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 
@@ -59,6 +61,40 @@ def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
         FileNotFoundError, ValueError: There is no such file, or it is damaged.
     """
     return _read(path, mapped)[0]
+
+
+def is_whole(path: str | os.PathLike) -> bool:
+    """Whether a file is an archive of PyTorch with all of its bytes as written.
+
+    Its directory is read, and the sum of each record compared.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # whatever a damaged file makes of the reader
+        return False
+
+
+def check_finite(state: Mapping[str, torch.Tensor], source: object) -> None:
+    """Checks that weights are numbers.
+
+    Args:
+        state: Tensors by name.
+        source: What the message calls their file.
+
+    Raises:
+        ValueError: Some are NaN or infinite.
+    """
+    bad = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and not torch.isfinite(value).all()
+    ]
+    if bad:
+        raise ValueError(
+            f'{source}: {len(bad)} of {len(state)} weights are not finite (NaN or '
+            f'infinite), such as {bad[0]}: take an earlier checkpoint'
+        )
 
 
 def find_weights(content: object) -> dict[str, torch.Tensor]:
@@ -106,6 +142,7 @@ def load_from_safe(filename: str, map_location: object = None) -> dict:
     state = find_weights(content)
     if not state:
         raise ValueError(_NO_WEIGHTS.format(path))
+    check_finite(state, path)
     if left_out:
         warn(f'{path}: left out, as it is not plain data: {", ".join(left_out)}')
     meta = content.get('meta')
@@ -141,10 +178,12 @@ def check_run_state(path: str | os.PathLike) -> None:
     """Checks that a run can go on from a file without running anything in it.
 
     Raises:
-        FileNotFoundError, ValueError: There is no such file; it is damaged; or the
-            state in it has objects that only its own program can read.
+        FileNotFoundError, ValueError: There is no such file; it is damaged; some of
+            its weights are not finite; or the state in it has objects that only its
+            own program can read.
     """
-    _, left_out = _read(path, mapped=True)
+    content, left_out = _read(path, mapped=True)
+    check_finite(find_weights(content), path)
     if left_out:
         raise ValueError(
             f'{path} holds {", ".join(left_out[:5])}, which is not read, since a file '

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 
+import mmseg.registry
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from .data_config import DATA_SUFFIXES, read_data_config
 
@@ -61,6 +63,8 @@ def read_config(
         except (AssertionError, AttributeError, KeyError, TypeError) as error:
             names = ', '.join(options)
             raise ValueError(f'--cfg-options {names} does not fit: {error}') from None
+    if _name_types(cfg._cfg_dict):
+        cfg.setdefault('default_scope', 'mmseg')
     return cfg
 
 
@@ -74,6 +78,37 @@ def _run_config(path: str | os.PathLike) -> Config:
         raise ValueError(
             f'config {os.fspath(path)}: {type(error).__name__}: {reason}'
         ) from error
+
+
+def _name_types(node: object) -> bool:
+    """Replaces classes by the names they are registered under, where they are.
+
+    Pure Python configs name types by classes; everything that looks into a config
+    then needs to know one form only. True if there was one.
+    """
+    found = False
+    if isinstance(node, dict):
+        kind = node.get('type')
+        if isinstance(kind, type):
+            node['type'] = _registered_name(kind)
+            found = True
+        node = [node[key] for key in node]
+    if isinstance(node, (list, tuple)):
+        found = any([_name_types(part) for part in node]) or found
+    return found
+
+
+def _registered_name(kind: type) -> str | type:
+    """A class's name in MMSegmentation's registries, or the class without one.
+
+    A class that takes the place of the one it derives from has its name.
+    """
+    for registry in vars(mmseg.registry).values():
+        if isinstance(registry, Registry):
+            other = registry.get(kind.__name__)
+            if isinstance(other, type) and issubclass(other, kind):
+                return kind.__name__
+    return kind
 
 
 def inference_pipeline(cfg: Config) -> list[dict]:

@@ -18,7 +18,7 @@ UNFINISHED = '.unfinished'
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike, synced: bool = False) -> Iterator[Path]:
     """Where to write a file that shall appear in one step, at the end of the block.
 
     If the block raises or the process is killed, the file stays as it was. Its folder
@@ -29,10 +29,22 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
         yield unfinished
+        if synced:
+            _sync(unfinished)
         os.replace(unfinished, path)
+        if synced and os.name != 'nt':  # which can't open folders
+            _sync(path.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a job's own process does, and how it fails."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from mmcadformer.comparison import run_job
+from mmcadformer.utils.lock import locked
 
 
 def test_two_processes_never_share_a_job(make_job, tmp_path):
-    import fcntl
-
     job = make_job()
-    with open(job.folder / 'lock', 'w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match='another process is working on'):
+    with locked(job.folder):
+        with pytest.raises(
+            RuntimeError, match=rf'in use by .*\(process {os.getpid()} '
+        ):
             run_job(job, tmp_path)
     # Its tools aren't there: it gets that far once the lock is gone.
     with pytest.raises(FileNotFoundError, match='train.py'):

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks and changes of a config before a run."""
 
-import os
+import json
 import re
+from argparse import Namespace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmcadformer.engine import (
     add_tensorboard,
     check_data_roots,
-    find_resume_checkpoint,
+    check_loaders,
     prepare_cpu_processes,
+    read_run_config,
 )
 
 
@@ -34,27 +39,6 @@ def test_missing_data_folder_is_named_with_its_key(tmp_path):
     assert str(tmp_path / 'gone') in str(error.value)
 
 
-def test_resume_skips_a_checkpoint_that_was_cut_off(tmp_path):
-    assert find_resume_checkpoint(tmp_path / 'none') is None
-    for epoch in (1, 2, 9, 10):
-        path = tmp_path / f'epoch_{epoch}.pth'
-        torch.save(dict(state_dict=dict(a=torch.ones(1000))), path)
-        os.utime(path, (0, epoch))
-    torch.save({}, tmp_path / 'best_oIoU_epoch_2.pth')
-    assert find_resume_checkpoint(tmp_path) == tmp_path / 'epoch_10.pth'
-    data = (tmp_path / 'epoch_10.pth').read_bytes()
-    (tmp_path / 'epoch_10.pth').write_bytes(data[: len(data) // 2])
-    assert find_resume_checkpoint(tmp_path) == tmp_path / 'epoch_9.pth'
-
-
-def test_resume_prefers_the_newest_over_the_highest(tmp_path):
-    for epoch, time in ((40, 1), (3, 2)):
-        path = tmp_path / f'epoch_{epoch}.pth'
-        torch.save({}, path)
-        os.utime(path, (time, time))
-    assert find_resume_checkpoint(tmp_path) == tmp_path / 'epoch_3.pth'
-
-
 def test_tensorboard_is_added_once():
     cfg = Config(dict(visualizer=dict(vis_backends=[dict(type='LocalVisBackend')])))
     add_tensorboard(cfg)
@@ -69,3 +53,67 @@ def test_slurm_without_gpus_is_refused():
     prepare_cpu_processes(Config(dict(launcher='none')))
     with pytest.raises(ValueError, match='dist_train.sh'):
         prepare_cpu_processes(Config(dict(launcher='slurm')))
+
+
+def prepare(tiny_config, tmp_path, **options):
+    cfg = Config.fromfile(tiny_config)
+    cfg.merge_from_dict({name.replace('__', '.'): v for name, v in options.items()})
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = str(tmp_path).replace('/', '_')
+    return Runner.from_cfg(cfg)
+
+
+def test_a_batch_that_cannot_be_filled_is_found_before_the_run(tiny_config, tmp_path):
+    runner = prepare(tiny_config, tmp_path, train_dataloader__batch_size=16)
+    with pytest.raises(ValueError, match='train_dataloader.batch_size=16.*8 samples'):
+        check_loaders(runner, ['train', 'val'])
+
+
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_images_that_fit_no_batch_are_found_before_the_run(
+    tiny_config, tmp_path, batch_size
+):
+    for index, width in enumerate((64, 96)):
+        cv2.imwrite(f'{tmp_path}/{index}.png', np.zeros((64, width, 3), np.uint8))
+    polygon = [[4, 4, 30, 4, 30, 20]]
+    lines = [
+        dict(image=f'{i}.png', expression='a', mask=polygon, split='val', id=str(i))
+        for i in range(2)
+    ]
+    text = '\n'.join(json.dumps(dict(line, category='a')) for line in lines)
+    (tmp_path / 'annotations.jsonl').write_text(text)
+    cfg = Config.fromfile(tiny_config)
+    pipeline = [dict(t) for t in cfg.test_pipeline]
+    next(t for t in pipeline if t['type'] == 'Resize')['keep_ratio'] = True
+    runner = prepare(
+        tiny_config,
+        tmp_path,
+        val_dataloader__batch_size=batch_size,
+        val_dataloader__dataset=dict(
+            type='ReferringJsonDataset',
+            data_root=str(tmp_path),
+            split='val',
+            pipeline=pipeline,
+        ),
+        model__data_preprocessor__test_cfg__size_divisor=48,
+    )
+    if batch_size == 1:  # padded, and the padding taken back
+        check_loaders(runner, ['val'])
+        assert runner.val_loop.run()['mIoU'] >= 0
+        return
+    with pytest.raises(ValueError, match='val_dataloader.batch_size=2.*64x64 and 43x6'):
+        check_loaders(runner, ['val'])
+
+
+def test_no_workers_need_no_persistence(tiny_config):
+    options = {
+        'train_dataloader.persistent_workers': True,
+        'train_dataloader.prefetch_factor': 2,
+    }
+    args = Namespace(
+        config=tiny_config, cfg_options=options, launcher='none', local_rank=0,
+        data_root=None, data_name=None, work_dir=None,
+    )  # fmt: skip
+    cfg = read_run_config(args)
+    assert cfg.train_dataloader.persistent_workers is False
+    assert 'prefetch_factor' not in cfg.train_dataloader

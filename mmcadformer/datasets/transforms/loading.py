@@ -143,6 +143,12 @@ class ChooseExpression(ReferringTransform):
         return np.random.randint(count)
 
     def transform(self, results: Sample) -> Sample:
+        self.require(
+            bool(results.get('expressions')),
+            f'no expression for {results.get("img_path", "the image")}. '
+            'inference_model and MMSegInferencer of MMSegmentation give none: use '
+            'mmcadformer.apis.ReferringInferencer',
+        )
         index = self._draw(len(results['expressions'])) if self.mode == 'random' else 0
         results['expression'] = results['expressions'][index]
         results['sent_id'] = results['sent_ids'][index]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Randomness that depends on seed, epoch and sample, and on nothing else.
+"""Randomness that depends on seed, step and sample, and on nothing else.
 
 MMEngine seeds each data worker once, and stores no random state in checkpoints. A
 resumed run therefore draws other expressions, augmentations and dropout masks than
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch.utils.data import Dataset, get_worker_info
 
-from ...utils.log import warn
+from ..train_loop import EndlessBatches, StepBatches, replace_batches
 
 # Keeps the streams of samples and of the training process apart.
 _SAMPLES, _PROCESS = 0, 1
@@ -29,14 +29,14 @@ _SAMPLES, _PROCESS = 0, 1
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Makes an epoch's random numbers a function of the run's seed and the epoch.
+    """Makes random numbers a function of the run's seed and of how far it is.
 
-    A run that is killed and resumes from the last epoch's checkpoint ends with the
-    same weights as an uninterrupted one (on CPU bit for bit; on CUDA as far as the
-    kernels are deterministic). Samples are seeded one by one, so that neither the
-    number of workers nor their persistence changes what is drawn.
-
-    Only for epoch-based training; otherwise a warning is logged and nothing done.
+    A run that is killed and resumes from a checkpoint ends with the same weights as
+    an uninterrupted one (on CPU bit for bit; on CUDA as far as the kernels are
+    deterministic), also from one in the middle of an epoch, and in runs that count
+    steps in place of epochs. Samples are seeded one by one, so that neither the
+    number of workers nor their persistence changes what is drawn; the training
+    process is seeded at every step.
     """
 
     priority = 'VERY_HIGH'
@@ -46,12 +46,6 @@ class EpochSeedHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Take over the seed, which a resumed run reads from its checkpoint."""
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            warn(
-                'EpochSeedHook does nothing in a run that does not count epochs: '
-                'it will not repeat exactly when it is resumed'
-            )
-            return
         # In shared memory, because persistent workers outlive the epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         loader = runner.train_dataloader
@@ -65,29 +59,33 @@ class EpochSeedHook(Hook):
         # DataLoader refuses a new dataset because its samplers hold the old one.
         # They read no more than its length, which stays.
         object.__setattr__(loader, 'dataset', seeded)
+        loop = runner.train_loop
+        if isinstance(loop, IterBasedTrainLoop):
+            fast = getattr(loop, 'fast_forward_on_resume', False)
+            loader._iterator = None  # workers that hold the data set as it was
+            replace_batches(loader, EndlessBatches(loader.batch_sampler, runner.iter))
+            passed = 0 if fast else runner.iter
+            loop.dataloader_iterator = StepBatches(loader, passed)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tell the data workers the epoch, and seed what samplers may draw from."""
-        if self._epoch is None:
-            return
-        self._epoch.fill_(runner.epoch)
-        _seed_process(runner)
+        if self._epoch is not None:
+            self._epoch.fill_(runner.epoch)
+            _seed_process(runner)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Begin the epoch's first step from a known state.
-
-        A data loader draws a number from the process when it starts its workers.
-        Persistent ones are started in the first epoch, and once more when a run is
-        resumed, so the state at the epoch's start isn't enough.
-        """
-        if batch_idx == 0 and self._epoch is not None:
+        """Begin the step from a known state."""
+        if self._epoch is not None:
             _seed_process(runner)
 
 
 class SeededDataset(Dataset):
     """A dataset whose samples draw from generators seeded per epoch and index.
+
+    An index that is a :class:`~mmcadformer.engine.train_loop.NumberedIndex` brings
+    its own number in place of the epoch.
 
     All else is the wrapped dataset's.
 
@@ -112,7 +110,8 @@ class SeededDataset(Dataset):
         return len(self.dataset)  # type: ignore[arg-type]  # map-style, so it has one
 
     def __getitem__(self, index: int) -> Any:
-        key = (self._seed, int(self._epoch), _SAMPLES, index)
+        turn = getattr(index, 'turn', int(self._epoch))
+        key = (self._seed, turn, _SAMPLES, int(index))
         if get_worker_info() is not None:
             _seed_cpu(key)
             return self.dataset[index]
@@ -129,8 +128,8 @@ def _common_seed(runner: Runner) -> int:
 
 
 def _seed_process(runner: Runner) -> None:
-    """Seeds the training process by seed, epoch and rank."""
-    key = (_common_seed(runner), runner.epoch, _PROCESS, runner.rank)
+    """Seeds the training process by seed, step and rank."""
+    key = (_common_seed(runner), runner.iter, _PROCESS, runner.rank)
     torch.manual_seed(_seed_cpu(key))  # every device's generator
 
 

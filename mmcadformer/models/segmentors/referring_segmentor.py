@@ -132,7 +132,8 @@ class ReferringSegmentor(EncoderDecoder):
         if missing:
             raise ValueError(
                 f'no expression in the meta information of {missing}: the pipeline '
-                'needs ChooseExpression and PackReferringInputs'
+                'needs ChooseExpression and PackReferringInputs; for inference there '
+                'is mmcadformer.apis.ReferringInferencer'
             )
         tokens = self.text_encoder.tokenize([meta['expression'] for meta in metas])
         return self.decode(inputs, **tokens)

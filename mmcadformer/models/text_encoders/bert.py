@@ -85,6 +85,12 @@ class BertTextEncoder(BaseModule):
             AutoConfig.for_model(settings.pop('model_type', 'bert'), **settings),
             add_pooling_layer=False,
         )
+        positions = getattr(self.bert.config, 'max_position_embeddings', max_tokens)
+        if max_tokens > positions:
+            raise ValueError(
+                f'text_encoder.max_tokens={max_tokens}: the encoder has {positions} '
+                'positions (text_encoder.config.max_position_embeddings)'
+            )
         self.trainable = trainable
         self._freeze()
 
