@@ -89,7 +89,7 @@ def collect_pairs(inputs: list[str], list_file: str | None) -> list[Pair]:
             f'no expression is given: all of {", ".join(inputs[:3])} are images'
         )
     for text in expressions:
-        check_sentence(text)
+        check_no_path(text)
     # One sentence is for all images.
     return pair_inputs(images, expressions[0] if len(expressions) == 1 else expressions)
 
@@ -121,10 +121,8 @@ def _ends_like_an_image(text: str) -> bool:
     return Path(text).suffix.lower() in IMAGE_SUFFIXES
 
 
-def check_sentence(text: str) -> None:
-    """Raises ValueError for what is no sentence: nothing, a file, a mistyped path."""
-    if not visible_text(text):
-        raise ValueError(f'an expression is empty or no text: {text!r}')
+def check_no_path(text: str) -> None:
+    """Raises an error for a file, or a mistyped path, in place of a sentence."""
     if os.path.isfile(text):
         raise ValueError(f'{text} is a file, but stands where sentences are expected')
     if _PATH.fullmatch(text):
@@ -134,11 +132,16 @@ def check_sentence(text: str) -> None:
         )
 
 
-def check_images(pairs: Iterable[Pair]) -> None:
-    """Raises FileNotFoundError for an image that isn't there."""
+def check_pairs(pairs: Iterable[Pair]) -> None:
+    """Raises an error for an image that isn't there, or an empty sentence."""
     for path in dict.fromkeys(str(image) for image, _ in pairs):
         if '://' not in path and not os.path.isfile(path):
             raise FileNotFoundError(f'image {path} does not exist')
+    for image, text in pairs:
+        if not visible_text(text):
+            raise ValueError(
+                f'the expression for {image} is empty or no text: {text!r}'
+            )
 
 
 def read_list(file: Path) -> list[Pair]:
@@ -178,7 +181,7 @@ def main() -> None:
     with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
         if not args.skip_bad:
-            check_images(pairs)
+            check_pairs(pairs)
         inferencer = ReferringInferencer(
             args.config,
             args.checkpoint,

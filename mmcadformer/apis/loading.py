@@ -62,7 +62,7 @@ def load_checkpoint(
             are logged. Entries of another shape are errors in any case.
 
     Returns:
-        The checkpoint's ``meta``: config text, epoch, classes...; may be empty.
+        The checkpoint's ``meta``: config text, epoch, categories...; may be empty.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -122,7 +122,7 @@ def without_degenerate(segmentation: Any) -> tuple[Any, int]:
 def _is_degenerate(part: object) -> bool:
     return (
         isinstance(part, (list, tuple))
-        and len(part) in (0, 2, 4)
+        and len(part) < 6
         and all(isinstance(number, (int, float)) for number in part)
     )
 

@@ -253,7 +253,7 @@ def test_sizes_that_are_written_as_decimals(data):
         data.build()
 
 
-@pytest.mark.parametrize('part', [[], [3, 3], [3, 3, 9, 9]])
+@pytest.mark.parametrize('part', [[], [3], [3, 3], [3, 3, 9, 9], [3, 3, 9, 9, 7]])
 def test_degenerate_parts_beside_good_ones_are_left_out(data, part):
     polygon = [5, 5, 30, 5, 30, 20, 5, 20]
     data.write([part, polygon])

@@ -131,6 +131,15 @@ def test_wrong_inputs_are_named_before_a_model_is_loaded(call_tool, images, name
         call_tool('infer.py', *inputs, *model)
 
 
+def test_empty_sentences_of_lists_are_named_before_too(call_tool, images, tmp_path):
+    file = tmp_path / 'list.jsonl'
+    lines = [dict(image=str(images[0]), expression=text) for text in ('a pool', ' ')]
+    file.write_text('\n'.join(map(json.dumps, lines)))
+    model = ['--config', 'there is none', '--checkpoint', 'there is none']
+    with pytest.raises(SystemExit, match='is empty'):
+        call_tool('infer.py', '--list', file, *model)
+
+
 def test_long_sentences_are_told_of(infer, images):
     sentence = 'the blue pool that lies to the left of ' + 'a storage tank near ' * 15
     assert len(sentence) > 300
