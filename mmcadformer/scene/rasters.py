@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as georeferenced rasters, written strip by strip."""
+"""Results as georeferenced rasters, written strip by strip.
+
+They are cloud-optimised GeoTIFFs: with overviews, the smallest first.
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError  # copying raises it as it is
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from ..imagery import open_raster
+from ..utils.files import UNFINISHED
+from .styles import color_of
 from .tiling import FULL, NO_DATA
 
 BLOCK = 512
@@ -34,18 +41,20 @@ Strips = Iterable[tuple[int, np.ndarray]]
 class RasterWriter:
     """Writes rasters of one band, of a scene's size in pixels and its place.
 
-    Its methods raise an ``OSError`` if a file can't be written, or not as a whole.
+    ``tags`` are written into each. Its methods raise an ``OSError`` if a file can't be
+    written, or not as a whole.
     """
 
     height: int
     width: int
     crs: rasterio.crs.CRS | str | None
     transform: Affine | None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def write_probability(
         self, file: Path, strips: Strips, expression: str, dtype: str
     ) -> None:
-        """Writes probabilities, uint16 0...FULL or NO_DATA, to a GeoTIFF.
+        """Writes probabilities, uint16 0...FULL or NO_DATA.
 
         The expression becomes the band's description; the type is a key of
         ``ENCODINGS``, whose scale is noted in the file.
@@ -62,9 +71,15 @@ class RasterWriter:
 
         self._write(file, encoded(), expression, dtype, no_data, 1 / one)
 
-    def write_mask(self, file: Path, strips: Strips, expression: str) -> None:
-        """Writes a mask: uint8, 1 on the object, 0 beside it, 255 without data."""
-        self._write(file, strips, expression, 'uint8', MASK_NO_DATA, 1)
+    def write_mask(
+        self, file: Path, strips: Strips, expression: str, number: int = 0
+    ) -> None:
+        """Writes a mask: uint8, 1 on the object, 0 beside it, 255 without data.
+
+        Its colour is that of the ``number``-th expression.
+        """
+        colors = {0: (255, 255, 255), 1: color_of(number), MASK_NO_DATA: (0, 0, 0)}
+        self._write(file, strips, expression, 'uint8', MASK_NO_DATA, 1, colors)
 
     def _write(
         self,
@@ -74,6 +89,7 @@ class RasterWriter:
         dtype: str,
         nodata: float,
         scale: float,
+        colors: dict[int, tuple[int, int, int]] | None = None,
     ) -> None:
         profile = dict(
             height=self.height, width=self.width, count=1, dtype=dtype, nodata=nodata,
@@ -83,19 +99,31 @@ class RasterWriter:
         if self.transform is not None:
             profile['transform'] = self.transform
         checksum = 0
+        # Overviews can be made when all is there.
+        plain = file.with_name(f'{file.name}{UNFINISHED}')
         try:
-            with open_raster(file, 'w', **profile) as raster:
+            with open_raster(plain, 'w', **profile) as raster:
                 raster.set_band_description(1, expression)
+                raster.update_tags(**self.tags)
                 if scale != 1:
                     raster.scales = (scale,)
+                if colors is not None:
+                    raster.write_colormap(1, colors)
                 for row, values in strips:
                     window = Window(0, row, values.shape[1], values.shape[0])
                     raster.write(values, 1, window=window)
                     checksum = zlib.crc32(values.tobytes(), checksum)
+            rasterio.shutil.copy(
+                plain, file, driver='COG', compress='deflate', blocksize=BLOCK,
+                bigtiff='if_safer', overview_resampling='average' if colors is None
+                else 'mode',
+            )  # fmt: skip
             # A disk that is full when the file is closed raises no error.
             complete = _read_checksum(file) == checksum
-        except RasterioError:
+        except (RasterioError, CPLE_BaseError):
             complete = False
+        finally:
+            plain.unlink(missing_ok=True)
         if not complete:
             raise OSError(f'{file} could not be written as a whole: is the disk full?')
 

@@ -115,6 +115,10 @@ class SceneReader(imagery.Raster):
             if os.path.isfile(file) and not file.endswith(_BY_VIEWERS)
         ]
 
+    def tags(self, domain: str) -> dict[str, str]:
+        """What the file says about itself, in a domain of GDAL's metadata."""
+        return self._stored.tags(ns=domain)
+
     def place(self) -> Georeference:
         """Where the scene lies.
 

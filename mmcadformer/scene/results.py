@@ -21,9 +21,12 @@ from ..utils.log import warn
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, PixelOutlines, trace_objects
 from .parquet import check_parquet
+from .provenance import provenance, raster_tags
 from .rasters import ENCODINGS, RasterWriter, mask_strip
 from .run import SceneRun
-from .vectors import FORMATS, write_vectors
+from .stac import stac_item
+from .styles import qml_style
+from .vectors import FORMATS, add_style, write_vectors
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,16 @@ class Outputs:
         """Folder of an unfinished run."""
         return self.folder / f'{self.stem}.work'
 
+    @property
+    def style(self) -> Path:
+        """How QGIS draws the polygons; it looks for a file of this name."""
+        return self.folder / f'{self.stem}.qml'
+
+    @property
+    def item(self) -> Path:
+        """The STAC item."""
+        return self.folder / f'{self.stem}_stac.json'
+
     def vectors(self) -> dict[str, str]:
         """Names of the files of polygons, by format."""
         return {form: f'{self.stem}{FORMATS[form][1]}' for form in self.formats}
@@ -96,6 +109,7 @@ class Outputs:
     def check(self, scene: str, inputs: Iterable[str | os.PathLike]) -> None:
         """Raises a ValueError for files that a run on the scene would destroy."""
         files = [self.summary, *map(self.folder.joinpath, self.vectors().values())]
+        files += [self.style, self.item]
         files = [file for file in files if file.exists()]
         for file in files:
             for source in map(Path, inputs):
@@ -126,7 +140,7 @@ class Outputs:
             or len(names) != len(self.earlier_files())
         ):
             return None
-        files = [*map(self.folder.joinpath, names), self.summary]
+        files = [*map(self.folder.joinpath, sorted(names)), self.summary]
         return SceneResult([], files, summary, kept=True)
 
     def _read_summary(self) -> dict:
@@ -146,11 +160,14 @@ class ResultWriter:
     place: Georeference
     writing: Writing
     outputs: Outputs
+    origin: dict
 
     def __post_init__(self) -> None:
-        scene = self.run.reader
+        scene, files = self.run.reader, self.run.files
+        self._facts = provenance(scene, self.origin, files.network, files.started)
+        tags = raster_tags(self._facts, os.path.basename(scene.name))
         self._rasters = RasterWriter(
-            scene.height, scene.width, scene.crs, scene.transform
+            scene.height, scene.width, scene.crs, scene.transform, tags
         )
 
     def write(self, fingerprint: str) -> SceneResult:
@@ -176,10 +193,16 @@ class ResultWriter:
                 'or NaN'
             )
         self._write_vectors(folder, objects)
+        style = qml_style(self.run.expressions)
+        (folder / self.outputs.style.name).write_text(style, encoding='utf-8')
         summary = dict(self._summary(records), run=fingerprint)
         last = self.outputs.summary.name
-        text = json.dumps(summary, indent=2, ensure_ascii=False)
-        (folder / last).write_text(text + '\n', encoding='utf-8')
+        names = sorted(file.name for file in folder.iterdir())
+        item = stac_item(
+            self.outputs.stem, self.run.reader, self.place, self._facts, [*names, last]
+        )
+        _write_json(folder / self.outputs.item.name, item)
+        _write_json(folder / last, summary)
         names = sorted(file.name for file in folder.iterdir() if file.name != last)
         earlier = [name for name in self.outputs.earlier_files() if name not in names]
         if earlier:
@@ -207,13 +230,14 @@ class ResultWriter:
             rows = self.run.rows(number)
             self._rasters.write_probability(file, rows, expression, encoding)
         file = folder / record['mask']
-        self._rasters.write_mask(file, self._masks(number), expression)
+        self._rasters.write_mask(file, self._masks(number), expression, number)
         found, small = trace_objects(
             file, expression, self.place, self.writing.objects, self.run.rows(number)
         )
         if small:  # the mask shows what the polygons show
             file.unlink()
-            self._rasters.write_mask(file, self._masks(number, small), expression)
+            masks = self._masks(number, small)
+            self._rasters.write_mask(file, masks, expression, number)
         areas = [item.area for item in found if item.area is not None]
         numbers = dict(
             objects=len(found),
@@ -238,6 +262,9 @@ class ResultWriter:
         moment = self.run.reader.facts().get('modified', 0) / 1e9
         for form, name in self.outputs.vectors().items():
             write_vectors(folder / name, objects, self.place, form, moment)
+            if form == 'gpkg':
+                style = qml_style(self.run.expressions)
+                add_style(folder / name, style, moment)
 
     def _summary(self, records: list[dict]) -> dict:
         reader, tiling = self.run.reader, self.run.tiling
@@ -247,19 +274,26 @@ class ResultWriter:
             width=reader.width,
             crs=None if reader.crs is None else reader.crs.to_string(),
             polygons=list(self.outputs.vectors().values()),
+            about=[self.outputs.style.name, self.outputs.item.name],
             expressions=records,
             threshold=self.writing.threshold,
             presence=self.run.presence,
             tile_sizes=list(tiling.sizes),
             overlap=tiling.overlap,
+            provenance=self._facts,
         )
 
 
 def _listed_files(summary: dict) -> list[str]:
-    names = list(summary.get('polygons', []))
+    names = [*summary.get('polygons', []), *summary.get('about', [])]
     for record in summary.get('expressions', []):
         names += [record[key] for key in ('mask', 'probability') if key in record]
     return names
+
+
+def _write_json(file: Path, content: dict) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    file.write_text(text + '\n', encoding='utf-8')
 
 
 def choose_formats(

@@ -18,11 +18,12 @@ from ..utils.progress import progress_bar
 from .aoi import AreaOfInterest
 from .network import TileNetwork
 from .presence import presence_score
+from .provenance import now
 from .rasters import BLOCK
 from .reader import SceneReader
 from .tiling import Batch, StripBlender, Tile, Tiling, quantise
 
-FORMAT = 1
+FORMAT = 2
 _PLAN = 'plan.json'
 _DAMAGED = 'damaged'
 _RESULTS = 'results'
@@ -38,22 +39,23 @@ class RunFiles:
 
     Only what runs put into the folder ``root`` is ever deleted. The plan is everything
     that its files depend on: an unfinished run with another one is a ValueError,
-    unless a restart throws it away, or the scene was damaged when it was last read.
+    unless a restart throws it away, or the scene was damaged and has been replaced.
+    When the run ``started`` is kept beside it.
     """
 
     def __init__(self, root: Path, plan: dict, restart: bool = False) -> None:
         self.root = root
+        self.network: str = plan['network']
         plan = json.loads(json.dumps(dict(plan, format=FORMAT)))
         if (root / _PLAN).is_file() and not restart:
             if not self._differs(plan):
+                self.started: str = read_json(root / _PLAN)['started']
                 return
-            warn(
-                f'{plan["scene"]["path"]} was damaged, and the file or the settings '
-                'have changed: its run begins anew'
-            )
+            warn(f'{plan["scene"]["path"]} was damaged and is another file now: anew')
         root.mkdir(parents=True, exist_ok=True)
         self._clear()
-        write_json(root / _PLAN, plan)
+        self.started = now()
+        write_json(root / _PLAN, dict(plan, started=self.started))
 
     def has(self, kind: str, index: int) -> bool:
         """Whether an array is there."""
@@ -108,13 +110,13 @@ class RunFiles:
                 file.unlink()
 
     def _differs(self, plan: dict) -> bool:
-        """Whether the plan has changed: an error, unless the scene was damaged."""
+        """Whether the scene was damaged and replaced; other changes are errors."""
         found = read_json(self.root / _PLAN)
         # As text, in which NaN equals NaN.
         different = [
             key for key in plan if json.dumps(found.get(key)) != json.dumps(plan[key])
         ]
-        if different and (self.root / _DAMAGED).exists():
+        if different == ['scene'] and (self.root / _DAMAGED).exists():
             return True
         if different:
             raise ValueError(

@@ -18,7 +18,9 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..apis import init_model
+from ..utils.checkpoint import weights_digest
 from ..utils.files import digest
+from ..utils.lock import locked
 from ..utils.log import warn
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
@@ -48,6 +50,7 @@ class SceneSegmentor:
             ``tools/analysis/calibrate_presence.py``. Tiles below it say nothing;
             pixels for which no tile speaks get probability 0. None looks
             everywhere.
+        origin: Where the network comes from, as JSON; noted in the results.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class SceneSegmentor:
         network: TileNetwork,
         tiling: Tiling | None = None,
         presence: float | str | os.PathLike | None = None,
+        origin: dict | None = None,
     ) -> None:
         self.network = network
+        self.origin = origin or {}
         self.tiling = tiling or Tiling()
         self.presence, calibration = read_presence(presence)
         if calibration.get('network', '') not in ('', self._network_name):
@@ -87,9 +92,14 @@ class SceneSegmentor:
         tiling = Tiling(tuple(tile_sizes), overlap)
         read_presence(presence)  # fails before the model is loaded
         model = init_model(config, checkpoint, device, cfg_options)
-        name = config.filename if isinstance(config, Config) else config
-        print_log(f'model loaded: {name}, {checkpoint}', logger='current')
-        return cls(ModelNetwork(model, batch_size, amp), tiling, presence)
+        file = config.filename if isinstance(config, Config) else config
+        print_log(f'model loaded: {file}, {checkpoint}', logger='current')
+        origin = dict(
+            config=file and Path(file).name,
+            checkpoint=checkpoint and Path(checkpoint).name,
+            weights_sha256=weights_digest(model.state_dict()).hexdigest(),
+        )
+        return cls(ModelNetwork(model, batch_size, amp), tiling, presence, origin)
 
     def __call__(
         self,
@@ -131,6 +141,8 @@ class SceneSegmentor:
         Raises:
             FileNotFoundError: If scene or area of interest don't exist.
             ValueError: If an input can't be used; the message says which and why.
+            OSError: If another process works in the output folder, or a file can't
+                be written.
         """
         expressions = check_expressions(expressions)
         writing = writing or Writing()
@@ -160,20 +172,22 @@ class SceneSegmentor:
             plan = self._plan(reader, area, expressions)
             chosen = asdict(replace(writing, formats=tuple(formats)))
             fingerprint = digest(dict(plan, writing=chosen))
-            finished = outputs.finished(fingerprint) if keep and not restart else None
-            if finished is not None:
-                return finished
-            run = SceneRun(
-                reader,
-                self.network,
-                self.tiling,
-                expressions,
-                self.presence,
-                area,
-                RunFiles(outputs.work, plan, restart),
-            )
-            run.look(progress)
-            return ResultWriter(run, place, writing, outputs).write(fingerprint)
+            with locked(outputs.folder):
+                finished = outputs.finished(fingerprint)
+                if keep and not restart and finished is not None:
+                    return finished
+                run = SceneRun(
+                    reader,
+                    self.network,
+                    self.tiling,
+                    expressions,
+                    self.presence,
+                    area,
+                    RunFiles(outputs.work, plan, restart),
+                )
+                run.look(progress)
+                writer = ResultWriter(run, place, writing, outputs, self.origin)
+                return writer.write(fingerprint)
 
     @cached_property
     def _network_name(self) -> str:

@@ -28,6 +28,10 @@ FORMATS = {
     'shp': ('ESRI Shapefile', '.shp'),
     'parquet': (None, '.parquet'),
 }
+# A member of its own in GeoJSON: without features, nothing else would tell them.
+_GEOJSON_FIELDS = dict(
+    expression='string', score='number', area_m2='number', pixels='integer'
+)
 # What a text field of a Shapefile holds, in bytes.
 _DBF_TEXT = 254
 
@@ -60,13 +64,46 @@ def write_vectors(
         raise OSError(f'{file} cannot be written: {error}') from error
 
 
+def add_style(file: Path, qml: str, moment: float) -> None:
+    """Puts a style into a GeoPackage, where QGIS looks for it first.
+
+    Args:
+        file: With the layer ``objects``.
+        qml: The style.
+        moment: As in :func:`write_vectors`.
+    """
+    date = datetime.fromtimestamp(moment, tz=timezone.utc)
+    fields: dict[str, str | bool | np.datetime64] = dict(
+        f_table_catalog='', f_table_schema='', f_table_name='objects',
+        f_geometry_column='geom', styleName='objects', styleQML=qml, styleSLD='',
+        useAsDefault=True, description='by expression', owner='', ui='',
+        update_time=np.datetime64(date.replace(tzinfo=None), 'ms'),
+    )  # fmt: skip
+    columns = [
+        np.array([value], object if isinstance(value, str) else None)
+        for value in fields.values()
+    ]
+    try:
+        with _gdal_option('OGR_CURRENT_DATE', date.strftime('%Y-%m-%dT%H:%M:%S.000Z')):
+            pyogrio.raw.write(
+                str(file), None, columns, list(fields), layer='layer_styles',
+                driver='GPKG', geometry_type=None, append=True, crs=None,
+                layer_options=dict(FID='id'),
+            )  # fmt: skip
+    except (OSError, RuntimeError) as error:
+        raise OSError(f'{file} cannot be written: {error}') from error
+
+
 def _write_geojson(
     file: Path, objects: Sequence[FoundObject], place: Georeference
 ) -> None:
     cut = sum(not place.has_place(found.polygon) for found in objects)
     left_out, separator = 0, '\n'
     with file.open('w', encoding='utf-8') as stream:
-        stream.write('{"type": "FeatureCollection", "features": [')
+        fields = json.dumps(_GEOJSON_FIELDS)
+        stream.write(
+            f'{{"type": "FeatureCollection", "fields": {fields}, "features": ['
+        )
         for number, found in enumerate(objects, start=1):
             shape = place.to_wgs84(found.polygon)
             if shape.is_empty:

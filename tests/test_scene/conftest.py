@@ -42,6 +42,12 @@ class ColorNetwork:
         return 'by colour'
 
 
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch):
+    """Runs note when they began, and are compared to the byte."""
+    monkeypatch.setenv('SOURCE_DATE_EPOCH', '1760000000')
+
+
 @pytest.fixture
 def network():
     return ColorNetwork()

@@ -122,7 +122,7 @@ def test_layers_have_the_coordinates_of_the_scene(make_scene, blobs, utm, segmen
     )
     for suffix in ('gpkg', 'shp'):
         file = next(f for f in result.files if f.suffix == f'.{suffix}')
-        meta, _, shapes, columns = pyogrio.raw.read(file)
+        meta, _, shapes, columns = pyogrio.raw.read(file, layer=0)
         assert pyproj.CRS(meta['crs']).to_epsg() == 32633
         fields = dict(zip(meta['fields'], columns, strict=True))
         assert list(fields['expression']) == [o.expression for o in result.objects]
@@ -265,7 +265,7 @@ def test_simple_outlines_do_not_cross_themselves(make_scene, utm, segment, units
     simple = Writing(objects=ObjectFilter(simplify=units), formats=('gpkg',))
     found = segment(path, out='simple', writing=simple).objects
     assert len(found) == len(exact)
-    _, _, stored, _ = pyogrio.raw.read(path.parent / 'simple/scene.gpkg')
+    _, _, stored, _ = pyogrio.raw.read(path.parent / 'simple/scene.gpkg', layer=0)
     assert all(shape.is_valid and shape.area for shape in shapely.from_wkb(stored))
 
 
@@ -320,7 +320,10 @@ def test_scene_without_any_data_gives_empty_results(
     assert (read(tmp_path / 'out/scene_01_mask.tif') == 255).all()
     assert json.loads((tmp_path / 'out/scene.geojson').read_text())['features'] == []
     for suffix in ('gpkg', 'shp'):
-        assert pyogrio.read_info(tmp_path / f'out/scene.{suffix}')['features'] == 0
+        assert (
+            pyogrio.read_info(tmp_path / f'out/scene.{suffix}', layer=0)['features']
+            == 0
+        )
 
 
 def test_pictures_without_place_give_layers_in_pixels(
@@ -331,7 +334,7 @@ def test_pictures_without_place_give_layers_in_pixels(
     path = make_scene(picture, 'photo.png', driver='PNG')
     result = segment(path)
     assert [f.suffix for f in result.files if 'mask' not in f.name] == [
-        '.gpkg', '.tif', '.json',
+        '.gpkg', '.qml', '.tif', '.json', '.json',
     ]  # fmt: skip
     (found,) = result.objects
     # Rows count downwards, as GIS programs show such pictures.

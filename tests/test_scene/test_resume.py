@@ -66,7 +66,7 @@ def test_killed_runs_go_on_and_end_alike(
     # No answer was asked for twice.
     assert (all_calls, network.calls) == (17, 17 - done)
     assert contents(out) == contents(tmp_path / 'straight')
-    assert len(contents(out)) == 7
+    assert len(contents(out)) == 9
 
 
 @pytest.fixture
