@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
-from ..imagery import jpeg_is_whole, limited_cache, read_header
+from ..imagery import check_size, jpeg_is_whole, limited_cache, read_header
 
 IGNORED = 255
 """Label of pixels that count neither in losses nor in metrics."""
@@ -133,7 +133,9 @@ class _Pixels(NamedTuple):
 
 def _decode(data: bytes, path: str) -> _Pixels:
     """A picture's own numbers: those of a palette rather than its colours."""
-    if read_header(data).driver == 'GTiff':
+    header = read_header(data)
+    check_size(path, header.size)
+    if header.driver == 'GTiff':
         return _decode_tiff(data, path)
     if _may_be_indexed(data):
         try:
@@ -172,12 +174,16 @@ def _decode_tiff(data: bytes, path: str) -> _Pixels:
         with warnings.catch_warnings(), limited_cache(neighbours=False):
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
             with MemoryFile(data) as memory, memory.open(driver='GTiff') as file:
+                check_size(path, file.shape)
+                if file.count > 4:
+                    raise ValueError(f'{path} has {file.count} bands: a mask has one')
                 bands = file.read()
                 alpha = ColorInterp.alpha in file.colorinterp[-1:]
                 structure = file.tags(ns='IMAGE_STRUCTURE')
                 bits = int(file.tags(1, ns='IMAGE_STRUCTURE').get('NBITS', 0))
     except RasterioError as error:
-        raise ValueError(f'{path} is not a mask that can be read: {error}') from None
+        reason = str(error).split(': ', 1)[-1]  # without the name in memory
+        raise ValueError(f'{path} is not a mask that can be read: {reason}') from None
     if structure.get('MINISWHITE') == 'YES':
         bits = bits or 8 * bands.dtype.itemsize
         bands = (2**bits - 1 - bands.astype(np.int64)).astype(bands.dtype)
@@ -204,7 +210,7 @@ def _one_channel(pixels: _Pixels, segmentation: dict, path: str) -> np.ndarray:
     if values.ndim == 2:
         return values
     if values.shape[2] > 3:
-        raise ValueError(f'{path} has {values.shape[2]} bands, but a mask has one')
+        raise ValueError(f'{path} has {values.shape[2]} bands: a mask has one')
     first = values[..., 0]
     if all(np.array_equal(first, values[..., i]) for i in range(1, values.shape[2])):
         return first

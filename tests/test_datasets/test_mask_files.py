@@ -268,3 +268,19 @@ def test_degenerate_parts_beside_good_ones_are_left_out(data, part):
     assert [kind for kind, _ in data.findings()] == ['mask']
     data.write([polygon[:7], polygon])  # an odd number of coordinates is damage
     assert [kind for kind, _ in data.findings()] == ['mask']
+
+
+def test_damaged_files_are_named(data):
+    (data.root / 'empty.png').touch()
+    good = cv2.imencode('.png', 255 * TRUTH)[1].tobytes()
+    (data.root / 'cut.png').write_bytes(good[:60])
+    (data.root / 'damaged.tif').write_bytes(b'II*\0aaaa')
+    for name, reason in [
+        ('empty', 'empty'),
+        ('cut', 'cut off'),
+        ('damaged', 'not a mask'),
+    ]:
+        (path,) = data.root.glob(f'{name}.*')
+        data.write(path.name)
+        ((kind, text),) = data.findings()
+        assert kind == 'mask' and f'{path} is {reason}' in text
