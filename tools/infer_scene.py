@@ -226,7 +226,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         objects=ObjectFilter(args.min_area, args.min_pixels, args.simplify),
     )
     options = SetOptions(args.asset, args.merge, args.common_stretch, args.skip_errors)
-    first, *others = find_scenes(scenes, args.asset)
+    first, *others = find_scenes(scenes, args.asset, args.out_dir)
     many = None
     if others or first.found or options != SetOptions():
         many = prepare_scenes(scenes, args.out_dir, options, reading, writing)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..datasets.formats import BoxItem, write_refcoco
+from ..datasets.formats import BoxItem, check_inside, write_refcoco
 from ..utils.text import check_choice
 from ..version import __version__
 from .correction import flat_names
@@ -98,6 +98,8 @@ def build_dataset(
         left_out=workspace.skipped + left_out,
     )
     names = flat_names(list(by_image(items)))
+    pictures = [workspace.images / image for image in names]
+    check_inside(pictures, [workspace.images])
     write_refcoco(
         _records(items, outcome, splits, workspace.images),
         root,

@@ -16,6 +16,7 @@ from ..datasets.formats.instances import make_instances
 from ..datasets.masks import decode_segmentation, rle_counts
 from ..utils.files import read_json, write_json
 from ..utils.outlines import trace_outlines
+from ..utils.plain_data import shorten
 from ..utils.text import check_choice
 from .quality import RULES, Rule, measure_mask
 from .reviews import FIX, Outcome
@@ -27,6 +28,11 @@ LEAST_INSIDE = 0.5
 # Two boxes whose scores are closer than this can't be told apart.
 MARGIN = 0.05
 
+_KEYS = dict(
+    images=('id', 'file_name'),
+    annotations=('image_id', 'category_id'),
+    categories=('id', 'name'),
+)
 _Key = tuple[str, tuple[float, float, float, float], str]
 """Image, box and category of an object."""
 
@@ -198,6 +204,7 @@ def _read_correction(
     for key in ('images', 'annotations', 'categories'):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f'{path}: this is not COCO JSON, it has no list {key!r}')
+        _check_entries(content, key, path)
     images = {entry['id']: entry for entry in content['images']}
     categories = {entry['id']: entry['name'] for entry in content['categories']}
     objects = _objects(workspace.items)
@@ -207,7 +214,7 @@ def _read_correction(
         # both. An item that has nothing else stays to be fixed.
         if not annotation.get('segmentation'):
             continue
-        where = f'{path}: annotation {annotation.get("id")!r}'
+        where = f'{path}: annotation {shorten(annotation.get("id"))}'
         try:
             image = _image_of(images[annotation['image_id']], names, workspace.sizes)
             category = categories[annotation['category_id']]
@@ -227,6 +234,20 @@ def _read_correction(
     }
 
 
+def _check_entries(content: Mapping, key: str, path: Path) -> None:
+    """Raises ValueError unless each entry of a list has what it needs."""
+    needed = _KEYS[key]
+    for position, entry in enumerate(content[key]):
+        values = [
+            entry.get(name) if isinstance(entry, dict) else None for name in needed
+        ]
+        if not all(isinstance(value, (str, int)) for value in values):
+            raise ValueError(
+                f'{path}: {key}[{position}] must have {" and ".join(needed)}, text or '
+                f'numbers, got {shorten(entry)}'
+            )
+
+
 def _image_of(
     entry: Mapping, names: Mapping[str, str], sizes: Mapping[str, tuple[int, int]]
 ) -> str:
@@ -237,13 +258,13 @@ def _image_of(
         name = re.sub(r'^[0-9a-f]{8}-', '', name)
     if name not in names:
         raise ValueError(
-            f'its image {entry["file_name"]!r} is none of those to be corrected'
+            f'its image {shorten(entry["file_name"])} is none of those to be corrected'
         )
     image = names[name]
     size = (entry.get('height'), entry.get('width'))
     if None not in size and size != tuple(sizes[image]):
         raise ValueError(
-            f'its image {entry["file_name"]!r} has the height and width {size}, '
+            f'its image {shorten(entry["file_name"])} has the height and width {size}, '
             f'but {tuple(sizes[image])} here'
         )
     return image

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..models import ReferringSegmentor
 from ..utils.checkpoint import read_checkpoint
-from ..utils.config import read_config
+from ..utils.config import building, read_config
 from ..utils.log import warn
 
 
@@ -43,7 +43,8 @@ def init_model(
     cfg = read_config(config, cfg_options)
     device = _check_device(device)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    model = MODELS.build(cfg.model)
+    with building('model', cfg.filename):
+        model = MODELS.build(cfg.model)
     if checkpoint is not None:
         load_checkpoint(model, checkpoint)
     model.cfg = cfg

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,6 +99,8 @@ def read_mask_file(
         ValueError: It is damaged, or doesn't say clearly what the target is.
     """
     path, above = segmentation['file'], segmentation['above']
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f'{path} is not a file but a folder, pipe or device')
     data = get(path, backend_args=backend_args)
     if not data:
         raise ValueError(f'{path} is empty')

@@ -71,6 +71,8 @@ def read_picture(
         data, name = source, name or 'the picture'
     else:
         name = name or os.fspath(source)
+        if os.path.exists(source) and not os.path.isfile(source):
+            raise ValueError(f'{name} is not a file but a folder, pipe or device')
         data = get(os.fspath(source), backend_args=backend_args)
     if not data:
         raise ValueError(f'{name} is empty')

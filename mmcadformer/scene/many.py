@@ -123,7 +123,7 @@ def prepare_scenes(
     if options.common_stretch and reading.value_range is not None:
         raise ValueError('a common stretch and a value range exclude each other')
     sources, sizes = [], []
-    for source in find_scenes(scenes, options.asset):
+    for source in find_scenes(scenes, options.asset, out_dir):
         problem, size = source.problem, (0, 0)
         if not problem:
             problem, size = _look_at_header(source.path, reading, writing)
@@ -225,18 +225,7 @@ def _look_at_header(
 
 
 def _check_folder(scenes: SceneSet) -> None:
-    """Raises a ValueError if results would be taken for scenes, or replace others."""
-    folder = scenes.folder
-    several = len(scenes.sources) > 1
-    for source in scenes.sources:
-        beside = os.path.dirname(os.path.abspath(source.path))
-        if (several or source.found) and os.path.realpath(folder) == os.path.realpath(
-            beside
-        ):
-            raise ValueError(
-                f'{source.path} is in the output folder, where results would be taken '
-                'for scenes: choose another output folder'
-            )
+    """Raises a ValueError if the files about all scenes would replace others."""
     if scenes.report_file.exists():
         try:
             read_json(scenes.report_file, REPORT_FORMAT, REPORT_VERSION)

@@ -39,7 +39,7 @@ class RunFiles:
 
     Only what runs put into the folder ``root`` is ever deleted. The plan is everything
     that its files depend on: an unfinished run with another one is a ValueError,
-    unless a restart throws it away, or the scene was damaged and has been replaced.
+    unless a restart throws it away, or the scene was damaged when it was last read.
     When the run ``started`` is kept beside it.
     """
 
@@ -51,7 +51,10 @@ class RunFiles:
             if not self._differs(plan):
                 self.started: str = read_json(root / _PLAN)['started']
                 return
-            warn(f'{plan["scene"]["path"]} was damaged and is another file now: anew')
+            warn(
+                f'{plan["scene"]["path"]} was damaged, and the file or the settings '
+                'have changed: its run begins anew'
+            )
         root.mkdir(parents=True, exist_ok=True)
         self._clear()
         self.started = now()
@@ -110,13 +113,13 @@ class RunFiles:
                 file.unlink()
 
     def _differs(self, plan: dict) -> bool:
-        """Whether the scene was damaged and replaced; other changes are errors."""
+        """Whether the plan has changed: an error, unless the scene was damaged."""
         found = read_json(self.root / _PLAN)
         # As text, in which NaN equals NaN.
         different = [
             key for key in plan if json.dumps(found.get(key)) != json.dumps(plan[key])
         ]
-        if different == ['scene'] and (self.root / _DAMAGED).exists():
+        if different and (self.root / _DAMAGED).exists():
             return True
         if different:
             raise ValueError(

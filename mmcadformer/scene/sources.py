@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 
 from ..imagery import open_raster
 from ..utils.files import read_json
+from ..utils.log import warn
 from .reader import result_stem, safe_name
 
 SET_NAME = 'all_scenes'
@@ -27,6 +28,7 @@ PICTURE_SUFFIXES = tuple(
 """What is taken from folders. VRTs may read any other file: name them yourself."""
 
 _BESIDE_PICTURES = ('.aux.xml', '.ovr', '.msk')
+_RESULT = re.compile(r'_\d\d+_(mask|probability)\.tif$')
 # An asset of a STAC item that only shows what is in the others.
 _PREVIEWS = {'thumbnail', 'overview'}
 
@@ -49,7 +51,9 @@ class SceneSource:
 
 
 def find_scenes(
-    inputs: str | os.PathLike | Sequence[str | os.PathLike], asset: str | None = None
+    inputs: str | os.PathLike | Sequence[str | os.PathLike],
+    asset: str | None = None,
+    out_dir: str | os.PathLike | None = None,
 ) -> list[SceneSource]:
     """The scenes that a user means, each once.
 
@@ -59,6 +63,7 @@ def find_scenes(
             text file with one of these a line; a STAC item or item collection
             (JSON), whose local assets are taken.
         asset: Name of the asset of STAC items; by default the only picture.
+        out_dir: Folder of results, which aren't scenes where there are several.
 
     Returns:
         Scenes, named after their files; those of one stem have the names of their
@@ -76,6 +81,8 @@ def find_scenes(
         for source in _expanded(os.fspath(entry), asset):
             once.setdefault(os.path.realpath(source.path), source)
     sources = list(once.values())
+    if len(sources) > 1 and out_dir is not None:
+        sources = _without_results(sources, os.path.realpath(out_dir))
     if not sources:
         raise ValueError('no scene is given')
     names = _names([source.path for source in sources])
@@ -109,6 +116,23 @@ def _expanded(entry: str, asset: str | None) -> list[SceneSource]:
             entry, problem='' if is_address else f'{entry} does not exist', found=False
         )
     ]
+
+
+def _without_results(sources: list[SceneSource], folder: str) -> list[SceneSource]:
+    """Leaves out what earlier runs have written into a folder, and says so."""
+    kept = []
+    for source in sources:
+        place, name = os.path.split(os.path.realpath(source.path))
+        work = os.path.dirname(place)  # of an unfinished run
+        is_work = work.endswith('.work') and os.path.dirname(work) == folder
+        if not (_RESULT.search(name) and (place == folder or is_work)):
+            kept.append(source)
+    if len(kept) < len(sources):
+        warn(
+            f'{len(sources) - len(kept)} files in the output folder {folder} are '
+            'results of earlier runs, not scenes'
+        )
+    return kept
 
 
 def _is_scene(file: str) -> bool:

@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -111,6 +112,22 @@ def _registered_name(kind: type) -> str | type:
     return kind
 
 
+@contextmanager
+def building(what: str, source: str | None = None) -> Iterator[None]:
+    """Says of which part of a config an error is, whatever a component raises.
+
+    Raises:
+        ValueError: In place of what comes of missing keys, or keys of other types.
+    """
+    try:
+        yield
+    except (AssertionError, AttributeError, IndexError, KeyError, TypeError) as error:
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+        raise ValueError(
+            f'{source or "the config"}: {what} can not be built ({reason})'
+        ) from error
+
+
 def inference_pipeline(cfg: Config) -> list[dict]:
     """The config's test pipeline without what needs annotations.
 
@@ -126,6 +143,8 @@ def inference_pipeline(cfg: Config) -> list[dict]:
         raise ValueError(
             'the config has neither test_dataloader.dataset.pipeline nor test_pipeline'
         )
+    if not all(isinstance(t, dict) and t.get('type') for t in pipeline):
+        raise ValueError('each transform of the test pipeline must have a type')
     pipeline = [
         deepcopy(transform)
         for transform in pipeline

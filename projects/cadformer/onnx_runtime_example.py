@@ -7,11 +7,23 @@ Needs onnxruntime, tokenizers, numpy and pillow; neither PyTorch nor mmcadformer
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import onnxruntime
 from PIL import Image
 from tokenizers import Tokenizer
+
+
+@contextmanager
+def reading(file: str, kind: str) -> Iterator[None]:
+    """Ends with one line where a file is missing, damaged or something else."""
+    try:
+        yield
+    except Exception as error:  # each library has its own
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
+        sys.exit(f'{file} can not be read as {kind} ({reason})')
 
 
 def load(file: str, facts: dict) -> Image.Image:
@@ -39,16 +51,21 @@ def resize(x: np.ndarray, size: tuple[int, int], align_corners: bool) -> np.ndar
 
 
 def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
-    session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+    with reading(model, 'a model of tools/export.py'):
+        session = onnxruntime.InferenceSession(
+            model, providers=['CPUExecutionProvider']
+        )
+        inside = session.get_modelmeta().custom_metadata_map
+        facts = json.loads(inside['metadata.json'])
+        height, width = facts['size']
+        tokenizer = Tokenizer.from_str(inside['tokenizer.json'])
     if len(session.get_inputs()[2].shape) != 2:
         sys.exit(f'{model} needs masks of phrases, which a tokenizer does not make')
-    inside = session.get_modelmeta().custom_metadata_map
-    facts = json.loads(inside['metadata.json'])
-    text = Tokenizer.from_str(inside['tokenizer.json']).encode(sentence)
+    text = tokenizer.encode(sentence)
     if len(text.ids) - sum(text.special_tokens_mask) == 0:
         sys.exit('the sentence is empty')
-    image = load(image_file, facts)
-    height, width = facts['size']
+    with reading(image_file, 'a picture'):
+        image = load(image_file, facts)
     if facts['antialias']:
         pixels = np.asarray(image.resize((width, height), Image.BILINEAR))
     else:

@@ -157,6 +157,13 @@ def test_parts_of_an_object_are_joined(workspace, exported, tmp_path):
         (lambda c: c['annotations'][0].update(image_id=99), 'no entry 99'),
         (lambda c: c['annotations'][0].update(segmentation=[[1, 2]]), 'polygon must'),
         (lambda c: c.pop('images'), "no list 'images'"),
+        (lambda c: c['images'].append(3), r'images\[\d\] must have id and file_name'),
+        (lambda c: c['categories'][0].pop('name'), r'categories\[0\] must have id'),
+        (
+            lambda c: c['annotations'].append([]),
+            r'annotations\[\d+\] must have image_id',
+        ),
+        (lambda c: c['annotations'][0].update(image_id=[1]), 'text or numbers'),
     ],
 )
 def test_what_can_not_be_matched_is_named(

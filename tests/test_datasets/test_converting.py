@@ -2,7 +2,9 @@
 """Conversion between the layouts: the same masks, sentences and splits."""
 
 import json
+import os
 import pickle
+import re
 
 import cv2
 import numpy as np
@@ -94,6 +96,7 @@ def test_refcoco_to_json_and_back(toy, call_tool, tmp_path):
     assert not (tmp_path / 'lines' / 'images').exists()
     source = ('--layout', 'json', '--data-root', tmp_path / 'lines')
     target = ('--to', 'refcoco', '--out', tmp_path / 'back', '--out-name', 'toy')
+    target = (*target, '--images-below', toy.root)
     convert(call_tool, *source, *target)
     assert content('ReferringSegDataset', tmp_path / 'back', name='toy') == first
     ids = records('ReferringSegDataset', toy.root, name='toy')
@@ -176,7 +179,16 @@ def test_refsegrs_to_json_and_back(segrs, call_tool, tmp_path):
     convert(call_tool, *source, '--to', 'json', '--out', tmp_path / 'lines')
     assert content('ReferringJsonDataset', tmp_path / 'lines') == first
     source = ('--layout', 'json', '--data-root', tmp_path / 'lines')
-    convert(call_tool, *source, '--to', 'refsegrs', '--out', tmp_path / 'back')
+    convert(
+        call_tool,
+        *source,
+        '--images-below',
+        segrs.root,
+        '--to',
+        'refsegrs',
+        '--out',
+        tmp_path / 'back',
+    )
     assert content('RefSegRSDataset', tmp_path / 'back') == first
     # Ids that can be names of files stay, and TIFFs are copied as they are.
     for folder in ('images', 'masks'):
@@ -314,3 +326,80 @@ def test_refs_to_json_writes_nothing_for_a_damaged_pickle(toy, call_tool):
         'instances.json',
         'refs(unc).p',
     ]
+
+
+def image_names(toy, name):
+    """Lets the data set name another file as its first image."""
+    toy.images[0]['file_name'] = str(name)
+    toy.write()
+
+
+@pytest.mark.parametrize('kind', ['absolute', 'dots', 'link', 'folder link'])
+@pytest.mark.parametrize('to', ['json', 'refcoco', 'refsegrs'])
+def test_files_from_outside_are_not_copied(toy, call_tool, tmp_path, kind, to):
+    toy.write()
+    images = toy.root / 'images/toy/JPEGImages'
+    (tmp_path / 'private').mkdir()
+    secret = tmp_path / 'private/secret.png'
+    name = toy.images[0]['file_name']
+    secret.write_bytes((images / name).read_bytes())
+    if kind == 'absolute':
+        name = secret
+    elif kind == 'dots':
+        name = '../' * (len(images.parts) - len(tmp_path.parts)) + 'private/secret.png'
+    elif kind == 'link':
+        name = 'link.png'
+        (images / name).symlink_to(secret)
+    else:
+        name = 'below/secret.png'
+        (images / 'below').symlink_to(secret.parent)
+    image_names(toy, name)
+    source = ('--layout', 'refcoco', '--data-root', toy.root, '--name', 'toy')
+    target = ('--to', to, '--out', tmp_path / 'new')
+    target += ('--out-name', 'x') if to == 'refcoco' else ()
+    target += ('--images', 'copy') if to == 'json' else ()
+    code, text = call_tool(TOOL, *source, *target, '--workers', 0, '--quiet')
+    assert code == 1 and 'lies outside of' in text and '--images-below' in text
+    assert not any((tmp_path / 'new').rglob('*.*'))
+    convert(call_tool, *source, *target, '--images-below', secret.parent)
+
+
+def test_folders_that_are_links_themselves_are_the_users(toy, call_tool, tmp_path):
+    toy.write()
+    images = toy.root / 'images/toy/JPEGImages'
+    (tmp_path / 'store').mkdir()
+    images.rename(tmp_path / 'store/pictures')
+    images.symlink_to(tmp_path / 'store/pictures')
+    source = ('--layout', 'refcoco', '--data-root', toy.root, '--name', 'toy')
+    convert(
+        call_tool,
+        *source,
+        '--to',
+        'refcoco',
+        '--out',
+        tmp_path / 'n',
+        '--out-name',
+        'x',
+    )
+
+
+@pytest.mark.parametrize(
+    'name, said',
+    [
+        ('http://127.0.0.1/a.png', 'http'),
+        ('/dev/zero', r'/dev/zero .*outside|not a file'),
+        ('pipe.png', 'pipe.png'),
+        ('notes.txt', 'not a picture by its name'),
+    ],
+)
+def test_only_pictures_are_copied(toy, call_tool, tmp_path, name, said):
+    toy.write()
+    images = toy.root / 'images/toy/JPEGImages'
+    os.mkfifo(images / 'pipe.png')
+    (images / 'notes.txt').write_text('secret')
+    image_names(toy, name)
+    source = ('--layout', 'refcoco', '--data-root', toy.root, '--name', 'toy')
+    target = ('--to', 'refcoco', '--out', tmp_path / 'new', '--out-name', 'x')
+    code, text = call_tool(TOOL, *source, *target, '--workers', 0, '--quiet')
+    assert code == 1 and re.search(said, text), text
+    assert not (tmp_path / 'new').exists()

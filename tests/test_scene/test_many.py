@@ -26,6 +26,7 @@ from mmcadformer.scene import (
     many,
     prepare_scenes,
     segment_scenes,
+    sources,
 )
 
 
@@ -186,11 +187,23 @@ def test_a_damaged_scene_alone_may_be_replaced_too(row_of, segment, tmp_path):
     with pytest.raises(ValueError, match='damaged'):
         segment(file)
     assert (tmp_path / 'out/s0.work').is_dir()
-    with pytest.raises(ValueError, match='other settings'):
-        segment(file, 'blue')
     file.write_bytes(whole)
-    segment(file)
+    segment(file, 'blue')
     assert not (tmp_path / 'out/s0.work').exists()
+
+
+def test_results_among_the_scenes_are_not_scenes(run, row_of, tmp_path, monkeypatch):
+    """The same command finds them when it goes on."""
+    said = []
+    monkeypatch.setattr(sources, 'warn', said.append)
+    row_of(2)
+    pattern = str(tmp_path / '**/*.tif')
+    assert len(run(pattern, out='in').report['scenes']) == 2 and not said
+    work = tmp_path / 'in/s1.work/results'
+    work.mkdir(parents=True)
+    (work / 's1_01_mask.tif').touch()
+    assert len(run(pattern, out='in', restart=True).report['scenes']) == 2
+    assert len(said) == 1 and '5 files in the output folder' in said[0]
 
 
 def test_nothing_done_is_an_error_after_the_report(run, row_of, tmp_path, monkeypatch):
@@ -291,7 +304,6 @@ def test_a_merge_of_nothing_has_a_layer(run, make_scene, utm, tmp_path):
             'add gpkg to the formats',
         ),
         (dict(common_stretch=True, reading=Reading(value_range=(0, 1))), 'exclude'),
-        (dict(out='in'), r's0\.tif is in the output folder'),
         (dict(out='taken'), r'taken/all_scenes\.json would be replaced'),
         (dict(out='old', merge=True), r'old/all_scenes\.gpkg would be replaced'),
         (

@@ -10,11 +10,14 @@ lost: objects without sentences (all but refcoco), categories (refsegrs).
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmcadformer  # noqa: F401  (registers)
+from mmcadformer.datasets import BaseReferringDataset
 from mmcadformer.datasets.formats import (
     IMAGE_MODES,
+    check_inside,
     write_json_lines,
     write_refcoco,
     write_refsegrs,
@@ -24,6 +27,7 @@ from mmcadformer.datasets.inspection.sources import (
     add_layout_arguments,
     open_named_layout,
 )
+from mmcadformer.datasets.records import Record, files_of
 from mmcadformer.utils.command_line import add_work_options, user_errors
 
 HINT = (
@@ -55,6 +59,14 @@ def parse_args() -> argparse.Namespace:
         help='copy images or make links; with json, keep them where they are (default '
         'there). refsegrs always gets files of its own',
     )
+    target.add_argument(
+        '--images-below',
+        nargs='+',
+        default=[],
+        metavar='FOLDER',
+        help='copy images and masks that lie in these folders, too; by default only '
+        "from the layout's own, --img-dir and --mask-dir",
+    )
     add_work_options(parser)
     args = parser.parse_args()
     if args.layout is None:
@@ -68,6 +80,7 @@ def convert(args: argparse.Namespace) -> Path:
     """Converts; returns the place of the result."""
     dataset, excluded = open_named_layout(args)
     objects = read_whole(dataset, excluded=excluded)
+    check_sources(dataset, objects, args)
     work = dict(
         backend_args=dataset.backend_args,
         workers=args.workers,
@@ -82,6 +95,23 @@ def convert(args: argparse.Namespace) -> Path:
     return write_json_lines(
         objects, args.out, args.out_file, args.images or 'keep', **work
     )
+
+
+def check_sources(
+    dataset: BaseReferringDataset, objects: Sequence[Record], args: argparse.Namespace
+) -> None:
+    """Refuses to copy what isn't in the source's own folders.
+
+    Raises:
+        FileNotFoundError, ValueError: A picture or a mask is elsewhere.
+    """
+    copied = args.to != 'json' or args.images not in (None, 'keep')
+    for obj in objects:
+        for kind, path in files_of(obj):
+            if kind == 'mask' or copied:
+                prefix = dataset.data_prefix
+                folder = prefix.get(f'{kind}_path', prefix['img_path'])
+                check_inside([path], [folder, *args.images_below])
 
 
 def main() -> None:

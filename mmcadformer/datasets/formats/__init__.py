@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The layouts that referring data come in, each with its reader and its writer."""
 
-from .base import IMAGE_MODES, LayoutReader
+from .base import IMAGE_MODES, LayoutReader, check_inside
 from .boxes import BadEntries, BoxItem, box_in_image, read_items, write_items
 from .json_lines import load_json_lines_boxes, write_json_lines
 from .refcoco import load_refcoco_boxes, read_refs, write_refcoco
@@ -15,6 +15,7 @@ __all__ = [
     'BoxItem',
     'LayoutReader',
     'box_in_image',
+    'check_inside',
     'load_json_lines_boxes',
     'load_refcoco_boxes',
     'load_voc_boxes',

@@ -16,6 +16,7 @@ from ...imagery import read_picture
 from ...utils.plain_data import parse_json, shorten
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
+from ..image_files import IMAGE_SUFFIXES
 from ..masks import (
     Segmentation,
     compressed_segments,
@@ -190,6 +191,32 @@ def new_names(objects: Iterable[Record]) -> dict[str, str]:
         path: PurePath(os.path.relpath(os.path.abspath(path), folder)).as_posix()
         for path in paths
     }
+
+
+def check_inside(paths: Iterable[str | Path], folders: Iterable[str | Path]) -> None:
+    """Checks that files to be copied are pictures of the folders that a user gave.
+
+    The files that a data set from elsewhere names may be any on this machine, and the
+    copy may be published. Links are followed to see where they lead.
+
+    Raises:
+        FileNotFoundError, ValueError: One isn't there, or is something else.
+    """
+    roots = [os.path.realpath(folder) for folder in folders]
+    for path in dict.fromkeys(map(str, paths)):
+        if '://' in path:
+            raise ValueError(f'{path} is an address, which is not fetched')
+        real = os.path.realpath(path)
+        if not any(os.path.commonpath([real, root]) == root for root in roots):
+            raise ValueError(
+                f'{path} lies outside of {" and ".join(map(str, roots))} and is not '
+                'copied into the new data set. If it may be, give the folder by '
+                '--images-below'
+            )
+        if os.path.exists(real) and not os.path.isfile(real):
+            raise ValueError(f'{path} is not a file')
+        if PurePath(real).suffix.lower() not in IMAGE_SUFFIXES:
+            raise ValueError(f'{path} is not a picture by its name, and is not copied')
 
 
 def place_images(

@@ -109,7 +109,7 @@ def read_items(path: str | os.PathLike) -> tuple[list[BoxItem], dict[str, Any]]:
     try:
         items = [BoxItem(**entry) for entry in entries]
     except (TypeError, ValueError) as error:
-        raise ValueError(f'{path}: damaged items ({error})') from None
+        raise ValueError(f'{path}: damaged items ({str(error)[:200]})') from None
     return items, content
 
 

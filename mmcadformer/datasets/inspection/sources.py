@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from ...utils.command_line import Parser, add_cfg_options
-from ...utils.config import leaf_datasets, read_config
+from ...utils.config import building, leaf_datasets, read_config
+from ...utils.plain_data import shorten
 from ..mask_files import CHANNELS, MaskFiles
 from ..records import AnnotationError, Record, Report, fail, ids_of, read_id_list
 from .suspicion import repeated_ids, unusual_splits
@@ -87,7 +88,8 @@ def datasets_of_config(cfg: Config) -> list[tuple[BaseReferringDataset, list[str
 
 
 def _build(cfg: dict) -> BaseReferringDataset:
-    return DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
+    with building(f'the data set {shorten(cfg)}'):
+        return DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
 
 
 def read_whole(

@@ -254,7 +254,13 @@ class BertTextEncoder(BaseModule):
         key = f'{prefix}tokenizer_state'
         state = state_dict.get(key)
         if state is not None and state.numel():
-            self._set_tokenizer(Tokenizer.from_str(bytes(state.tolist()).decode()))
+            try:
+                text = bytes(state.tolist()).decode()
+                self._set_tokenizer(Tokenizer.from_str(text))
+            except Exception as error:  # tokenizers raises no other
+                reason = str(error)[:200]
+                args[-1].append(f'{key} holds no tokenizer ({reason})')
+                return
         elif state is not None:
             self.tokenizer_state = torch.empty_like(state)
         super()._load_from_state_dict(

@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ....utils.checkpoint import find_weights, read_content
+from ....utils.config import building
 from .rules import Rules
 
 
@@ -161,4 +162,5 @@ def build_empty_model(config: Config) -> torch.nn.Module:
     # MMSegmentation reads numbers from torch.linspace while it builds Swin.
     linspace = functools.partial(torch.linspace, device='cpu')
     with torch.device('meta'), mock.patch.object(torch, 'linspace', linspace):
-        return MODELS.build(config.model)
+        with building('model', config.filename):
+            return MODELS.build(config.model)
