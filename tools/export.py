@@ -14,7 +14,13 @@ from pathlib import Path
 
 from mmcadformer.apis import init_model
 from mmcadformer.export import export_model
-from mmcadformer.utils.command_line import add_cfg_options, exit_on_sigterm, user_errors
+from mmcadformer.utils.command_line import (
+    add_cfg_options,
+    add_model_options,
+    check_model_options,
+    exit_on_sigterm,
+    user_errors,
+)
 from mmcadformer.utils.config import find_resize, input_shape
 
 
@@ -23,8 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='.pth or .safetensors')
+    add_model_options(parser, positional=True)
     parser.add_argument(
         '--out',
         type=Path,
@@ -69,7 +74,10 @@ def main() -> None:
     args = parse_args()
     out = args.out
     with user_errors(RuntimeError):
-        model = init_model(args.config, args.checkpoint, 'cpu', args.cfg_options)
+        check_model_options(args)
+        model = init_model(
+            args.config, args.checkpoint, 'cpu', args.cfg_options, args.weights
+        )
         shape = args.shape or input_shape(model.cfg)
         with exit_on_sigterm():
             results = export_model(

@@ -3,6 +3,7 @@
 """Segments what sentences name in images.
 
 infer.py IMAGE "EXPRESSION" ["EXPRESSION"...] --config C --checkpoint W
+infer.py IMAGE "EXPRESSION" --model NAME      a released model, see docs/model_zoo.md
 infer.py IMAGE IMAGE... "EXPRESSION"          one sentence for all images
 infer.py IMAGE... "EXPRESSION"...             as many sentences as images
 infer.py --list FILE                          a file of pairs
@@ -21,7 +22,9 @@ from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
 from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.command_line import (
     add_cfg_options,
+    add_model_options,
     add_reading_options,
+    check_model_options,
     given_reading,
     user_errors,
 )
@@ -49,8 +52,7 @@ def parse_args() -> argparse.Namespace:
         help='pairs: .jsonl with {"image": ..., "expression": ...} per line, or '
         'lines of image, tab, expression. Paths are relative to the file',
     )
-    parser.add_argument('--config', required=True)
-    parser.add_argument('--checkpoint', required=True, help='.pth or .safetensors')
+    add_model_options(parser)
     parser.add_argument('--out-dir', default='outputs', help='default: outputs')
     parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
     parser.add_argument('--batch-size', type=int, default=1)
@@ -180,6 +182,7 @@ def main() -> None:
 
     with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
+        check_model_options(args)
         if not args.skip_bad:
             check_pairs(pairs)
         inferencer = ReferringInferencer(
@@ -189,6 +192,7 @@ def main() -> None:
             batch_size=args.batch_size,
             cfg_options=args.cfg_options,
             reading=given_reading(args),
+            weights=args.weights,
         )
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)

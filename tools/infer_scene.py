@@ -35,7 +35,9 @@ from mmcadformer.scene import (
 from mmcadformer.utils.command_line import (
     Parser,
     add_cfg_options,
+    add_model_options,
     add_reading_options,
+    check_model_options,
     given_reading,
     user_errors,
 )
@@ -59,8 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='EXPRESSION',
         help='what to look for; may be given several times',
     )
-    parser.add_argument('--config', required=True)
-    parser.add_argument('--checkpoint', required=True, help='.pth or .safetensors')
+    add_model_options(parser)
     parser.add_argument('--out-dir', default='outputs', help='default: %(default)s')
     parser.add_argument(
         '--aoi', metavar='FILE', help='vector file: look only inside its polygons'
@@ -131,9 +132,9 @@ def add_tile_options(group: Parser) -> None:
         '--tile-size',
         type=int,
         nargs='+',
-        default=[480],
         metavar='PX',
-        help='side in scene pixels; several are several scales (default: 480)',
+        help='side in scene pixels; several are several scales (default: 480, or the '
+        'size of the input of a released model)',
     )
     group.add_argument(
         '--overlap',
@@ -216,6 +217,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         FileNotFoundError, ValueError: If something can't be used.
     """
     # All is checked before the model is loaded.
+    check_model_options(args)
     scenes, texts = split_inputs(args)
     texts = check_expressions(texts)
     reading = Reading(crs=args.crs, warp=args.warp, **given_reading(args))
@@ -242,6 +244,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         batch_size=args.batch_size,
         amp=args.amp,
         cfg_options=args.cfg_options,
+        weights=args.weights,
     )
     how = dict(
         aoi=args.aoi,

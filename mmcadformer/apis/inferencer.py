@@ -40,7 +40,7 @@ class ReferringInferencer:
         result.save('out', 'pool')
 
     Args:
-        config, checkpoint, device, cfg_options: See :func:`init_model`.
+        config, checkpoint, device, cfg_options, weights: See :func:`init_model`.
         batch_size: Pairs that go through the model at once.
         expression_batch_size: Expressions on one image, one after the other in the
             input, that share what the image alone decides: it is decoded once for
@@ -57,6 +57,7 @@ class ReferringInferencer:
         cfg_options: dict | None = None,
         expression_batch_size: int = 8,
         reading: dict | None = None,
+        weights: str | os.PathLike | None = None,
     ) -> None:
         if batch_size < 1 or expression_batch_size < 1:
             raise ValueError(
@@ -66,7 +67,7 @@ class ReferringInferencer:
         self.batch_size = batch_size
         self.expression_batch_size = expression_batch_size
         self._last_file: tuple[str, dict] | None = None
-        self.model = init_model(config, checkpoint, device, cfg_options)
+        self.model = init_model(config, checkpoint, device, cfg_options, weights)
         load, *others = map(TRANSFORMS.build, inference_pipeline(self.model.cfg))
         if reading:
             if not hasattr(load, 'reading'):

@@ -16,6 +16,7 @@ from ..models import ReferringSegmentor
 from ..utils.checkpoint import read_checkpoint
 from ..utils.config import building, read_config
 from ..utils.log import warn
+from .model_zoo import is_model_name, open_model, released_config
 
 
 def init_model(
@@ -23,15 +24,19 @@ def init_model(
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     cfg_options: dict | None = None,
+    weights: str | os.PathLike | None = None,
 ) -> ReferringSegmentor:
     """Builds a model for inference.
 
     Args:
-        config: Config or its file.
-        checkpoint: See :func:`load_checkpoint`. Without, the weights are
-            random: pretrained parts that the config names aren't loaded.
+        config: Config or its file; or the name of a released model, which brings its
+            weights along, see :func:`~.model_zoo.list_models`.
+        checkpoint: See :func:`load_checkpoint`. Without, a config's weights are
+            random: pretrained parts that it names aren't loaded.
         device: 'cpu', 'cuda', 'cuda:1'...; by default CUDA where there is one.
         cfg_options: Config keys to override, dotted.
+        weights: A released model's file, as its authors publish it, in place of a
+            download.
 
     Returns:
         The model in evaluation mode, with the config as ``model.cfg``.
@@ -40,8 +45,18 @@ def init_model(
         FileNotFoundError: If config or checkpoint don't exist.
         ValueError: If they don't fit, or the device isn't there.
     """
-    cfg = read_config(config, cfg_options)
     device = _check_device(device)
+    if is_model_name(config):
+        if checkpoint is None:
+            config, checkpoint = open_model(config, weights)
+        else:
+            config = released_config(config)
+    elif weights is not None:
+        raise ValueError(
+            'weights as their authors publish them go with the name of a released '
+            'model; weights of a config are its checkpoint'
+        )
+    cfg = read_config(config, cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     with building('model', cfg.filename):
         model = MODELS.build(cfg.model)

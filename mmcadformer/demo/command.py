@@ -16,12 +16,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from ..utils.command_line import user_errors
+from ..utils.command_line import (
+    add_model_options,
+    check_model_options,
+    user_errors,
+)
 from .uploads import Limits
 
 _DESCRIPTION = """Opens a web page to try a model in, on this machine.
 
 demo.py CONFIG CHECKPOINT
+demo.py --model NAME                           a released model, see docs/model_zoo.md
 demo.py                                        what tools/quickstart.sh has trained
 demo.py CONFIG CHECKPOINT --compare CONFIG CHECKPOINT     two models side by side
 """
@@ -44,8 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', nargs='?', help="default: the quickstart's")
-    parser.add_argument('checkpoint', nargs='?', help='.pth or .safetensors')
+    add_model_options(parser, positional=True)
     parser.add_argument(
         '--compare',
         nargs=2,
@@ -203,9 +207,16 @@ def _temporary_folder() -> Iterator[Path]:
 
 def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> None:
     limits = Limits(**{name: getattr(args, name) for name in asdict(Limits())})
-    pairs = choose_models(args.config, args.checkpoint, args.compare)
-    port = choose_port(args.host, args.port)
     _settle_environment(folder)
+    config, checkpoint = args.config, args.checkpoint
+    if args.model is not None:
+        check_model_options(args)
+        from ..apis.model_zoo import open_model
+
+        config = args.model
+        checkpoint = checkpoint or str(open_model(config, args.weights)[1])
+    pairs = choose_models(config, checkpoint, args.compare)
+    port = choose_port(args.host, args.port)
     # Not before: these take seconds, and Gradio reads the environment.
     from .app import build_page, serve_page
     from .examples import find_examples

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import shapely
 import torch
@@ -18,7 +19,9 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..apis import init_model
+from ..apis.model_zoo import find_model, is_model_name
 from ..utils.checkpoint import weights_digest
+from ..utils.config import input_shape
 from ..utils.files import digest
 from ..utils.lock import locked
 from ..utils.log import warn
@@ -77,21 +80,25 @@ class SceneSegmentor:
         checkpoint: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         *,
-        tile_sizes: Sequence[int] = (480,),
+        tile_sizes: Sequence[int] | None = None,
         overlap: float = 0.25,
         presence: float | str | os.PathLike | None = None,
         batch_size: int = 4,
         amp: str | None = None,
         cfg_options: dict | None = None,
+        weights: str | os.PathLike | None = None,
     ) -> SceneSegmentor:
-        """Builds one from a config and a checkpoint.
+        """Builds one from a config and a checkpoint, or from a released model's name.
 
         See :func:`~mmcadformer.apis.init_model`, :class:`Tiling` and
-        :class:`ModelNetwork`, whose ``pairs`` are the ``batch_size``.
+        :class:`ModelNetwork`, whose ``pairs`` are the ``batch_size``. By default tiles
+        have 480 pixels, those of a released model the size of its input.
         """
-        tiling = Tiling(tuple(tile_sizes), overlap)
+        tiling = Tiling(tuple(tile_sizes or (480,)), overlap)
         read_presence(presence)  # fails before the model is loaded
-        model = init_model(config, checkpoint, device, cfg_options)
+        model = init_model(config, checkpoint, device, cfg_options, weights)
+        if tile_sizes is None and is_model_name(config):
+            tiling = Tiling((max(input_shape(model.cfg)),), overlap)
         file = config.filename if isinstance(config, Config) else config
         print_log(f'model loaded: {file}, {checkpoint}', logger='current')
         origin = dict(
@@ -100,6 +107,16 @@ class SceneSegmentor:
             weights_sha256=weights_digest(model.state_dict()).hexdigest(),
         )
         return cls(ModelNetwork(model, batch_size, amp), tiling, presence, origin)
+
+    @classmethod
+    def from_name(cls, name: str, **options: Any) -> SceneSegmentor:
+        """Builds one from a released model: :meth:`from_config` with its name.
+
+        Raises:
+            ValueError: There is no such model.
+        """
+        find_model(name)
+        return cls.from_config(name, **options)
 
     def __call__(
         self,

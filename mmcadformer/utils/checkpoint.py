@@ -54,13 +54,29 @@ def read_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict:
     return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 
 
-def read_content(path: str | os.PathLike, mapped: bool = False) -> dict:
+def read_content(
+    path: str | os.PathLike, mapped: bool = False, plain: bool = False
+) -> dict:
     """Everything in a file that is tensors and plain values, by name.
 
+    Args:
+        path: See :func:`read_checkpoint`.
+        mapped: See there.
+        plain: Refuse a file that names programs, besides the record of a training
+            script's options.
+
     Raises:
-        FileNotFoundError, ValueError: There is no such file, or it is damaged.
+        FileNotFoundError, ValueError: There is no such file, or it is damaged or
+            refused.
     """
-    return _read(path, mapped)[0]
+    content, left_out = _read(path, mapped)
+    programs = [name for name in left_out if name != 'argparse.Namespace']
+    if plain and programs:
+        raise ValueError(
+            f'{path} holds more than weights and options: it names programs, such as '
+            f'{programs[0]}. None was run'
+        )
+    return content
 
 
 def is_whole(path: str | os.PathLike) -> bool:

@@ -170,6 +170,48 @@ def add_runner_options(parser: Parser) -> None:
     )
 
 
+def add_model_options(parser: Parser, positional: bool = False) -> None:
+    """Adds what names a trained model: config and checkpoint, or a released model.
+
+    Args:
+        parser: Parser or group, extended in place.
+        positional: Config and checkpoint are given without ``--config`` and
+            ``--checkpoint``.
+    """
+    if positional:
+        parser.add_argument('config', nargs='?', help='config file')
+        parser.add_argument('checkpoint', nargs='?', help='.pth or .safetensors')
+    else:
+        parser.add_argument('--config', help='config file')
+        parser.add_argument('--checkpoint', help='.pth or .safetensors')
+    parser.add_argument(
+        '--model',
+        metavar='NAME',
+        help='a released model in place of config and checkpoint, such as remotesam; '
+        'docs/model_zoo.md lists them',
+    )
+    parser.add_argument(
+        '--weights',
+        metavar='FILE',
+        help="the released model's file, as its authors publish it; by default it is "
+        'downloaded where that is possible',
+    )
+
+
+def check_model_options(args: argparse.Namespace) -> None:
+    """Puts the model's name in the place of the config.
+
+    Raises:
+        ValueError: Neither a model is named, nor config and checkpoint.
+    """
+    if args.model is not None and args.config is not None:
+        raise ValueError('give --model or a config, not both')
+    if args.model is not None:
+        args.config = args.model
+    elif args.config is None or args.checkpoint is None:
+        raise ValueError('give a config and a checkpoint, or --model NAME')
+
+
 def split_name(argument: str) -> tuple[str | None, str]:
     """Splits ``[NAME=]FILE``; the name is None where none is given."""
     name, separator, file = argument.partition('=')

@@ -131,6 +131,8 @@ def test_a_page_that_is_out_of_date_is_named_and_rewritten(
 ):
     shutil.copy(repo_root / 'model-index.yml', tmp_path)
     shutil.copytree(repo_root / 'configs', tmp_path / 'configs')
+    (tmp_path / 'docs').mkdir()
+    shutil.copy(repo_root / 'docs' / 'model_zoo.md', tmp_path / 'docs')
     page = tmp_path / 'configs' / 'README.md'
     page.write_text(page.read_text().replace('63.77', '99.99'))
     command = ('misc/model_tables.py', '--root', tmp_path)

@@ -32,10 +32,12 @@ class Method:
     Args:
         collection: The method: paper, code, published cost.
         models: Its configs: cost, our results, published results.
+        released: Networks whose weights its authors, or others, have released.
     """
 
     collection: dict
     models: list[dict]
+    released: list[dict]
 
 
 def read_methods(root: Path) -> list[Method]:
@@ -44,7 +46,8 @@ def read_methods(root: Path) -> list[Method]:
     for name in load(root / 'model-index.yml')['Import']:
         content = load(root / name)
         (collection,) = content['Collections']
-        methods.append(Method(collection, content['Models']))
+        released = content.get('Released', [])
+        methods.append(Method(collection, content['Models'], released))
     return methods
 
 
@@ -116,8 +119,96 @@ This page is written by `python tools/misc/model_tables.py` from the metafiles i
     return '\n'.join([intro, *(method_section(method, page) for method in methods)])
 
 
+def released_row(released: dict, models: list[dict], folder: Path) -> list[str]:
+    """Cells of one released network; links start from ``folder``."""
+    (model,) = (m for m in models if m['Config'] == released['Config'])
+    config = os.path.relpath(released['Config'], folder)
+    cost, published = model['Metadata'], model.get('Published')
+    if released['Training Data'] != cost['Training Data']:
+        published = None
+    where = f'[{released["File"]}]({released["Page"]})'
+    if 'Hub' in released:
+        where += f', {released["Size"] / 1e9:.2f} GB, downloaded by name'
+    return [
+        f'`{released["Name"]}`',
+        released['Description'],
+        released['Training Data'],
+        f'[{Path(config).stem}]({config})',
+        f'{cost["Parameters"] / 1e6:.2f}',
+        f'{cost["FLOPs"] / 1e9:.2f}',
+        f'{scores(published)} ({published["Source"]})' if published else '',
+        where,
+        released['License'],
+    ]
+
+
+def zoo_page(methods: list[Method], page: str) -> str:
+    """``docs/model_zoo.md``: released weights, by the names under which they run."""
+    headers = ['name', 'what it is', 'trained on', 'config', 'parameters, M', 'GFLOPs']
+    headers += ['published', 'weights', 'licence']
+    rows = [
+        released_row(released, method.models, Path(page).parent)
+        for method in methods
+        for released in method.released
+    ]
+    align = (*('left',) * 4, 'right', 'right', *('left',) * 3)
+    table = tabulate(rows, headers, 'github', disable_numparse=True, colalign=align)
+    return ZOO_INTRO + f'\n{table}\n'
+
+
+ZOO_INTRO = """# Model zoo
+
+Weights that others have released, under a name. A name stands for a config with the
+settings of the authors' code, the file with the weights, and its conversion.
+
+```bash
+python tools/infer.py IMAGE "the ship at the pier" --model remotesam
+python tools/infer_scene.py SCENE.tif "the ship" --model remotesam  # 896 px tiles
+python tools/demo.py --model remotesam
+python tools/infer.py IMAGE "the ship" --model rmsin_released \\
+    --weights model_best_RMSIN.pth
+```
+
+```python
+from mmcadformer.apis import ReferringInferencer, list_models
+from mmcadformer.scene import SceneSegmentor
+
+print(list_models())
+(result,) = ReferringInferencer('remotesam')('photo.jpg', 'the ship at the pier')
+SceneSegmentor.from_name('remotesam')('scene.tif', 'the ship', 'out')
+```
+
+- Where a file can be downloaded, the command says first what, from where, how large
+  and under which licence. It comes through `huggingface_hub`: resumed, cached, with
+  `HF_ENDPOINT` for mirrors and `HF_HUB_OFFLINE`. Its SHA-256 is compared with the
+  published one, else with the hub's own. The tokenizer of `bert-base-uncased`
+  (Apache-2.0, below 1 MB) is fetched from there, too.
+- Where none can, get the file from its authors and give it with `--weights`.
+- A file is read without running code from it; one that names programs is refused. It
+  is converted once, into `~/.cache/mmcadformer` (`MMCADFORMER_CACHE`), under the hash
+  of the original.
+- A checkpoint of your own wins: `--model NAME --checkpoint FILE` takes the config of
+  the name.
+- An index of your own: `MMCADFORMER_MODEL_INDEX=my/model-index.yml`, whose metafiles
+  have `Released` entries like those in `configs/metafiles`.
+
+**What was verified here:** on converted random weights, each network gives the
+numbers of a second implementation in the authors' layout, in float64
+(`tests/test_apis/test_model_zoo`), and takes every tensor of the authors' network at
+full size. **What was not:** accuracy. None of the files could be had where this was
+written; the published numbers are what their sources report. Check with
+`tools/test.py` and the config below. Which numbers were obtained how:
+[methods.md](methods.md).
+
+This page is written by `python tools/misc/model_tables.py` from the metafiles; don't
+edit it. Parameters and GFLOPs are ours, at the config's input size; published is mIoU
+/ oIoU / Pr@0.5.
+"""
+
+
 PAGES: dict[str, Callable[[list[Method], str], str]] = {
-    'configs/README.md': configs_page
+    'configs/README.md': configs_page,
+    'docs/model_zoo.md': zoo_page,
 }
 """Page, relative to the checkout -> what writes it from the methods."""
 

@@ -86,12 +86,12 @@ def small_config(method: str) -> Config:
     return cfg
 
 
-def small_released(method: str, seed: int = 0) -> Released:
+def small_released(method: str, seed: int = 0, bert: dict = BERT) -> Released:
     """The released network with random weights and statistics."""
     method = 'rmsin' if method == 'remotesam' else method
     torch.manual_seed(seed)
     model = Released(
-        method, 16, SWIN['depths'], SWIN['num_heads'], 4, BERT, 32, grid=4,
+        method, 16, SWIN['depths'], SWIN['num_heads'], 4, bert, 32, grid=4,
         reader=(4, 24), guided=(2, 4),
     )  # fmt: skip
     for name, tensor in model.state_dict().items():

@@ -52,7 +52,7 @@ class Report:
         )
 
 
-def read_released(path: str | os.PathLike) -> dict[str, Tensor]:
+def read_released(path: str | os.PathLike, plain: bool = False) -> dict[str, Tensor]:
     """Reads the tensors of a released checkpoint, without running code from it.
 
     The released training scripts store the network under ``model``. LAVT's first
@@ -60,6 +60,7 @@ def read_released(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Args:
         path: File of PyTorch or safetensors.
+        plain: See :func:`~mmcadformer.utils.checkpoint.read_content`.
 
     Returns:
         Tensors by released name, without ``module.``; BERT's under
@@ -69,7 +70,7 @@ def read_released(path: str | os.PathLike) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file holds no weights, or two of one name.
     """
-    content = read_content(path, mapped=True)
+    content = read_content(path, mapped=True, plain=plain)
     bert = find_weights(content.get('bert_model'))
     state: dict[str, Tensor] = {}
     for stored, value in (
