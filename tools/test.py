@@ -3,6 +3,7 @@
 """Tests a model: mIoU, oIoU and precision, in total and by category."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from mmengine.config import Config
@@ -13,7 +14,9 @@ from mmengine.runner import Runner
 from mmcadformer.apis import load_checkpoint
 from mmcadformer.engine import (
     check_data_roots,
+    check_loaders,
     end_processes,
+    is_first_process,
     prepare_cpu_processes,
     read_run_config,
 )
@@ -24,6 +27,7 @@ from mmcadformer.utils.command_line import (
     user_errors,
 )
 from mmcadformer.utils.files import write_json
+from mmcadformer.utils.lock import locked
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,19 +104,27 @@ def write_expressions(cfg: Config, out: str, save_masks: bool) -> None:
 
 def main() -> None:
     """Tests."""
-    with user_errors():
-        args = parse_args()
-        cfg = build_config(args)
-        prepare_cpu_processes(cfg)
-    runner = Runner.from_cfg(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    with user_errors():
-        load_checkpoint(model, args.checkpoint)
-    metrics = runner.test()
-    if args.out is not None and is_main_process():
-        facts = dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics)
-        write_json(Path(args.out).with_suffix('.metrics.json'), facts)
-    end_processes()
+    args = parse_args()
+    with ExitStack() as ended:
+        with user_errors():
+            cfg = build_config(args)
+            if args.out is not None and is_first_process():
+                out = Path(args.out)
+                ended.enter_context(locked(out.parent, out.name))
+            prepare_cpu_processes(cfg)
+        with user_errors(KeyError, TypeError):
+            runner = Runner.from_cfg(cfg)
+            check_loaders(runner, ['test'])
+            wrapped = is_model_wrapper(runner.model)
+            model = runner.model.module if wrapped else runner.model
+            load_checkpoint(model, args.checkpoint)
+        metrics = runner.test()
+        if args.out is not None and is_main_process():
+            facts = dict(
+                config=args.config, checkpoint=args.checkpoint, metrics=metrics
+            )
+            write_json(Path(args.out).with_suffix('.metrics.json'), facts)
+        end_processes()
 
 
 if __name__ == '__main__':

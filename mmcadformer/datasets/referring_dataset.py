@@ -164,11 +164,11 @@ class BaseReferringDataset(BaseSegDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Index of an object's category, which ``ClassBalancedDataset`` asks for.
 
-        Empty if the category is none of the classes.
+        Empty if the category is none of ``metainfo['categories']``.
         """
         category = self.get_data_info(idx)['category']
-        classes = self.metainfo['classes']
-        return [classes.index(category)] if category in classes else []
+        categories = self.metainfo['categories']
+        return [categories.index(category)] if category in categories else []
 
     def default_prefix(self) -> dict[str, str]:
         """``data_prefix`` of this layout."""

@@ -197,3 +197,23 @@ def test_programs_that_fail_are_named(tmp_path, text):
 def test_options_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r'--cfg-options a\.7\.b does not fit'):
         read_config(Config(dict(a=[1])), {'a.7.b': 3})
+
+
+def test_classes_as_types_become_names(tmp_path):
+    """As in pure Python configs; those of the package stand in for MMEngine's."""
+    file = tmp_path / 'c.py'
+    file.write_text(
+        'from mmengine.hooks import CheckpointHook\n'
+        'from mmengine.optim import OptimWrapper\n'
+        'from torch.optim import AdamW\n'
+        'from mmcadformer.evaluation import ReferringIoUMetric\n'
+        'hooks = [dict(type=CheckpointHook, interval=1)]\n'
+        'optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW))\n'
+        'test_evaluator = dict(type=ReferringIoUMetric)\n'
+    )
+    cfg = read_config(file)
+    assert cfg.hooks[0].type == 'CheckpointHook'
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+    assert cfg.optim_wrapper.optimizer.type == 'AdamW'
+    assert cfg.test_evaluator.type == 'ReferringIoUMetric'
+    assert cfg.default_scope == 'mmseg'

@@ -29,6 +29,7 @@ from mmcadformer.datasets.inspection.sources import (
 )
 from mmcadformer.datasets.records import Record, files_of
 from mmcadformer.utils.command_line import add_work_options, user_errors
+from mmcadformer.utils.lock import locked
 
 HINT = (
     'tools/analysis/check_dataset.py lists all that is wrong with a data set; '
@@ -117,7 +118,8 @@ def check_sources(
 def main() -> None:
     """Converts."""
     args = parse_args()
-    with user_errors(hint=HINT):
+    out = Path(args.out)
+    with user_errors(hint=HINT), locked(out.parent, out.name):
         print(f'The data set is in {convert(args)}')
 
 

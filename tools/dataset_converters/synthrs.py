@@ -6,6 +6,7 @@ import argparse
 
 from mmcadformer.synthrs import DIFFICULTIES, generate_synthrs
 from mmcadformer.utils.command_line import user_errors
+from mmcadformer.utils.lock import locked
 
 # Option, default, placeholder, help.
 _NUMBERS = (
@@ -45,7 +46,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Generates."""
     args = parse_args()
-    with user_errors():
+    with user_errors(), locked(args.out_dir):
         folder = generate_synthrs(
             args.out_dir,
             num_scenes=dict(train=args.train, val=args.val, test=args.test),
