@@ -28,7 +28,7 @@ from mmcadformer.utils.command_line import (
     given_reading,
     user_errors,
 )
-from mmcadformer.utils.files import write_json
+from mmcadformer.utils.files import check_writable, write_json
 from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
 from mmcadformer.utils.text import shortened, visible_text
@@ -183,6 +183,7 @@ def main() -> None:
     with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
         check_model_options(args)
+        check_writable(Path(args.out_dir) / 'results.json')
         if not args.skip_bad:
             check_pairs(pairs)
         inferencer = ReferringInferencer(

@@ -24,9 +24,10 @@ from mmcadformer.utils.command_line import (
     add_cfg_options,
     add_data_options,
     add_runner_options,
+    disk_errors,
     user_errors,
 )
-from mmcadformer.utils.files import write_json
+from mmcadformer.utils.files import check_writable, write_json
 from mmcadformer.utils.lock import locked
 
 
@@ -76,6 +77,7 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg.load_from, cfg.resume = None, False
     if args.out is not None:
         write_expressions(cfg, args.out, args.save_masks)
+        check_writable(args.out)
     elif args.save_masks:
         raise ValueError('--save-masks needs --out')
     if args.show_dir is not None:
@@ -85,6 +87,7 @@ def build_config(args: argparse.Namespace) -> Config:
                 '--show-dir needs default_hooks.visualization.type='
                 "'ReferringVisualizationHook' in the config"
             )
+        check_writable(Path(args.show_dir) / 'picture.png')
         hook.update(draw=True, show_dir=args.show_dir, interval=args.show_interval)
     check_data_roots(cfg, ['test'])
     return cfg
@@ -118,12 +121,12 @@ def main() -> None:
             wrapped = is_model_wrapper(runner.model)
             model = runner.model.module if wrapped else runner.model
             load_checkpoint(model, args.checkpoint)
-        metrics = runner.test()
-        if args.out is not None and is_main_process():
-            facts = dict(
-                config=args.config, checkpoint=args.checkpoint, metrics=metrics
-            )
-            write_json(Path(args.out).with_suffix('.metrics.json'), facts)
+        with disk_errors(cfg.work_dir):
+            metrics = runner.test()
+            if args.out is not None and is_main_process():
+                facts = dict(config=args.config, checkpoint=args.checkpoint)
+                file = Path(args.out).with_suffix('.metrics.json')
+                write_json(file, dict(facts, metrics=metrics))
         end_processes()
 
 

@@ -39,6 +39,7 @@ from mmcadformer.utils.command_line import (
     add_cfg_options,
     add_data_options,
     add_runner_options,
+    disk_errors,
     user_errors,
 )
 from mmcadformer.utils.lock import locked
@@ -177,7 +178,8 @@ def main() -> None:
         with user_errors(KeyError, TypeError):
             runner = Runner.from_cfg(cfg)
             check_loaders(runner, ['train', 'val'])
-        train(runner)
+        with disk_errors(cfg.work_dir):
+            train(runner)
         end_processes()
 
 

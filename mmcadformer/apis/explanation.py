@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..models import ReferringSegmentor
 from ..models.fusions.base import WordAttention
+from ..utils.files import whole_file, write_picture
 from ..visualization.attention import AttentionRow, draw_word_attention
 from .result import ReferringResult
 
@@ -80,7 +81,7 @@ class Explanation:
         record['attention'] = f'{name}_attention.png'
         record['attention_data'] = f'{name}_attention.npz'
         picture = mmcv.rgb2bgr(self.picture())
-        mmcv.imwrite(picture, str(Path(out_dir) / record['attention']))
+        write_picture(Path(out_dir) / record['attention'], picture)
         maps = {
             f'stage{entry.stage}_{kind}': getattr(entry, kind)
             for entry in self.stages
@@ -88,7 +89,8 @@ class Explanation:
             if getattr(entry, kind) is not None
         }
         path = Path(out_dir) / record['attention_data']
-        np.savez_compressed(path, words=np.array(self.words), **maps)
+        with whole_file(path) as unfinished, unfinished.open('wb') as file:
+            np.savez_compressed(file, words=np.array(self.words), **maps)
         return record
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from ..utils.files import write_json
+from ..utils.files import write_json, write_picture
 from ..visualization import draw_referring_overlay
 
 
@@ -78,6 +78,6 @@ class ReferringResult:
             record[kind] = f'{name}_{kind}.png'
             if picture.ndim == 3:
                 picture = mmcv.rgb2bgr(picture)
-            mmcv.imwrite(picture, str(folder / record[kind]))
+            write_picture(folder / record[kind], picture)
         write_json(folder / f'{name}.json', record)
         return record

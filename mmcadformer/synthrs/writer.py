@@ -18,7 +18,7 @@ import numpy as np
 
 from ..datasets.formats.refcoco import write_annotations
 from ..datasets.masks import compressed_segments, text_rle
-from ..utils.files import read_json, write_json, write_text
+from ..utils.files import read_json, write_json, write_picture, write_text
 from ..utils.progress import map_tracked
 from .objects import CATEGORIES, SceneObject
 from .scene import DIFFICULTIES, Difficulty, make_scene
@@ -174,11 +174,7 @@ def _make_and_save(
     numbers = {k: arguments[k] for k in ('image_size', 'max_refs', 'max_sentences')}
     scene = make_scene(rng, difficulty=difficulty, **numbers)
     path = Path(folder) / f'synthrs_{split}_{number:06d}.jpg'
-    done = cv2.imwrite(
-        str(path), scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95]
-    )
-    if not done:
-        raise OSError(f'cannot write {path}')
+    write_picture(path, scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
     height, width = scene.image.shape[:2]
     about = dict(img_path=str(path), height=height, width=width, split=split)
     objects = [

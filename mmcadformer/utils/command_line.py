@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import logging
 import os
 import signal
 import sys
@@ -54,6 +56,38 @@ def user_errors(
     except KeyboardInterrupt:
         print(f'{name}: {interrupted}', file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+# The disk is full, read-only, or not this user's.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def disk_errors(folder: str | os.PathLike) -> Iterator[None]:
+    """Lets a full or read-only disk end a run by one line, and nothing else.
+
+    Args:
+        folder: To name where an error doesn't say which file could not be written.
+    """
+    told, logging.raiseExceptions = logging.raiseExceptions, False
+    place, reason = folder, 'the disk is full'
+    try:
+        yield
+        return
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        reason = error.strerror or reason
+        place = folder if error.filename is None else error.filename
+    except RuntimeError as error:  # PyTorch's writer of checkpoints
+        if 'PytorchStreamWriter' not in str(error):
+            raise
+    finally:
+        logging.raiseExceptions = told
+    sys.exit(
+        f'{Path(sys.argv[0]).name}: {place} cannot be written ({reason}). What was '
+        'finished before is whole'
+    )
 
 
 @contextmanager

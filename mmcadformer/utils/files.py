@@ -6,10 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
 
 from .plain_data import parse_json
 
@@ -23,6 +26,9 @@ def whole_file(path: str | os.PathLike, synced: bool = False) -> Iterator[Path]:
 
     If the block raises or the process is killed, the file stays as it was. Its folder
     is made if needed.
+
+    Raises:
+        OSError: It can't be written; it names the file, which a full disk doesn't.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +40,12 @@ def whole_file(path: str | os.PathLike, synced: bool = False) -> Iterator[Path]:
         os.replace(unfinished, path)
         if synced and os.name != 'nt':  # which can't open folders
             _sync(path.parent)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        names = (None, str(unfinished), unfinished)
+        if isinstance(error, OSError) and error.errno and error.filename in names:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 
@@ -45,6 +55,43 @@ def _sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Finds out before the work whether a file can be written after it.
+
+    Raises:
+        OSError: Its folder is read-only or full, or it is a folder itself.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f'{path} is a folder: name a file')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    probe = path.with_name(path.name + UNFINISHED)
+    try:
+        probe.write_bytes(b'0')
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def write_picture(
+    path: str | os.PathLike, pixels: np.ndarray, options: Sequence[int] = ()
+) -> None:
+    """Writes a picture in one step.
+
+    OpenCV's own writing tells nobody of a full disk.
+
+    Args:
+        path: Its ending says the format.
+        pixels: Grey or BGR.
+        options: OpenCV's, such as ``[cv2.IMWRITE_JPEG_QUALITY, 95]``.
+    """
+    _, data = cv2.imencode(Path(path).suffix, pixels, options)
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(data.tobytes())
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -13,6 +13,7 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from ..utils.files import write_picture
 from .overlay import draw_referring_panels
 
 
@@ -86,7 +87,7 @@ class ReferringVisualizer(SegLocalVisualizer):
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            mmcv.imwrite(mmcv.rgb2bgr(drawn), str(out_file))
+            write_picture(out_file, mmcv.rgb2bgr(drawn))
         else:
             self.add_image(name, drawn, step)
 

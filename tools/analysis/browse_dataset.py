@@ -16,6 +16,7 @@ import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
+from mmcadformer.utils.files import write_picture
 from mmcadformer.utils.progress import progress_bar
 from mmcadformer.visualization import draw_referring_overlay
 
@@ -70,7 +71,7 @@ def main() -> None:
         sample = dataset[index]
         name = f'{index:06d}_{Path(sample["data_samples"].img_path).stem}.png'
         drawn = draw_sample(sample)
-        mmcv.imwrite(mmcv.rgb2bgr(drawn), str(Path(args.output_dir) / name))
+        write_picture(Path(args.output_dir) / name, mmcv.rgb2bgr(drawn))
     print(f'{count} of {len(dataset)} samples drawn in {args.output_dir}')
 
 

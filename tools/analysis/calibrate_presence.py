@@ -30,7 +30,7 @@ from mmcadformer.utils.command_line import (
     user_errors,
 )
 from mmcadformer.utils.config import leaf_datasets
-from mmcadformer.utils.files import write_text
+from mmcadformer.utils.files import check_writable, write_text
 from mmcadformer.utils.progress import progress_bar
 
 
@@ -104,9 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     out = Path(args.out)
     with user_errors():
         # Options that can't be used are found before hours of scoring.
-        if out.is_dir():
-            raise ValueError(f'--out {out} is a folder: name a file')
-        out.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(out)
         check_max_false_alarms(args.max_false_alarms)
         result = calibrate(args)
         write_text(out, json.dumps(result, indent=2) + '\n')

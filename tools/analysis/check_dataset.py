@@ -24,7 +24,7 @@ from mmcadformer.datasets.inspection.sources import (
     result_path,
 )
 from mmcadformer.utils.command_line import add_work_options, user_errors
-from mmcadformer.utils.files import write_json
+from mmcadformer.utils.files import check_writable, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,7 +63,10 @@ def main() -> int:
     args = parse_args()
     with user_errors(code=2):
         sources = open_sources(args)
-    several = len(sources) > 1
+        several = len(sources) > 1
+        for dataset, _ in sources:
+            for file in filter(None, [args.json, args.fix_list]):
+                check_writable(result_path(file, dataset.name, several))
     passed = True
     for dataset, excluded in sources:
         report = check_dataset(

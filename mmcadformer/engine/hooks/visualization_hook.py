@@ -17,6 +17,7 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
 
 from ...imagery import read_picture
+from ...utils.files import write_picture
 from ...utils.text import shortened
 
 
@@ -110,7 +111,7 @@ class ReferringVisualizationHook(Hook):
                 picture = self._picture(runner, sample)
                 stem = shortened(Path(sample.img_path).stem)
                 file = self.show_dir / f'{index:06d}_{stem}.png'
-                mmcv.imwrite(mmcv.rgb2bgr(picture), str(file))
+                write_picture(file, mmcv.rgb2bgr(picture))
 
     def _picture(self, runner: Runner, sample: SegDataSample) -> np.ndarray:
         picture = read_picture(
