@@ -25,7 +25,7 @@ def whole_file(path: str | os.PathLike, synced: bool = False) -> Iterator[Path]:
     """Where to write a file that shall appear in one step, at the end of the block.
 
     If the block raises or the process is killed, the file stays as it was. Its folder
-    is made if needed.
+    is made if needed. ``synced`` waits until the disk has it.
 
     Raises:
         OSError: It can't be written; it names the file, which a full disk doesn't.

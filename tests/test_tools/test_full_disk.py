@@ -112,6 +112,7 @@ def test_training(disk, run_tool, tiny_config, tmp_path):
     arguments = ['train.py', tiny_config, '--work-dir', folder]
     result = run_tool(*arguments, cwd=tmp_path, check=False)
     check_line(result, 'train.py: ', 'cannot be written', str(folder))
+    assert not list(disk.rglob('*.unfinished'))
     lock(disk)
     result = run_tool(*arguments, cwd=tmp_path, check=False)
     check_line(result, 'train.py: ', 'Read-only', str(folder))
