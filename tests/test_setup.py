@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mmcadformer
 
@@ -87,15 +88,16 @@ def test_the_lock_file_has_what_the_commands_install(repo_root, python):
     locked = {}
     for requirement in read_names(folder / 'lock.txt'):
         if requirement.marker is None or requirement.marker.evaluate(system):
-            assert requirement.name not in locked, requirement
+            name = canonicalize_name(requirement.name)
+            assert name not in locked, requirement
             (version,) = requirement.specifier
             assert version.operator == '=='
-            locked[requirement.name] = version.version
+            locked[name] = version.version
     assert 'torch' not in locked
     for name in ('runtime', 'onedl', 'tests', 'geo', 'demo', 'export'):
         for requirement in read_names(folder / f'{name}.txt'):
             if requirement.name != 'torch':
-                version = locked[requirement.name]
+                version = locked[canonicalize_name(requirement.name)]
                 assert requirement.specifier.contains(version), (
                     f'{requirement}: {version} is locked; run '
                     'tools/misc/lock_requirements.sh'

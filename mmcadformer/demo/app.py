@@ -24,7 +24,7 @@ from .outputs import message_html
 from .uploads import Limits
 
 _ASSETS = Path(__file__).parent / 'assets'
-_SWEEP_SECONDS, _STOP_SECONDS = 5.0, 1.5
+_SWEEP_SECONDS, _STOP_SECONDS = 5.0, 1.0
 _INTRO = """# Find what a sentence names
 Choose a picture taken from above, name **one** object in it, and see which pixels the
 model means."""

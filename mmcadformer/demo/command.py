@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -40,6 +42,7 @@ _LIMITS = dict(
     max_disk_mb='uploads and results of all visitors; the oldest are deleted',
 )
 _FIRST_PORT, _LAST_PORT = 7860, 7959
+_TRIES = 50  # to delete the files
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -193,16 +196,18 @@ def _without_waiting() -> Iterator[threading.Event]:
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
     """A folder that goes away, for temporary files, too: Gradio's uploads are such."""
-    previous = tempfile.tempdir
-    # A job that still runs may write while it goes away.
-    with tempfile.TemporaryDirectory(
-        prefix='mmcadformer-demo-', ignore_cleanup_errors=True
-    ) as folder:
-        tempfile.tempdir = folder
-        try:
-            yield Path(folder)
-        finally:
-            tempfile.tempdir = previous
+    previous, folder = tempfile.tempdir, tempfile.mkdtemp(prefix='mmcadformer-demo-')
+    tempfile.tempdir = folder
+    try:
+        yield Path(folder)
+    finally:
+        tempfile.tempdir = previous
+        # A job that still runs may write while it goes away.
+        for _ in range(_TRIES):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.02)
 
 
 def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> None:
