@@ -19,6 +19,12 @@ from affine import Affine
 COUNT = 8
 
 
+@pytest.fixture(autouse=True)
+def one_date(monkeypatch):
+    """Results tell when their run began."""
+    monkeypatch.setenv('SOURCE_DATE_EPOCH', '1760000000')
+
+
 @pytest.fixture
 def scenes(tmp_path):
     """Small scenes side by side."""
@@ -58,34 +64,36 @@ def contents(folder):
 
 
 def test_killed_and_resumed_with_one_damaged_among_them(
-    scenes, run_tool, command, repo_root, tmp_path, monkeypatch
+    scenes, command, repo_root, tmp_path
 ):
-    monkeypatch.setenv('SOURCE_DATE_EPOCH', '1700000000')
     damaged = scenes[5].read_bytes()[:3000]
     scenes[5].write_bytes(damaged)
     (tmp_path / 'list.txt').write_text('in/*.tif\n')
     arguments = ['@list.txt', '--text', 'the pond', '--text', 'a tank', '--merge']
     arguments += ['--skip-errors', '--probability', 'none']
-    straight = run_tool(
-        'infer_scene.py', *command(*arguments, out='straight'), cwd=tmp_path
-    )
-    text = straight.stdout + straight.stderr
+
+    def start(*args):
+        return subprocess.Popen(
+            [sys.executable, repo_root / 'tools/infer_scene.py', *args],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    straight = start(*command(*arguments, out='straight'))
+    text, _ = straight.communicate()
+    assert straight.returncode == 0, text
     assert text.count('model loaded') == 1
     assert "'the pond': " in text and f'in {COUNT - 1} scenes' in text
     assert text.count('failed: in/s5.tif is damaged') == 1
 
-    process = subprocess.Popen(
-        [sys.executable, repo_root / 'tools/infer_scene.py', *command(*arguments)],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = start(*command(*arguments))
     limit = time.monotonic() + 120
-    while not (tmp_path / 'out/s2.json').exists() and time.monotonic() < limit:
+    while not (tmp_path / 'out/s0.json').exists() and time.monotonic() < limit:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / 'out/all_scenes.json').exists()
-    again = run_tool('infer_scene.py', *command(*arguments), cwd=tmp_path)
-    assert 'scenes had been finished before' in again.stdout
+    assert 'had been finished before' in start(*command(*arguments)).communicate()[0]
     assert contents(tmp_path / 'out') == contents(tmp_path / 'straight')
 
     report = json.loads((tmp_path / 'out/all_scenes.json').read_text())
