@@ -87,7 +87,7 @@ def test_killed_and_resumed_with_one_damaged_among_them(
 
     process = start(*command(*arguments))
     limit = time.monotonic() + 120
-    while not (tmp_path / 'out/s0.json').exists() and time.monotonic() < limit:
+    while not (tmp_path / 'out/s1.json').exists() and time.monotonic() < limit:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
