@@ -158,7 +158,7 @@ def chromium(playwright, tmp_path):
                 '--disable-sync',
             ],
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         opened.append(context)
         return context
 

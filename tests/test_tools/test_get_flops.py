@@ -13,7 +13,7 @@ def test_command_prints_table_or_json(call_tool, tiny_config):
     numbers = json.loads(call_tool(*arguments, '--json'))
     assert numbers['shape'] == [64, 64] and numbers['tokens'] == 12
     assert numbers['modules'][0]['params'] == numbers['parameters']['total']
-    with pytest.raises(SystemExit, match='up to 128 tokens'):
+    with pytest.raises(SystemExit, match='128 positions'):
         call_tool(*arguments[:4], '--tokens', 500)
 
 
