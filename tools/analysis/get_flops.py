@@ -81,11 +81,6 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args.config, args.cfg_options)
     model = build_without_weights(cfg, args.tokens, args.device)
-    limit = getattr(model.text_encoder.bert.config, 'max_position_embeddings', None)
-    if limit is not None and args.tokens > limit:
-        raise ValueError(
-            f'--tokens {args.tokens}: the text encoder takes up to {limit} tokens'
-        )
     report = analyse(model, args.shape, args.tokens)
     if args.json:
         rows = explain(report.pop('tree'), int(args.least * 1e6), args.depth)
