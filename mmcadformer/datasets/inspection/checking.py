@@ -9,10 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from tabulate import tabulate
 
-from ...utils.files import digest, write_text
+from ...utils.files import write_text
 from ...utils.plain_data import shorten
 from ...utils.progress import map_tracked
 from ..masks import is_mask_file, load_mask
@@ -22,6 +21,7 @@ from .pictures import (
     examine_picture,
     odd_pictures,
     picture_table,
+    pixel_digest,
     summarise_pictures,
 )
 from .sources import read_whole
@@ -288,9 +288,5 @@ def _check_mask(
     share = float((mask == 1).mean())
     if share > _LARGEST_SHARE:
         text = f'{100 * share:.0f} % of the image is target; is the mask inverted?'
-        return Finding('inverted', text, _digest(mask))
-    return Finding(fingerprint=_digest(mask))
-
-
-def _digest(pixels: np.ndarray) -> str:
-    return digest(repr(pixels.shape).encode() + pixels.tobytes(), 32)
+        return Finding('inverted', text, pixel_digest(mask))
+    return Finding(fingerprint=pixel_digest(mask))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mmengine.fileio import get
 from tabulate import tabulate
 
@@ -47,7 +48,7 @@ def examine_picture(path: str, backend_args: dict | None) -> PictureFacts:
     values = picture.value_range or (float(rgb.min()), float(rgb.max()))
     return PictureFacts(
         size=rgb.shape[:2],
-        digest=digest(repr(rgb.shape).encode() + rgb.tobytes(), 32),
+        digest=pixel_digest(rgb),
         bands=picture.count,
         depth=picture.depth,
         value_range=values,
@@ -55,6 +56,11 @@ def examine_picture(path: str, backend_args: dict | None) -> PictureFacts:
         orientation=orientation(data),
         notes=picture.notes,
     )
+
+
+def pixel_digest(pixels: np.ndarray) -> str:
+    """What tells pictures, or masks, of the same pixels from others."""
+    return digest(repr(pixels.shape).encode() + pixels.tobytes(), 32)
 
 
 def examine_pictures(
