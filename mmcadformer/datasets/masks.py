@@ -34,7 +34,8 @@ def load_mask(
         segmentation: What :func:`decode_segmentation` takes; or a mask file,
             ``dict(file=path, above=grey value)``, whose pixels above the value
             are the target (see :class:`~mmcadformer.datasets.mask_files.MaskFiles`);
-            or None where the expression refers to nothing.
+            a list with such files in it, whose union is the target; or None where the
+            expression refers to nothing.
         height, width: Size of the image in pixels; only a mask file does without.
 
     Raises:
@@ -48,6 +49,8 @@ def load_mask(
                 f'{segmentation["file"]} is {mask.shape[0]} x {mask.shape[1]} px '
                 f'(height x width), its image {height} x {width}'
             )
+    elif files_in(segmentation):
+        mask = _union(segments_of(segmentation), height, width, backend_args)
     elif height is None or width is None:
         raise ValueError('the size of the image is needed to draw its mask')
     elif segmentation is None:
@@ -59,6 +62,27 @@ def load_mask(
     return mask
 
 
+def _union(
+    parts: list, height: int | None, width: int | None, backend_args: dict | None
+) -> np.ndarray:
+    """Mask of several parts: 1 where one is 1, else 255 where one is."""
+    masks = [
+        load_mask(part if is_mask_file(part) else [part], height, width, backend_args)
+        for part in parts
+    ]
+    shapes = {mask.shape for mask in masks}
+    if len(shapes) > 1:
+        raise ValueError(f'the masks of one image have different sizes {shapes}')
+    targets = np.stack(masks)
+    return np.where((targets == 1).any(axis=0), 1, targets.max(axis=0))
+
+
+def files_in(segmentation: object) -> list[Rle]:
+    """The mask files that a record's segmentation is, or has among its parts."""
+    parts = segmentation if isinstance(segmentation, list) else [segmentation]
+    return [part for part in parts if is_mask_file(part)]
+
+
 def is_mask_file(segmentation: object) -> TypeGuard[Rle]:
     """Whether a record's segmentation is a file of its own."""
     return isinstance(segmentation, dict) and 'file' in segmentation
@@ -67,9 +91,9 @@ def is_mask_file(segmentation: object) -> TypeGuard[Rle]:
 def require_binary(mask: np.ndarray, segmentation: Segmentation | None) -> np.ndarray:
     """The mask, or ValueError if pixels are to be ignored, which no layout can say."""
     if mask.size and mask.max() > 1:
-        assert isinstance(segmentation, dict)
+        file = files_in(segmentation)[0]['file']
         raise ValueError(
-            f'{segmentation["file"]} has pixels of the ignore_value, which can not be '
+            f'{file} has pixels of the ignore_value, which can not be '
             'written: only mask files hold them'
         )
     return mask

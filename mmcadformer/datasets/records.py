@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.fileio import get
 
 from ..utils.plain_data import parse_json
-from .masks import is_mask_file
+from .masks import files_in
 
 Record = dict[str, Any]
 """An object (see :class:`BaseReferringDataset`), or an entry that one is made from."""
@@ -33,9 +33,7 @@ def ids_of(entry: Record) -> set[str]:
 def files_of(obj: Record) -> list[tuple[str, str]]:
     """``'image'`` or ``'mask'``, and the path, of each file that a record names."""
     files = [('image', obj['img_path'])]
-    if is_mask_file(obj['segmentation']):
-        files.append(('mask', obj['segmentation']['file']))
-    return files
+    return files + [('mask', part['file']) for part in files_in(obj['segmentation'])]
 
 
 def read_id_list(path: str | os.PathLike) -> set[str]:

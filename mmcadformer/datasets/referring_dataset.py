@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,14 @@ from .records import (
     ids_of,
     read_id_list,
 )
-from .variants import category_objects
+from .targets import NO_CATEGORY, ONE, kind_of
+from .variants import (
+    LANGUAGES,
+    absent_expressions,
+    category_objects,
+    merge_expressions,
+    sentences_in,
+)
 from .variants import shuffle_expressions as shuffle
 
 LABELS = ('background', 'target')
@@ -56,7 +63,8 @@ class BaseReferringDataset(BaseSegDataset):
     tell), ``segmentation`` (as stored, decoded by :class:`LoadReferringMask`;
     see :func:`~mmcadformer.datasets.masks.load_mask`), ``expressions``,
     ``sent_ids``, ``split``, ``dataset_name``, and MMSegmentation's
-    ``seg_fields``, ``label_map``, ``reduce_zero_label``.
+    ``seg_fields``, ``label_map``, ``reduce_zero_label``. Where sentences mean none or
+    several objects, it has those of :mod:`~mmcadformer.datasets.targets` too.
 
     ``metainfo['categories']`` are the categories of the objects, by default those that
     occur; ``metainfo['classes']`` are those of the mask, background and target, by
@@ -80,6 +88,14 @@ class BaseReferringDataset(BaseSegDataset):
             ``'every {category}'``. It teaches what a category looks like, which takes
             long from objects that are told apart by size and place; for data whose
             images have all their objects annotated, by polygons or RLEs.
+        merge_expressions: Take objects of one image that share a sentence as targets of
+            one sample, see :func:`~mmcadformer.datasets.variants.merge_expressions`.
+        language: Of the sentences to take, ``'en'`` or ``'zh'``; all by default.
+        exhaustive: Declares that each image has all its objects of the data set's
+            categories annotated.
+        absent_expressions: For ``exhaustive`` data: for this share of the records, one
+            sample more, whose sentence is of another image and means nothing here, see
+            :func:`~mmcadformer.datasets.variants.absent_expressions`.
         strict_polygons: Refuse an object where one of its parts has fewer than three
             points. By default such a part is left out, with a note, if others are good.
         **kwargs: Further arguments of :class:`BaseSegDataset`.
@@ -101,6 +117,10 @@ class BaseReferringDataset(BaseSegDataset):
         test_mode: bool = False,
         shuffle_expressions: bool = False,
         category_expressions: Sequence[str] = (),
+        merge_expressions: bool = False,
+        language: str | None = None,
+        exhaustive: bool = False,
+        absent_expressions: float = 0.0,
         strict_polygons: bool = False,
         metainfo: Mapping[str, Any] | None = None,
         lazy_init: bool = False,
@@ -111,6 +131,10 @@ class BaseReferringDataset(BaseSegDataset):
         self.exclude_file = exclude_file
         self.shuffle_expressions = shuffle_expressions
         self.category_expressions = category_expressions
+        self.merge_expressions = merge_expressions
+        self.language = language
+        self.exhaustive = exhaustive
+        self.absent_expressions = absent_expressions
         self.strict_polygons = strict_polygons
         self._check_options(test_mode)
         # The base class wants the classes of a test set before annotations
@@ -144,6 +168,19 @@ class BaseReferringDataset(BaseSegDataset):
                 f'{where}: category_expressions are for training; test data is taken '
                 'as it is'
             )
+        if self.language not in (None, *LANGUAGES):
+            raise ValueError(f'{where}: language must be one of {LANGUAGES}')
+        if not 0 <= self.absent_expressions <= 1:
+            raise ValueError(
+                f'{where}: absent_expressions must be in [0, 1], got '
+                f'{self.absent_expressions}'
+            )
+        if self.absent_expressions and not self.exhaustive:
+            raise ValueError(
+                f'{where}: absent_expressions need exhaustive=True: all objects of the '
+                'categories are annotated. Elsewhere, what is said to be absent may be '
+                'there'
+            )
 
     def _with_classes(self, metainfo: Mapping[str, Any]) -> dict[str, Any]:
         """Metainfo with the classes of the mask, which are the same for all."""
@@ -166,9 +203,10 @@ class BaseReferringDataset(BaseSegDataset):
 
         Empty if the category is none of ``metainfo['categories']``.
         """
-        category = self.get_data_info(idx)['category']
-        categories = self.metainfo['categories']
-        return [categories.index(category)] if category in categories else []
+        record, categories = self.get_data_info(idx), self.metainfo['categories']
+        names = [t['category'] for t in record.get('targets', ())]
+        found = dict.fromkeys(names or [record['category']])
+        return [categories.index(name) for name in found if name in categories]
 
     def default_prefix(self) -> dict[str, str]:
         """``data_prefix`` of this layout."""
@@ -210,8 +248,32 @@ class BaseReferringDataset(BaseSegDataset):
         reader, entries = self.read_entries(self.split, report)
         chosen = self.select_refs(entries, reader.source, excluded)
         objects = [reader.make_object(entry) for entry in chosen]
+        if self.language:
+            objects = self._in_language(objects)
+        if self.merge_expressions:
+            objects = merge_expressions(objects)
         self._log_remarks([*reader.remarks, *ambiguous_expressions(objects)])
+        self._log_kinds(objects)
         return objects
+
+    def _in_language(self, objects: list[Record]) -> list[Record]:
+        assert self.language is not None
+        kept = sentences_in(objects, self.language)
+        count = [sum(len(o['expressions']) for o in group) for group in (kept, objects)]
+        self._log(f'{count[0]} of {count[1]} sentences are in {self.language!r}')
+        if not kept:
+            raise ValueError(
+                f'{self.name}/{self.split}: no sentence is in {self.language!r}'
+            )
+        return kept
+
+    def _log_kinds(self, objects: Iterable[Record]) -> None:
+        """Says how many sentences mean none or several, if any."""
+        counts = Counter[str]()
+        for obj in objects:
+            counts[kind_of(obj)] += len(obj['expressions'])
+        if set(counts) > {ONE}:
+            self._log(', '.join(f'{n} x {kind}' for kind, n in sorted(counts.items())))
 
     def _log(self, message: str, level: int = logging.INFO) -> None:
         print_log(f'{self.name}/{self.split}: {message}', logger='current', level=level)
@@ -234,6 +296,9 @@ class BaseReferringDataset(BaseSegDataset):
         records = objects
         if self.category_expressions:
             records = objects + category_objects(objects, self.category_expressions)
+        if self.absent_expressions:
+            absent = absent_expressions(objects, self.absent_expressions)
+            objects, records = objects + absent, records + absent
         if self.test_mode:
             records = [record for obj in objects for record in _per_sentence(obj)]
         if self.shuffle_expressions:
@@ -331,9 +396,11 @@ class BaseReferringDataset(BaseSegDataset):
     def _set_categories(self, objects: Iterable[Record]) -> None:
         """Takes the categories that occur, unless they are fixed."""
         if not self._metainfo.get('categories'):
-            self._metainfo['categories'] = tuple(
-                sorted({obj['category'] for obj in objects})
-            )
+            names: set[str] = set()
+            for obj in objects:
+                named = [target['category'] for target in obj.get('targets', ())]
+                names.update(named or [obj['category']])
+            self._metainfo['categories'] = tuple(sorted(names - {NO_CATEGORY}))
 
 
 def _per_sentence(obj: Record) -> list[Record]:

@@ -30,11 +30,16 @@ class ReferringJsonDataset(BaseReferringDataset):
     - ``mask``: a file below ``data_root`` in which the target is 1 or white on 0 (other
       files by the arguments below); or polygons ``[[x1, y1, x2, y2, ...], ...]``; or
       COCO RLE ``{"size": [height, width], "counts": ...}``, one or a list; or
-      ``null`` if the expression refers to nothing in the image;
+      ``null`` or ``[]`` if the expression refers to nothing in the image; or, where it
+      refers to several objects, a list with one of these for each;
     - ``split``: ``"train"``, ``"val"``, ``"test"``, ...;
-    - ``category`` (default ``"object"``): for reports;
+    - ``category`` (default ``"object"``): for reports; for several objects, one or a
+      list;
     - ``id`` (default ``"line-<number>"``): unique, the ``ref_id``;
-    - ``object_id`` (default: ``id``): the same for lines about one object;
+    - ``object_id`` (default: ``id``): the same for lines about one object. A list if
+      ``mask`` is one of several objects; a list of files does without;
+    - ``kind``: ``"none/category"``, ``"none/attribute"`` or ``"none/relation"`` say why
+      there is no target; ``"several"`` that one mask shows several objects;
     - ``image_id`` (default: ``image``), ``sentence_ids`` (default: 0, 1, ...);
     - ``height`` and ``width`` of the image in pixels, checked when it is read;
     - ``attributes``: anything else.

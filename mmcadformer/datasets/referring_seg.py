@@ -29,6 +29,9 @@ class ReferringSegDataset(BaseReferringDataset):
     texts (``sent`` where there is none). Segmentations may be polygons or
     RLEs, compressed or not, several per object.
 
+    In gRefCOCO's files, ``grefs(unc).json`` or ``grefs(unc).p``, an ``ann_id`` is a
+    list: of several objects, or ``[-1]`` for a sentence that means nothing.
+
     Args:
         name: Folder below the root. A published data set has its own as default.
         ann_file: File of references, absolute or below ``data_root``, with
@@ -54,7 +57,7 @@ class ReferringSegDataset(BaseReferringDataset):
     def expected_tree(self) -> str:
         return (
             f'Expected below {self.data_root}:\n'
-            f'  {self.name}/refs(unc).p  (or {self.name}/refs.json)\n'
+            f'  {self.name}/refs(unc).p  (or refs.json; or grefs(unc), either)\n'
             f'  {self.name}/instances.json\n'
             f'  images/{self.name}/JPEGImages/<the images>'
         )

@@ -19,6 +19,11 @@ def visible_text(text: object) -> str:
     return text.strip()
 
 
+def normalize(text: str) -> str:
+    """A sentence as it is compared: case, spaces and a final stop don't count."""
+    return ' '.join(text.lower().split()).rstrip('. ')
+
+
 def shortened(text: str, max_bytes: int = 150) -> str:
     """The beginning of a text that is part of a file's name; systems count bytes."""
     return text.encode()[:max_bytes].decode(errors='ignore')

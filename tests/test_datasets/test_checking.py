@@ -255,7 +255,7 @@ def test_fix_list_makes_a_data_set_usable(toy, call_tool, tmp_path, ending):
 
 
 def test_ids_that_no_line_can_hold(lines, call_tool, tmp_path):
-    lines.lines[0].update(id='#1', mask=[])
+    lines.lines[0].update(id='#1', mask=[[]])
     lines.write()
     code, text = call_tool(*json_lines(lines, '--fix-list', tmp_path / 'ids.txt'))
     assert code == 2 and "'#1' can not be a line of text" in text

@@ -251,8 +251,7 @@ def test_exclude_file_leaves_damage_out(toy, call_tool, tmp_path):
 
 
 REFUSED = {
-    'no target': (lambda f: None, 'refcoco', 'refers to nothing'),
-    'no target, refsegrs': (lambda f: None, 'refsegrs', 'only json can'),
+    'no target': (lambda f: None, 'refsegrs', 'json and refcoco can'),
     'line break': (
         lambda f: f.lines[0].update(expression='a\nb'),
         'refsegrs',

@@ -73,10 +73,9 @@ def test_objects_at_the_border_and_larger_than_the_window():
 
 def test_samples_stay_as_they_are():
     may_be_false = record(expression='the smallest pond')
-    empty = record((0, 0), (0, 0))
-    for before in (may_be_false, empty):
-        for _ in range(20):
-            assert build(prob=1.0, scale=(0.3, 0.5))(dict(before)) == before
+    for _ in range(20):
+        crop = build(prob=1.0, scale=(0.3, 0.5))
+        assert crop(dict(may_be_false)) == may_be_false
     never = build(prob=0)
     assert never(dict(may_be_false)) == may_be_false
 

@@ -221,7 +221,7 @@ JSON_DAMAGE = {
     'split': (dict(split=3), 'line 2: split must be text'),
     'size': (dict(height=40), 'line 2 .*height and width must be'),
     'another size': (dict(height=41, width=56), r'line 2 .*\[40, 56\].*\[41, 56\]'),
-    'empty mask': (dict(mask=[]), 'line 2 .*"mask": null'),
+    'no mask of an object': (dict(mask=[[]]), 'line 2 .*"mask": null'),
     'mask': (dict(mask=3), 'line 2 .*list of polygons'),
     'mask path': (dict(mask=' '), 'line 2 .*path of a file'),
     'RLE size': (dict(mask=dict(size=3, counts='')), 'line 2 .*RLE size'),

@@ -216,8 +216,8 @@ DAMAGE = {
         r'refs\(unc\)\.p: entry 2: expected a dict',
     ),
     'id of another type': (
-        _set(lambda t: t.refs[2], ann_id=[1]),
-        r'entry 2: an id must be a number or text',
+        _set(lambda t: t.refs[2], ann_id=[1.5]),
+        r'entry 2: an ann_id must be a number or text',
     ),
     'annotation without mask': (
         lambda t: t.annotations[1].pop('segmentation'),
@@ -321,7 +321,7 @@ def test_unknown_split_lists_the_others(toy):
 
 def test_missing_files_come_with_the_expected_tree(toy):
     tree = r'Expected below .*\n.*toy/refs\(unc\)\.p.*\n.*\n.*toy/JPEGImages'
-    with pytest.raises(FileNotFoundError, match=rf'refs\.json nor.*toy\. {tree}'):
+    with pytest.raises(FileNotFoundError, match=rf'none of refs\.json.*toy\. {tree}'):
         build(toy.root)
     toy.write()
     toy.instances_path.unlink()

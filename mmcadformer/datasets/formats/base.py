@@ -21,7 +21,7 @@ from ..masks import (
     Segmentation,
     compressed_segments,
     encode_mask,
-    is_mask_file,
+    files_in,
     load_mask,
     require_binary,
     segments_of,
@@ -29,6 +29,7 @@ from ..masks import (
     without_degenerate,
 )
 from ..records import AnnotationError, Id, Record, Report, fail, is_id
+from ..targets import check_kind, record_targets, targets_of
 
 IMAGE_MODES = ('copy', 'hardlink', 'symlink')
 # Outlines that were rounded, or drawn from pixel centres, end up to here.
@@ -153,6 +154,15 @@ def check_split(value: object, where: str) -> None:
     )
 
 
+def expect_kind(kind: object, count: int, where: str) -> None:
+    """Raises AnnotationError for a stated kind that doesn't fit so many targets."""
+    if kind is not None:
+        try:
+            check_kind(kind, count)
+        except ValueError as error:
+            raise AnnotationError('entry', f'{where}: {error}') from None
+
+
 def require(entry: object, keys: Iterable[str], where: str) -> None:
     """Raises AnnotationError unless an entry is a dict with these keys.
 
@@ -267,7 +277,7 @@ def check_objects(objects: Iterable[Record], without_targets: str = '') -> None:
             raise ValueError(
                 f'ref_id {shorten(obj["ref_id"])} refers to nothing in '
                 f'{obj["img_path"]}; the '
-                f'layout {without_targets} can not say so, only json can'
+                f'layout {without_targets} can not say so, json and refcoco can'
             )
 
 
@@ -280,7 +290,8 @@ def with_masks(
     """New records with sizes, and with masks that are JSON.
 
     Polygons stay as they are. Mask files, and RLE in whatever form, become lists of
-    compressed RLE, with text as counts, of exactly the same pixels; None stays None.
+    compressed RLE, with text as counts, of exactly the same pixels; None stays None,
+    and each of several targets keeps a mask of its own.
     """
     jobs = [(obj, backend_args) for obj in objects]
     return list(map_tracked(_with_mask, jobs, workers, progress, chunksize=32))
@@ -288,18 +299,22 @@ def with_masks(
 
 def _with_mask(job: tuple[Record, dict | None]) -> Record:
     obj, backend_args = job
-    height, width, segmentation = obj['height'], obj['width'], obj['segmentation']
-    if is_mask_file(segmentation):
-        mask = load_mask(segmentation, height, width, backend_args)
-        mask = require_binary(mask, segmentation)
-        (height, width), segmentation = mask.shape, [encode_mask(mask)]
-    else:
-        if None in (height, width):
-            picture = read_picture(obj['img_path'], backend_args=backend_args)
-            height, width = picture.rgb.shape[:2]
-        if segmentation is not None:
-            segmentation = _plain_segments(segmentation, height, width)
-    return dict(obj, height=height, width=width, segmentation=segmentation)
+    height, width, targets = obj['height'], obj['width'], []
+    for target in targets_of(obj):
+        segmentation = target['segmentation']
+        if files_in(segmentation):
+            mask = load_mask(segmentation, height, width, backend_args)
+            mask = require_binary(mask, segmentation)
+            (height, width), segmentation = mask.shape, [encode_mask(mask)]
+        targets.append(dict(target, segmentation=segmentation))
+    if height is None or width is None:
+        picture = read_picture(obj['img_path'], backend_args=backend_args)
+        height, width = picture.rgb.shape[:2]
+    for target in targets:
+        segmentation = _plain_segments(target['segmentation'], height, width)
+        target['segmentation'] = segmentation
+    told = record_targets(targets, obj.get('kind')) if targets else {}
+    return dict(obj, height=height, width=width, **told)
 
 
 def _plain_segments(segmentation: Segmentation, height: int, width: int) -> list:

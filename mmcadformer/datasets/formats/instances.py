@@ -13,6 +13,7 @@ from ...imagery import MAX_PIXELS
 from ...utils.plain_data import shorten
 from ..masks import check_segmentation, compressed_segments, text_rle
 from ..records import AnnotationError, Id, Record, integer_ids, is_id, numbered
+from ..targets import targets_of
 from .base import as_length, expect, parse_json_file, read_file, require
 
 
@@ -134,7 +135,8 @@ def make_instances(
     """
     numbers = {name: number for number, name in enumerate(categories, 1)}
     image_ids = integer_ids(obj['image_id'] for obj in objects)
-    ann_ids = integer_ids(obj['ann_id'] for obj in objects)
+    targets = [dict(obj, **target) for obj in objects for target in targets_of(obj)]
+    ann_ids = integer_ids(target['ann_id'] for target in targets)
 
     def image(obj: Record) -> Record:
         return dict(
@@ -163,7 +165,7 @@ def make_instances(
 
     return dict(
         images=_unique(objects, 'image_id', image),
-        annotations=_unique(objects, 'ann_id', annotation),
+        annotations=_unique(targets, 'ann_id', annotation),
         categories=[dict(id=number, name=name) for name, number in numbers.items()],
     )
 

@@ -16,7 +16,8 @@ from ...utils.plain_data import parse_json, shorten
 from ...utils.text import check_choice
 from ..mask_files import MaskFiles
 from ..masks import check_segmentation, rle_size
-from ..records import AnnotationError, Record, Report, fail, is_id
+from ..records import AnnotationError, Id, Record, Report, fail, is_id
+from ..targets import NONE, no_target, record_targets
 from .base import (
     IMAGE_MODES,
     LayoutReader,
@@ -26,6 +27,7 @@ from .base import (
     check_objects,
     check_split,
     expect,
+    expect_kind,
     new_names,
     place_images,
     read_file,
@@ -43,6 +45,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _are_ids(value: object) -> bool:
+    return all(map(is_id, value)) if isinstance(value, list) else is_id(value)
+
+
+def _are_texts(value: object) -> bool:
+    return all(map(_is_text, value)) if isinstance(value, list) else _is_text(value)
+
+
 # Of each key: the kind of damage, a test, and what it tests.
 _Rule = tuple[str, Callable[[object], bool], str]
 _ID: _Rule = ('id', is_id, 'a number or text')
@@ -50,13 +60,18 @@ _RULES: dict[str, _Rule] = dict(
     id=_ID,
     image=('entry', _is_path, 'the path of a file'),
     image_id=_ID,
-    object_id=_ID,
-    category=('entry', _is_text, 'text'),
+    object_id=('id', _are_ids, 'a number or text, or a list of such'),
+    category=('entry', _are_texts, 'text, or a list of texts'),
 )
 _TEXTS = ('expression', 'expressions')
 _KEYS = frozenset(
-    (*_RULES, *_TEXTS, 'mask', 'split', 'sentence_ids', 'height', 'width', 'attributes')
+    (
+        *(*_RULES, *_TEXTS, 'mask', 'kind', 'split', 'sentence_ids'),
+        *('height', 'width', 'attributes'),
+    )
 )
+_CATEGORY = 'object'
+_Size = tuple[int | None, int | None]
 _BOX_KEYS = frozenset(('id', 'image', 'box', 'bbox', 'category', 'split', *_TEXTS))
 
 
@@ -104,36 +119,56 @@ class JsonLinesReader(LayoutReader):
             'id',
             f'{where}: sentence_ids must be one id for each expression',
         )
-        segmentation, height, width = self._mask(entry, where)
+        size = self._stated_size(entry, where)
+        told, size = self._targets(entry, size, where)
         return dict(
             img_path=os.path.join(self.img_dir, entry['image']),
             image_id=entry.get('image_id', entry['image']),
             ref_id=entry['ref_id'],
-            ann_id=entry.get('object_id', entry['ref_id']),
-            category=entry.get('category', 'object'),
-            height=height,
-            width=width,
-            segmentation=segmentation,
+            height=size[0],
+            width=size[1],
             expressions=expressions,
             sent_ids=sent_ids,
             split=entry['split'],
+            **told,
         )
 
-    def _mask(self, entry: Record, where: str) -> tuple[Any, int | None, int | None]:
-        """Segmentation, and height and width as far as they are known."""
-        mask, stated = entry['mask'], (entry.get('height'), entry.get('width'))
+    def _stated_size(self, entry: Record, where: str) -> _Size:
+        stated = entry.get('height'), entry.get('width')
         size = as_length(stated[0]), as_length(stated[1])
         expect(
             stated == (None, None) or None not in size,
             'entry',
             f'{where}: height and width must be positive whole numbers, got {stated}',
         )
-        if mask is None:
-            return None, *size
+        return size
+
+    def _targets(self, entry: Record, size: _Size, where: str) -> tuple[Record, _Size]:
+        """The keys of a record that tell its targets; the size as far as known."""
+        mask, kind = entry['mask'], entry.get('kind')
+        if mask is None or mask == []:
+            expect_kind(kind, 0, where)
+            ann_id = entry.get('object_id', entry['ref_id'])
+            ann_id = tuple(ann_id) if isinstance(ann_id, list) else ann_id
+            category = entry.get('category', _CATEGORY)
+            return no_target(ann_id, category, kind or NONE), size
+        targets = []
+        for ann_id, category, part in _each_target(entry, where):
+            segmentation, size = self._mask(part, size, entry, where)
+            targets.append(
+                dict(ann_id=ann_id, category=category, segmentation=segmentation)
+            )
+        expect_kind(kind, len(targets), where)
+        return record_targets(targets, kind), size
+
+    def _mask(
+        self, mask: Any, size: _Size, entry: Record, where: str
+    ) -> tuple[Any, _Size]:
+        """Segmentation of one target, and the size as far as it is known."""
         if isinstance(mask, str):
             expect(_is_path(mask), 'entry', f'{where}: mask must be the path of a file')
             path = os.path.join(self.mask_dir, mask)
-            return self.mask_files.segmentation(path), *size
+            return self.mask_files.segmentation(path), size
         mask = self.without_degenerate(mask, entry, where)
         try:
             if None in size:
@@ -146,7 +181,31 @@ class JsonLinesReader(LayoutReader):
                 'mask', f'{where}: {error}. If it names nothing, use "mask": null'
             ) from None
         self.remark_overhang(overhang, entry, where)
-        return mask, *size
+        return mask, size
+
+
+def _each_target(entry: Record, where: str) -> Iterator[tuple[Id, str, Any]]:
+    """Id, category and mask of each target: a list of ids has a list of masks."""
+    ids: Any = entry.get('object_id', entry['ref_id'])
+    masks = entry['mask']
+    named = entry.get('category', _CATEGORY)
+    if 'object_id' not in entry and _all_files(masks):
+        ids = [f'{entry["ref_id"]}/{number}' for number in range(len(masks))]
+    if not isinstance(ids, list):
+        one = isinstance(named, str)
+        expect(one, 'entry', f'{where}: a list as category needs one as object_id')
+        yield ids, named, masks
+        return
+    fits = isinstance(masks, list) and len(masks) == len(ids) == len(set(ids)) > 0
+    expect(fits, 'mask', f'{where}: mask must be a list, one for each of object_id')
+    names = [named] * len(ids) if isinstance(named, str) else named
+    good = len(names) == len(ids)
+    expect(good, 'entry', f'{where}: category must be one for each of object_id')
+    yield from zip(ids, names, masks, strict=True)
+
+
+def _all_files(masks: object) -> bool:
+    return isinstance(masks, list) and all(isinstance(mask, str) for mask in masks)
 
 
 def write_json_lines(
@@ -280,16 +339,25 @@ def _texts(entry: Record) -> list:
 
 
 def _line(obj: Record, names: dict[str, str]) -> Record:
+    ids, category, masks = obj['ann_id'], obj['category'], obj['segmentation']
+    if 'targets' in obj:
+        ids, stated, masks = (
+            [target[key] for target in obj['targets']]
+            for key in ('ann_id', 'category', 'segmentation')
+        )
+        category = stated[0] if len(set(stated)) == 1 else stated
+    kind = {'kind': obj['kind']} if 'kind' in obj else {}
     return dict(
         id=obj['ref_id'],
         image=names[obj['img_path']],
         image_id=obj['image_id'],
-        object_id=obj['ann_id'],
+        object_id=ids,
         split=obj['split'],
-        category=obj['category'],
+        category=category,
         expressions=obj['expressions'],
         sentence_ids=obj['sent_ids'],
         height=obj['height'],
         width=obj['width'],
-        mask=obj['segmentation'],
+        mask=masks,
+        **kind,
     )

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The RefCOCO layout: references in a pickle or JSON, objects in ``instances.json``."""
+"""The RefCOCO layout: references in a pickle or JSON, objects in ``instances.json``.
+
+With sentences that mean none or several objects it is gRefCOCO's: ``grefs(unc).json``
+or a pickle in place of ``refs(unc).p``, where ``ann_id`` and ``category_id`` are lists.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,22 @@ from ...utils.plain_pickle import load_plain_pickle
 from ...utils.text import check_choice
 from ..records import (
     AnnotationError,
+    Id,
     Record,
     Report,
     fail,
     integer_ids,
     is_id,
     numbered,
+)
+from ..targets import (
+    NO_CATEGORY,
+    NONE,
+    ONE,
+    kind_of,
+    no_target,
+    record_targets,
+    targets_of,
 )
 from .base import (
     IMAGE_MODES,
@@ -35,6 +49,7 @@ from .base import (
     check_objects,
     check_split,
     expect,
+    expect_kind,
     new_names,
     parse_json_file,
     place_images,
@@ -47,6 +62,9 @@ from .boxes import BadEntries, BoxItem
 from .instances import Instances, make_instances
 
 INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
+GREFS_JSON, GREFS_PICKLE = 'grefs(unc).json', 'grefs(unc).p'
+NO_ID = -1
+"""What gRefCOCO's lists hold where there is no target."""
 
 
 @dataclass(kw_only=True)
@@ -65,32 +83,42 @@ class RefCOCOReader(LayoutReader):
     def make_object(self, entry: Record) -> Record:
         where = f'{self.source}: ref_id {entry["ref_id"]}'
         image = self._instances.image(entry['image_id'], where)
+        ids, kind = _ann_ids(entry, where), entry.get('kind')
+        expect_kind(kind, len(ids), where)
+        targets = [self._target(ann_id, image, entry, where) for ann_id in ids]
+        expressions, sent_ids = _sentences(entry, where)
+        told = record_targets(targets, kind) if targets else _nothing(entry)
+        return dict(
+            img_path=os.path.join(self.img_dir, image['file_name']),
+            image_id=image['id'],
+            ref_id=entry['ref_id'],
+            height=image['height'],
+            width=image['width'],
+            expressions=check_expressions(expressions, where),
+            sent_ids=sent_ids,
+            split=entry['split'],
+            **told,
+        )
+
+    def _target(self, ann_id: Id, image: Record, entry: Record, where: str) -> Record:
+        """Id, category and mask of one of a reference's objects."""
         annotation, overhang = self._instances.mask(
-            entry['ann_id'],
+            ann_id,
             image,
             where,
             lambda mask, place: self.without_degenerate(mask, entry, place),
         )
         place = f'{self._instances.path}: annotation id {shorten(annotation["id"])}'
         self.remark_overhang(overhang, entry, f'{place} (used by {where})')
-        expressions, sent_ids = _sentences(entry, where)
         return dict(
-            img_path=os.path.join(self.img_dir, image['file_name']),
-            image_id=image['id'],
-            ref_id=entry['ref_id'],
             ann_id=annotation['id'],
             category=self._category(annotation, entry, where),
-            height=image['height'],
-            width=image['width'],
             segmentation=annotation['segmentation'],
-            expressions=check_expressions(expressions, where),
-            sent_ids=sent_ids,
-            split=entry['split'],
         )
 
     def unused_damage(self, entries: Sequence[Record]) -> list[AnnotationError]:
         return self._instances.unused_damage(
-            {entry['ann_id'] for entry in entries},
+            {ann_id for entry in entries for ann_id in _ann_ids(entry)},
             {entry['image_id'] for entry in entries},
         )
 
@@ -154,13 +182,31 @@ def _box_item(ref: Record, instances: Instances) -> BoxItem:
     )
 
 
+def _ann_ids(ref: Record, where: str = 'the reference') -> list[Id]:
+    """Ids of a reference's objects, each once: a list, or one id, or -1 for none."""
+    ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+    for ann_id in ids:
+        check_id(ann_id, f'{where}: an ann_id')
+    return [ann_id for ann_id in dict.fromkeys(ids) if ann_id != NO_ID]
+
+
+def _nothing(ref: Record) -> Record:
+    """The keys of a record without a target."""
+    category = ref.get('category')
+    category = category if isinstance(category, str) and category else None
+    return no_target(category=category, kind=ref.get('kind') or NONE)
+
+
 def find_refs(folder: str, backend_args: dict | None = None) -> str:
     """The file of references in a folder, or FileNotFoundError."""
-    for name in (REFS_JSON, REFS_PICKLE):
+    for name in (REFS_JSON, REFS_PICKLE, GREFS_JSON, GREFS_PICKLE):
         path = os.path.join(folder, name)
         if exists(path, backend_args=backend_args):
             return path
-    raise FileNotFoundError(f'neither {REFS_JSON} nor {REFS_PICKLE} found in {folder}')
+    raise FileNotFoundError(
+        f'none of {REFS_JSON}, {REFS_PICKLE}, {GREFS_JSON} and {GREFS_PICKLE} found in '
+        f'{folder}'
+    )
 
 
 def read_refs(
@@ -188,7 +234,9 @@ def _usable(refs: Iterable, path: str, report: Report) -> Iterator[Record]:
     for position, ref in enumerate(refs):
         where = f'{path}: entry {position}'
         try:
-            require(ref, ('ref_id', 'ann_id', 'image_id', 'split', 'sentences'), where)
+            require(ref, ('ref_id', 'image_id', 'split', 'sentences'), where)
+            expect('ann_id' in ref, 'entry', f"{where} has no 'ann_id'")
+            _ann_ids(ref, where)
             check_split(ref['split'], f'{path}: ref_id {ref["ref_id"]}')
         except AnnotationError as error:
             known = ref if isinstance(ref, dict) else {}
@@ -260,7 +308,7 @@ def write_refcoco(
     folder, pictures = root / name, root / 'images' / name
     if not replace:
         require_absent(folder, pictures)
-    check_objects(objects, without_targets='refcoco')
+    check_objects(objects)
     objects = with_masks(objects, backend_args, workers, progress)
     names = names or new_names(objects)
     staging = root / f'.{name}{UNFINISHED}'
@@ -290,6 +338,10 @@ def write_annotations(
 ) -> None:
     """Writes ``instances.json`` and ``refs(unc).p`` into a folder, made if needed.
 
+    Where a sentence means none or several objects, or ``kind`` tells more, references
+    are called ``grefs(unc).p``: ``ann_id`` and ``category_id`` are lists in all of
+    them, ``[-1]`` for none, and ``kind`` and ``category`` stand beside.
+
     Whatever reads the original RefCOCO can read them: ids are integers, with the
     text that an id was before as ``original_id`` beside it, and a segmentation is a
     list of polygons or a list of RLEs. Ids of sentences are numbered anew if they
@@ -301,29 +353,39 @@ def write_annotations(
             ``sent_ids`` and ``split``; ``attributes`` are kept. ValueError where
             records that share an id don't agree.
         names: File name by image path.
-        refs_as_json: Write ``refs.json``, too.
+        refs_as_json: Write ``refs.json`` or ``grefs(unc).json``, too.
         categories: In the order of their numbers; by default those that occur, sorted.
         info: ``info`` of ``instances.json``.
     """
-    categories = categories or sorted({obj['category'] for obj in objects})
+    categories = categories or sorted(
+        {target['category'] for obj in objects for target in targets_of(obj)}
+    )
     content = make_instances(objects, names, categories)
     if info is not None:
         content = dict(info=info, **content)
-    text = _compact(_references(objects, names, categories))
+    several = any(obj['expressions'] and kind_of(obj) != ONE for obj in objects)
+    text = _compact(_references(objects, names, categories, several))
+    in_json, in_pickle = REFS_JSON, REFS_PICKLE
+    if several:
+        in_json, in_pickle = GREFS_JSON, GREFS_PICKLE
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / INSTANCES, _compact(content))
     if refs_as_json:
-        write_text(folder / REFS_JSON, text)
+        write_text(folder / in_json, text)
     # Protocol 2, as readers of the original RefCOCO expect. Through JSON, the
     # bytes don't depend on which strings are one object in memory.
-    (folder / REFS_PICKLE).write_bytes(pickle.dumps(json.loads(text), protocol=2))
+    (folder / in_pickle).write_bytes(pickle.dumps(json.loads(text), protocol=2))
 
 
 def _references(
-    objects: Sequence[Record], names: Mapping[str, str], categories: Sequence[str]
+    objects: Sequence[Record],
+    names: Mapping[str, str],
+    categories: Sequence[str],
+    several: bool,
 ) -> list[Record]:
+    """Entries of the file; with ``several``, objects are lists."""
     image_ids = integer_ids(obj['image_id'] for obj in objects)
-    ann_ids = integer_ids(obj['ann_id'] for obj in objects)
+    ann_ids = integer_ids(t['ann_id'] for obj in objects for t in targets_of(obj))
     objects = [obj for obj in objects if obj['expressions']]
     ref_ids = integer_ids(obj['ref_id'] for obj in objects)
     sent_ids = [sent_id for obj in objects for sent_id in obj['sent_ids']]
@@ -341,19 +403,33 @@ def _references(
             )
             for text in obj['expressions']
         ]
+        found = [
+            (ann_ids[target['ann_id']], categories.index(target['category']) + 1)
+            for target in targets_of(obj)
+        ]
+        ann_id, category_id = zip(*found or [(NO_ID, NO_ID)], strict=True)
         refs.append(
             dict(
                 numbered('ref_id', ref_ids, obj['ref_id']),
-                ann_id=ann_ids[obj['ann_id']],
+                ann_id=list(ann_id) if several else ann_id[0],
                 image_id=image_ids[obj['image_id']],
-                category_id=categories.index(obj['category']) + 1,
+                category_id=list(category_id) if several else category_id[0],
                 file_name=names[obj['img_path']],
                 split=obj['split'],
                 sent_ids=[sentence['sent_id'] for sentence in sentences],
                 sentences=sentences,
+                **(_about(obj) if several else {}),
             )
         )
     return refs
+
+
+def _about(obj: Record) -> Record:
+    """What a reference tells that gRefCOCO has no place for, and its ``no_target``."""
+    about = dict(no_target=obj['segmentation'] is None)
+    if about['no_target'] and obj['category'] != NO_CATEGORY:
+        about['category'] = obj['category']
+    return dict(about, kind=obj['kind']) if 'kind' in obj else about
 
 
 def _compact(content: Any) -> str:

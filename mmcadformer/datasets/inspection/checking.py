@@ -14,8 +14,9 @@ from tabulate import tabulate
 from ...utils.files import write_text
 from ...utils.plain_data import shorten
 from ...utils.progress import map_tracked
-from ..masks import is_mask_file, load_mask
+from ..masks import files_in, load_mask
 from ..records import KINDS, WARNINGS, AnnotationError, Record, files_of
+from ..targets import ONE, kind_of, target_key
 from .pictures import (
     PictureFacts,
     examine_picture,
@@ -198,7 +199,7 @@ def check_dataset(
         return digests.get(obj['img_path']) or obj['img_path']
 
     def mask_key(obj: Record) -> object:
-        return digests.get(id(obj)) or obj['ann_id']
+        return digests.get(id(obj)) or target_key(obj)
 
     report.findings += leaks(objects, image_key)
     report.findings += ambiguous_expressions(objects, image_key, mask_key)
@@ -245,11 +246,19 @@ def _protection(split: str) -> tuple[int, str]:
 
 def _count(objects: Sequence[Record]) -> dict[str, int]:
     splits = Counter(obj['split'] for obj in objects)
+    kinds = Counter[str]()
+    for obj in objects:
+        kinds[kind_of(obj)] += len(obj['expressions'])
     return dict(
         objects=len(objects),
         expressions=sum(len(obj['expressions']) for obj in objects),
         images=len({obj['img_path'] for obj in objects}),
         **{f'objects in {split}': count for split, count in sorted(splits.items())},
+        **{
+            f'expressions of kind {kind}': count
+            for kind, count in sorted(kinds.items())
+            if set(kinds) > {ONE}
+        },
     )
 
 
@@ -277,12 +286,13 @@ def _check_mask(
             f'the annotations say {stated[0]} x {stated[1]}',
         )
     size = image_size or stated
-    if None in size and not is_mask_file(segmentation):
+    if None in size and not files_in(segmentation):
         return Finding()
     try:
         mask = load_mask(segmentation, size[0], size[1], backend_args)
-    except FileNotFoundError:
-        return Finding('mask', f'the mask file {segmentation["file"]} does not exist')
+    except FileNotFoundError as problem:
+        missing = problem.filename or files_in(segmentation)[0]['file']
+        return Finding('mask', f'the mask file {missing} does not exist')
     except (OSError, ValueError) as problem:
         return Finding('mask', str(problem))
     share = float((mask == 1).mean())

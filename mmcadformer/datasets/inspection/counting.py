@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from pycocotools import mask as mask_utils
 from tabulate import tabulate
 
 from ...utils.progress import map_tracked
-from ..masks import compressed_segments, is_mask_file, load_mask
+from ..masks import compressed_segments, files_in, load_mask
 from ..records import Record
+from ..targets import ONE, kind_of, target_ids
 from .pictures import examine_pictures, picture_table, summarise_pictures
 
 Statistics = dict[str, Any]
@@ -56,8 +57,9 @@ def collect_statistics(
     return dict(
         splits=splits,
         triplets=_count_triplets(objects, splits),
-        images=_by_split(objects, splits, 'img_path'),
-        objects=_by_split(objects, splits, 'ann_id'),
+        images=_by_split(objects, splits, lambda obj: {obj['img_path']}),
+        objects=_by_split(objects, splits, target_ids),
+        kinds=_count_kinds(objects),
         words=_spread([len(own) for _, own in words]),
         vocabulary=_vocabulary(words),
         categories_named=_categories_named(words, objects),
@@ -89,14 +91,24 @@ def _count_triplets(objects: Iterable[Record], splits: Sequence[str]) -> Statist
 
 
 def _by_split(
-    objects: Iterable[Record], splits: Iterable[str], key: str
+    objects: Iterable[Record],
+    splits: Iterable[str],
+    values_of: Callable[[Record], Collection],
 ) -> dict[str, int]:
     """Number of different values in each split, and in all of them."""
     found: dict[str, set] = {split: set() for split in splits}
     for obj in objects:
-        found[obj['split']].add(obj[key])
+        found[obj['split']].update(values_of(obj))
     counts = {split: len(values) for split, values in found.items()}
     return dict(counts, total=len(set().union(*found.values())))
+
+
+def _count_kinds(objects: Iterable[Record]) -> dict[str, int]:
+    """Expressions by how many targets they have."""
+    counts = Counter[str]()
+    for obj in objects:
+        counts[kind_of(obj)] += len(obj['expressions'])
+    return dict(sorted(counts.items()))
 
 
 def _spread(values: Sequence[int]) -> Statistics:
@@ -175,7 +187,7 @@ def _share(job: tuple[Record, dict | None]) -> float | None:
     segmentation, height, width = obj['segmentation'], obj['height'], obj['width']
     if segmentation is None:
         return None
-    if is_mask_file(segmentation):
+    if files_in(segmentation):
         mask = load_mask(segmentation, height, width, backend_args)
         return 100 * float((mask == 1).mean())
     if None in (height, width):
@@ -207,6 +219,7 @@ def format_statistics(name: str, statistics: Statistics) -> str:
         _triplet_table(statistics),
         f'{name}: numbers',
         _number_table(statistics),
+        *_kind_lines(name, statistics['kinds']),
         f'{name}: area of targets, percent of the image',
         _area_table(statistics['area']),
         *([picture_table(statistics['pictures'])] if statistics['pictures'] else []),
@@ -220,6 +233,16 @@ def format_statistics(name: str, statistics: Statistics) -> str:
         parts.append(f'{name}: expressions cut at max_tokens')
         parts.append(_table(['max_tokens', 'cut'], rows))
     return '\n'.join(parts)
+
+
+def _kind_lines(name: str, kinds: dict[str, int]) -> list[str]:
+    """How many targets expressions have, unless all have one."""
+    if set(kinds) <= {ONE}:
+        return []
+    return [
+        f'{name}: targets of an expression',
+        _table(['targets', 'expressions'], kinds.items()),
+    ]
 
 
 def _triplet_table(statistics: Statistics) -> str:

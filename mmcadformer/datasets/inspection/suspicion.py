@@ -8,8 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from ...utils.plain_data import shorten
+from ...utils.text import normalize
 from ..formats.base import LEAVE_OUT
 from ..records import AnnotationError, Record
+from ..targets import target_key
 
 _USUAL_SPLIT = re.compile('train|val|test')
 
@@ -53,7 +55,7 @@ def unusual_splits(entries: Iterable[Record], source: str) -> list[AnnotationErr
 def ambiguous_expressions(
     objects: Iterable[Record],
     image_key: Callable[[Record], object] = lambda obj: obj['img_path'],
-    mask_key: Callable[[Record], object] = lambda obj: obj['ann_id'],
+    mask_key: Callable[[Record], object] = target_key,
 ) -> list[AnnotationError]:
     """Expressions that stand for several objects of one image: one error per record.
 
@@ -87,8 +89,3 @@ def _remark(
     kind = 'ambiguous' if several else 'repeated'
     ending = '' if several else ', with one mask'
     return AnnotationError(kind, f'{obj["img_path"]}: {shared}{ending}', obj['ref_id'])
-
-
-def normalize(text: str) -> str:
-    """Expression as it is compared: case, spaces and a final stop don't count."""
-    return ' '.join(text.lower().split()).rstrip('. ')

@@ -17,11 +17,12 @@ from .loading import ReferringTransform, Sample, move_pixels
 
 @TRANSFORMS.register_module()
 class RandomReferringCrop(ReferringTransform):
-    """Crop a window around the referred object, where the expression stays true.
+    """Crop a window around the referred objects, where the expression stays true.
 
-    The window shows the whole object, at a random place in it. Where the expression
-    might be false in it (:func:`survives_cropping`) or the object leaves no room, the
-    sample stays as it is. For training pipelines, after ``LoadReferringMask`` and
+    The window shows all of them, at a random place in it; where there is no target, it
+    may lie anywhere, so that scale doesn't tell absence. Where the expression might be
+    false in it (:func:`survives_cropping`) or the objects leave no room, the sample
+    stays as it is. For training pipelines, after ``LoadReferringMask`` and
     before ``Resize``, which turns windows of different sizes and shapes into objects of
     different scales.
 
@@ -60,11 +61,13 @@ class RandomReferringCrop(ReferringTransform):
         return np.random.uniform(*self.scale, size=2), np.random.rand(2)
 
     def _span(self, hit: np.ndarray, part: float, place: float) -> slice:
-        """Window over ``hit`` (N,), the rows with pixels of the object."""
+        """Window over ``hit`` (N,), the rows with pixels of the object, if any."""
         shown = np.flatnonzero(hit)
-        first = max(shown[0] - self.margin, 0)
-        last = min(shown[-1] + 1 + self.margin, len(hit))
-        length = max(round(len(hit) * part), last - first)
+        first, last = len(hit), 0
+        if len(shown):
+            first = max(shown[0] - self.margin, 0)
+            last = min(shown[-1] + 1 + self.margin, len(hit))
+        length = max(round(len(hit) * part), last - first, 1)
         low, high = max(last - length, 0), min(first, len(hit) - length)
         start = low + int(place * (high - low + 1))
         return slice(start, start + length)
@@ -74,9 +77,7 @@ class RandomReferringCrop(ReferringTransform):
         self.require_key(results, 'gt_seg_map', 'LoadReferringMask')
         drawn = self._draw()
         target = results['gt_seg_map'] == 1
-        if drawn is None or not target.any():
-            return results
-        if not survives_cropping(results['expression']):
+        if drawn is None or not survives_cropping(results['expression']):
             return results
         parts, places = drawn
         window = tuple(

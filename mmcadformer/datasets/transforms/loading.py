@@ -206,6 +206,7 @@ META_KEYS = (
     'sent_id',
     'ann_id',
     'category',
+    'kind',
     'dataset_name',
     'flip',
     'flip_direction',
