@@ -20,6 +20,7 @@ from mmcadformer.engine import (
     prepare_cpu_processes,
     read_run_config,
 )
+from mmcadformer.evaluation import PROTOCOLS
 from mmcadformer.utils.command_line import (
     add_cfg_options,
     add_data_options,
@@ -36,6 +37,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a referring segmentor.')
     add_runner_options(parser)
     parser.add_argument('checkpoint', help='.pth or .safetensors')
+    parser.add_argument(
+        '--protocol',
+        choices=[*PROTOCOLS],
+        help="'exact': at the images' own size; 'released': as the authors' test "
+        'scripts do, to compare with published tables (default: what the config says)',
+    )
     parser.add_argument(
         '--out',
         metavar='FILE.jsonl',
@@ -75,8 +82,13 @@ def build_config(args: argparse.Namespace) -> Config:
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
     # The checkpoint is loaded here, by a reader that runs no code from it.
     cfg.load_from, cfg.resume = None, False
+    if args.protocol is not None:
+        metric = find_metric(cfg, '--protocol')
+        metric.pop('eval_size', None)  # the old name
+        metric['protocol'] = args.protocol
     if args.out is not None:
-        write_expressions(cfg, args.out, args.save_masks)
+        metric = find_metric(cfg, '--out')
+        metric.update(output_file=args.out, save_rle=args.save_masks)
         check_writable(args.out)
     elif args.save_masks:
         raise ValueError('--save-masks needs --out')
@@ -93,15 +105,14 @@ def build_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def write_expressions(cfg: Config, out: str, save_masks: bool) -> None:
-    """Has the metric write its lines."""
+def find_metric(cfg: Config, option: str) -> dict:
+    """The config of the metric that an option is about."""
     evaluator = cfg.test_evaluator
     for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
         if metric['type'] == 'ReferringIoUMetric':
-            metric.update(output_file=out, save_rle=save_masks)
-            return
+            return metric
     raise ValueError(
-        "--out needs a test_evaluator of type 'ReferringIoUMetric' in the config"
+        f"{option} needs a test_evaluator of type 'ReferringIoUMetric' in the config"
     )
 
 

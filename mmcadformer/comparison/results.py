@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation import EXACT, Protocol, find_protocol
 from ..utils.plain_data import parse_json, read_lines, shorten
 
 _IDENTITY = ('dataset_name', 'image_id', 'ref_id', 'sent_id')
 _REQUIRED = (*_IDENTITY, 'category', 'expression', 'intersection', 'union')
 _COUNTS = ('intersection', 'union', 'truth_area', 'pred_area')
-_SHARED = ('category', 'expression', 'truth_area')
+_SHARED = ('protocol', 'category', 'expression', 'truth_area')
 
 Line = dict[str, Any]
 """What is known of one expression."""
@@ -32,9 +33,14 @@ class MethodResults:
     lines: tuple[tuple[Line, ...], ...]  # for each seed the N lines of its file
 
     @property
+    def protocol(self) -> Protocol:
+        """How the files' masks were compared."""
+        return find_protocol(self.lines[0][0]['protocol'])
+
+    @property
     def iou(self) -> np.ndarray:
-        """(S, N) in 0...1; an empty prediction of an empty truth counts 1."""
-        return ratio(self.intersection, self.union)
+        """(S, N) in 0...1."""
+        return ratio(self.intersection, self.union, self.protocol.empty_iou)
 
     @property
     def expressions(self) -> tuple[Line, ...]:
@@ -51,9 +57,9 @@ class MethodResults:
         )
 
 
-def ratio(intersection: np.ndarray, union: np.ndarray) -> np.ndarray:
-    """Of arrays of one shape; 1 where the union is 0."""
-    return np.where(union == 0, 1.0, intersection / np.where(union == 0, 1, union))
+def ratio(intersection: np.ndarray, union: np.ndarray, empty: float) -> np.ndarray:
+    """Of arrays of one shape; ``empty`` where the union is 0."""
+    return np.where(union == 0, empty, intersection / np.where(union == 0, 1, union))
 
 
 def read_results(path: str | Path) -> list[Line]:
@@ -76,8 +82,14 @@ def read_results(path: str | Path) -> list[Line]:
                 f'{path}, line {number} lacks {", ".join(missing)}: not a result of '
                 'tools/test.py --out'
             )
+        line.setdefault('protocol', EXACT.name)
         _check_values(line, f'{path}, line {number}')
         lines.append(line)
+        if line['protocol'] != lines[0]['protocol']:
+            raise ValueError(
+                f'{path}, line {number} is of protocol={line["protocol"]!r}, those '
+                f'before it of {lines[0]["protocol"]!r}'
+            )
     if not lines:
         raise ValueError(f'{path} holds no result')
     return lines
@@ -90,6 +102,10 @@ def _check_values(line: Line, where: str) -> None:
             raise ValueError(
                 f'{where}: {key} must be text or a number, got {shorten(line[key])}'
             )
+    try:
+        find_protocol(line['protocol'])
+    except ValueError as error:
+        raise ValueError(f'{where}: {error}') from None
     counts = {key: line[key] for key in _COUNTS if line.get(key) is not None}
     for key, value in counts.items():
         good = isinstance(value, (int, float)) and not isinstance(value, bool)

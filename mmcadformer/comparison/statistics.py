@@ -54,7 +54,7 @@ class Interval:
 def score(results: MethodResults) -> dict[str, Spread]:
     """'mIoU', 'oIoU' and 'Pr@X' in percent, as ReferringIoUMetric defines them."""
     seeds = [
-        summarize(intersection.tolist(), union.tolist())
+        summarize(intersection.tolist(), union.tolist(), protocol=results.protocol)
         for intersection, union in zip(results.intersection, results.union, strict=True)
     ]
     return {name: Spread.of([seed[name] for seed in seeds]) for name in seeds[0]}
@@ -117,7 +117,11 @@ def paired_bootstrap(
 def _scores(results: MethodResults, weights: np.ndarray) -> np.ndarray:
     """mIoU and oIoU of draws (R, N), averaged over seeds, (2, R)."""
     mean = (weights @ results.iou.mean(axis=0)) / weights.sum(axis=1)
-    overall = ratio(weights @ results.intersection.T, weights @ results.union.T)
+    overall = ratio(
+        weights @ results.intersection.T,
+        weights @ results.union.T,
+        results.protocol.empty_iou,
+    )
     return 100 * np.stack([mean, overall.mean(axis=1)])
 
 

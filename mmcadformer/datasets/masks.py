@@ -42,6 +42,21 @@ def load_mask(
         FileNotFoundError: There is no such mask file.
         ValueError: The mask is damaged, of another size, or empty.
     """
+    return load_mask_and_overlap(segmentation, height, width, backend_args)[0]
+
+
+def load_mask_and_overlap(
+    segmentation: Segmentation | None,
+    height: int | None = None,
+    width: int | None = None,
+    backend_args: dict | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The mask of :func:`load_mask`, and where parts of the annotation overlap.
+
+    The second is uint8 (H, W), 1 on pixels that two or more parts cover, or None where
+    there are none, as in nearly all annotations.
+    """
+    overlap = None
     if is_mask_file(segmentation):
         mask = read_mask_file(segmentation, backend_args)
         if height is not None and mask.shape != (height, width):
@@ -54,12 +69,17 @@ def load_mask(
     elif height is None or width is None:
         raise ValueError('the size of the image is needed to draw its mask')
     elif segmentation is None:
-        return np.zeros((height, width), np.uint8)
+        return np.zeros((height, width), np.uint8), None
     else:
-        mask = decode_segmentation(segmentation, height, width)
+        rles = compressed_segments(segmentation, height, width)
+        merged = mask_utils.merge(rles)
+        mask = mask_utils.decode(merged)
+        if mask_utils.area(rles).sum() > mask_utils.area(merged):
+            count = sum(mask_utils.decode(rle).astype(np.int64) for rle in rles)
+            overlap = (count > 1).astype(np.uint8)
     if not (mask == 1).any():
         raise ValueError('segmentation marks no pixel of the image')
-    return mask
+    return mask, overlap
 
 
 def _union(

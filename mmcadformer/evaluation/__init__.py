@@ -1,6 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluation of referring segmentation."""
 
-from .referring_iou import THRESHOLDS, ReferringIoUMetric, summarize
+from .protocols import (
+    EXACT,
+    PROTOCOLS,
+    RELEASED,
+    THRESHOLDS,
+    Protocol,
+    find_protocol,
+    summarize,
+)
+from .referring_iou import ReferringIoUMetric
 
-__all__ = ['THRESHOLDS', 'ReferringIoUMetric', 'summarize']
+__all__ = [
+    'EXACT',
+    'PROTOCOLS',
+    'RELEASED',
+    'THRESHOLDS',
+    'Protocol',
+    'ReferringIoUMetric',
+    'find_protocol',
+    'summarize',
+]

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
@@ -18,39 +19,14 @@ from tabulate import tabulate
 from torch import Tensor
 
 from ..utils.files import whole_file
-
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""The usual X of Pr@X."""
-
-
-def summarize(
-    intersections: Sequence[float],
-    unions: Sequence[float],
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> dict[str, float]:
-    """mIoU, oIoU and Pr@X of some expressions, in percent.
-
-    An empty union counts as IoU 1.
-
-    Args:
-        intersections, unions: Pixels, for each expression.
-        thresholds: The X of Pr@X.
-    """
-    ious = list(map(iou, intersections, unions))
-    union = sum(unions)
-    metrics = dict(
-        mIoU=100 * sum(ious) / len(ious),  # Eq. (14)
-        oIoU=100 * sum(intersections) / union if union else 100.0,  # Eq. (15)
-    )
-    for threshold in thresholds:
-        hits = sum(value > threshold for value in ious)
-        metrics[f'Pr@{threshold:g}'] = 100 * hits / len(ious)
-    return metrics
-
-
-def iou(intersection: float, union: float) -> float:
-    """Intersection over union; 1 where both prediction and truth are empty."""
-    return intersection / union if union else 1.0
+from .protocols import (
+    EXACT,
+    THRESHOLDS,
+    Protocol,
+    find_protocol,
+    resample_truth,
+    summarize,
+)
 
 
 class _Result(NamedTuple):
@@ -72,9 +48,10 @@ class _Result(NamedTuple):
     pred_counts: str = ''
     truth_counts: str = ''
 
-    def to_line(self) -> dict[str, Any]:
+    def to_line(self, protocol: Protocol) -> dict[str, Any]:
         """What the output file holds of it."""
-        line = dict(self._asdict(), iou=round(iou(self.intersection, self.union), 6))
+        iou = protocol.iou(self.intersection, self.union)
+        line = dict(self._asdict(), iou=round(iou, 6), protocol=protocol.name)
         for name in ('pred', 'truth'):
             counts = line.pop(f'{name}_counts')
             if counts:
@@ -90,27 +67,29 @@ class ReferringIoUMetric(BaseMetric):
 
     - ``mIoU``: mean over expressions (Eq. (14) of the CADFormer paper);
     - ``oIoU``: sum of intersections over sum of unions (Eq. (15));
-    - ``Pr@X``: share of expressions whose IoU exceeds X (the released evaluations
-      of the peers count ties, too).
+    - ``Pr@X``: share of expressions whose IoU exceeds X.
 
     All are percentages. If the samples come from several datasets, each one's
-    numbers follow under ``<dataset_name>/<metric>``.
-
-    An empty prediction for an empty truth counts as IoU 1. Pixels labelled
-    ``ignore_index`` count for nothing.
+    numbers follow under ``<dataset_name>/<metric>``. Pixels labelled ``ignore_index``
+    count for nothing.
 
     Args:
-        eval_size: 'original' compares at the truth's own resolution, to which
-            predictions are brought (``pred_sem_seg``). 'input' compares at the
-            network's (``pred_input_seg``), the truth resized by nearest neighbour: the
-            protocol of published tables.
+        protocol: 'exact', the default, compares at the truth's own resolution, to which
+            predictions are brought (``pred_sem_seg``); an empty prediction for an empty
+            truth is IoU 1. 'released' does as RMSIN's test script, for comparison with
+            published tables: it compares at the network's input size
+            (``pred_input_seg``), to which Pillow's nearest neighbour brings the truth;
+            pixels that two parts of an annotation share (``gt_overlap``) are
+            background; an empty union is IoU 0; Pr@X counts IoUs of exactly X.
+            Nothing else needs to be set for it.
+        eval_size: Old name: 'original' is 'exact', 'input' is 'released'.
         thresholds: The X of Pr@X.
         per_category: Also print a table by category and return its numbers under
             ``category/<category>/<metric>``.
         output_file: Write one line of JSON per expression, in the order of the data:
             dataset_name, image_id, ref_id, sent_id, img_path, category, expression,
             intersection, union, truth_area, height, width (pixels of the compared
-            masks), iou (0 to 1).
+            masks), iou (0 to 1), protocol.
         save_rle: Also write both masks, as ``pred_rle`` and ``truth_rle`` (COCO's
             compressed RLE), so that they can be drawn later.
         ignore_index: Label of pixels that don't count.
@@ -122,7 +101,7 @@ class ReferringIoUMetric(BaseMetric):
 
     def __init__(
         self,
-        eval_size: str = 'original',
+        protocol: str | None = None,
         thresholds: Sequence[float] = THRESHOLDS,
         per_category: bool = False,
         output_file: str | None = None,
@@ -130,21 +109,26 @@ class ReferringIoUMetric(BaseMetric):
         ignore_index: int = 255,
         collect_device: str = 'cpu',
         prefix: str | None = None,
+        eval_size: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
-        if eval_size not in ('original', 'input'):
-            raise ValueError(
-                "ReferringIoUMetric: eval_size must be 'original' "
-                f"or 'input', got {eval_size!r}"
-            )
+        if eval_size is not None:
+            if protocol is not None:
+                raise ValueError(
+                    'ReferringIoUMetric: give protocol and not eval_size, its old name'
+                )
+            protocol = _from_eval_size(eval_size)
+        try:
+            self.protocol = EXACT if protocol is None else find_protocol(protocol)
+        except ValueError as error:
+            raise ValueError(f'ReferringIoUMetric: {error}') from None
         if not all(0 <= x < 1 for x in thresholds):
             raise ValueError(
                 f'ReferringIoUMetric: thresholds must be in [0, 1), got {thresholds}'
             )
         if save_rle and output_file is None:
             raise ValueError('ReferringIoUMetric: save_rle needs an output_file')
-        self.eval_size = eval_size
         self.thresholds = tuple(thresholds)
         self.per_category = per_category
         self.output_file = output_file
@@ -189,17 +173,21 @@ class ReferringIoUMetric(BaseMetric):
             raise ValueError(
                 f'{name} has no truth: put LoadReferringMask into the test pipeline'
             )
-        key = 'pred_input_seg' if self.eval_size == 'input' else 'pred_sem_seg'
+        key = self.protocol.pred_key
         if key not in sample:
             raise ValueError(
-                f'{name} has no {key!r}, which eval_size={self.eval_size!r} compares'
+                f'{name} has no {key!r}, which protocol={self.protocol.name!r} compares'
             )
         pred = sample[key]['data'].squeeze(0)
-        truth = sample['gt_sem_seg']['data'].squeeze(0).to(pred.device)
-        if self.eval_size == 'input' and truth.shape != pred.shape:
-            truth = F.interpolate(
-                truth[None, None].float(), pred.shape, mode='nearest-exact'
-            )[0, 0]
+        truth = sample['gt_sem_seg']['data'].squeeze(0)
+        if self.protocol.drops_overlap and 'gt_overlap' in sample:
+            shared = sample['gt_overlap']['data'].squeeze(0) == 1
+            truth = truth.masked_fill(shared, 0)
+        if self.protocol.input_size:
+            _check_unpadded(sample, name)
+            labels = truth.to('cpu', torch.uint8).numpy()
+            truth = torch.from_numpy(resample_truth(labels, *pred.shape).copy())
+        truth = truth.to(pred.device)
         if truth.shape != pred.shape:
             raise ValueError(
                 f'{name}: the prediction is {tuple(pred.shape)} px, the truth '
@@ -224,7 +212,7 @@ class ReferringIoUMetric(BaseMetric):
         if self.output_file is not None:
             with whole_file(self.output_file) as path, open(path, 'wb') as file:
                 for result in results:
-                    line = json.dumps(result.to_line(), ensure_ascii=False)
+                    line = json.dumps(result.to_line(self.protocol), ensure_ascii=False)
                     file.write(line.encode() + b'\n')
         metrics = self._summarize(results)
         rows = {'all': results}
@@ -244,6 +232,7 @@ class ReferringIoUMetric(BaseMetric):
             [result.intersection for result in results],
             [result.union for result in results],
             self.thresholds,
+            self.protocol,
         )
 
     def _summarize_groups(
@@ -268,14 +257,37 @@ class ReferringIoUMetric(BaseMetric):
             tablefmt='pretty',
             colalign=['left', 'right', *('right' for _ in metrics)],
         )
-        where = (
-            'the original resolution'
-            if self.eval_size == 'original'
-            else "the network's input size"
-        )
         print_log(
-            f'Referring segmentation by {title}, percent, at {where}:\n{table}',
+            f'Referring segmentation by {title}, percent, at '
+            f'{self.protocol.place}:\n{table}',
             logger=MMLogger.get_current_instance(),
+        )
+
+
+def _from_eval_size(eval_size: str) -> str:
+    """The protocol that the old key meant."""
+    names = dict(original='exact', input='released')
+    if eval_size not in names:
+        raise ValueError(
+            "ReferringIoUMetric: eval_size must be 'original' "
+            f"or 'input', got {eval_size!r}; better say protocol={list(names.values())}"
+        )
+    print_log(
+        f'ReferringIoUMetric: eval_size={eval_size!r} is now called '
+        f'protocol={names[eval_size]!r}',
+        logger='current',
+        level=logging.WARNING,
+    )
+    return names[eval_size]
+
+
+def _check_unpadded(sample: dict, name: str) -> None:
+    """Refuses predictions that cover more than the picture, or it in another way."""
+    padding = sample.get('img_padding_size', sample.get('padding_size', ()))
+    if any(padding) or sample.get('flip'):
+        raise ValueError(
+            f"{name} is padded or flipped: protocol='released' needs pictures that are "
+            'resized to the input size, as Resize(keep_ratio=False) does'
         )
 
 

@@ -43,6 +43,7 @@ def make_lines():
                     height=40,
                     width=50,
                     iou=round(hit / union, 6),
+                    protocol='exact',
                 )
             )
         return lines

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mmcadformer.comparison import load_methods
+from mmcadformer.comparison import load_methods, score
 from mmcadformer.comparison.results import read_results
 
 
@@ -99,3 +99,27 @@ def test_sentences_may_hold_what_unicode_calls_the_end_of_a_line(
     text = '\r\n'.join(json.dumps(line, ensure_ascii=False) for line in lines)
     (tmp_path / 'a.jsonl').write_bytes(b'\xef\xbb\xbf' + text.encode())
     assert read_results(tmp_path / 'a.jsonl') == lines
+
+
+def test_files_follow_their_protocol(make_lines, write_lines):
+    """Ties and empty unions count as in the test that wrote them."""
+    lines = make_lines(4, 0.5)
+    for line, (hit, union) in zip(lines, [(1, 2), (3, 4), (0, 0), (0, 5)], strict=True):
+        line.update(intersection=hit, union=union)
+        del line['protocol']  # files of before were exact
+    old = write_lines(lines, 'old.jsonl')
+    released = write_lines([dict(line, protocol='released') for line in lines], 'r')
+    (one,) = load_methods(dict(a=[old]))
+    (other,) = load_methods(dict(a=[released]))
+    assert one.iou.tolist() == [[0.5, 0.75, 1, 0]]
+    assert other.iou.tolist() == [[0.5, 0.75, 0, 0]]
+    assert score(one)['Pr@0.5'].mean == score(other)['Pr@0.5'].mean == 50
+    assert score(other)['Pr@0.7'].mean == 25
+    with pytest.raises(ValueError, match="disagree on the protocol.*'exact' and 'rel"):
+        load_methods(dict(a=[old], b=[released]))
+    mixed = [lines[0], *(dict(line, protocol='released') for line in lines[1:])]
+    with pytest.raises(ValueError, match="line 2 is of protocol='released'"):
+        load_methods(dict(a=[write_lines(mixed, 'mixed')]))
+    unknown = [dict(lines[0], protocol=['exact'])]
+    with pytest.raises(ValueError, match='line 1: protocol must be one of'):
+        load_methods(dict(a=[write_lines(unknown, 'unknown')]))

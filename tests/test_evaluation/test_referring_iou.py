@@ -12,7 +12,6 @@ from mmengine.structures import PixelData
 from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 from pycocotools import mask as mask_utils
-from torch.nn.functional import interpolate
 
 from mmcadformer.datasets import ReferringJsonDataset
 from mmcadformer.evaluation import ReferringIoUMetric
@@ -142,28 +141,6 @@ def test_only_empty_truths_found_empty():
     assert metrics['oIoU'] == metrics['mIoU'] == metrics['Pr@0.9'] == 100
 
 
-def test_at_the_input_size():
-    samples = [make_sample(i) for i in range(COUNT)]
-    resized = []
-    for sample in samples:
-        truth = sample['gt_sem_seg']['data']
-        small = interpolate(truth[None].double(), (16, 16), mode='nearest-exact')[0]
-        # nearest-exact picks the pixel under the centre of the new one
-        rows = ((np.arange(16) + 0.5) * truth.shape[1] / 16).astype(int)
-        cols = ((np.arange(16) + 0.5) * truth.shape[2] / 16).astype(int)
-        assert torch.equal(small.long(), truth[:, rows][:, :, cols])
-        resized.append(
-            dict(
-                gt_sem_seg=dict(data=small.long()),
-                pred_sem_seg=sample['pred_input_seg'],
-            )
-        )
-    metrics = evaluate(samples, eval_size='input')
-    expected = expected_metrics(resized)
-    assert {key: metrics[key] for key in expected} == pytest.approx(expected)
-    assert metrics['mIoU'] != pytest.approx(evaluate(samples)['mIoU'])
-
-
 def test_lines_of_json(tmp_path):
     samples = [make_sample(i) for i in range(COUNT)]
     path = tmp_path / 'new folder' / 'ious.jsonl'
@@ -180,8 +157,9 @@ def test_lines_of_json(tmp_path):
             truth_area=int((sample['gt_sem_seg']['data'] == 1).sum()),
             height=sample['gt_sem_seg']['data'].shape[1],
             width=sample['gt_sem_seg']['data'].shape[2],
+            protocol='exact',
         )
-        assert len(line) == 12
+        assert len(line) == 13
     evaluate(samples[:2], output_file=str(path))
     assert len(path.read_text(encoding='utf-8').splitlines()) == 2
 
@@ -222,7 +200,9 @@ def test_tables_are_logged(capsys):
 @pytest.mark.parametrize(
     'kwargs, message',
     [
+        (dict(protocol='480'), r"one of \['exact', 'released'\], got '480'"),
         (dict(eval_size='480'), "'original' or 'input', got '480'"),
+        (dict(eval_size='input', protocol='exact'), 'protocol and not eval_size'),
         (dict(thresholds=[50]), r'thresholds must be in \[0, 1\)'),
     ],
 )
@@ -243,17 +223,24 @@ def test_unusable_samples_are_named():
         evaluate([sample])
 
 
+WAYS = [('exact', True), ('exact', False), ('released', True)]
+"""Protocols, and whether the sampler repeats samples to make parts equal."""
+
+
 def _evaluate_in_process(rank, port, folder):
     """What a runner does on one of two processes, with and without padding."""
     torch.distributed.init_process_group(
         'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2
     )
     dataset = list(range(COUNT))
-    for round_up in (True, False):
+    for protocol, round_up in WAYS:
         indices = list(DefaultSampler(dataset, shuffle=False, round_up=round_up))
-        name = f'{folder}/round_up_{round_up}'
+        name = f'{folder}/{protocol}_{round_up}'
         metric = ReferringIoUMetric(
-            per_category=True, output_file=f'{name}.jsonl', collect_dir=f'{name}_parts'
+            protocol=protocol,
+            per_category=True,
+            output_file=f'{name}.jsonl',
+            collect_dir=f'{name}_parts',
         )
         for start in range(0, len(indices), 2):  # batches of two
             batch = [make_sample(i) for i in indices[start : start + 2]]
@@ -272,22 +259,20 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
     mp.start_processes(
         _evaluate_in_process, (port, str(tmp_path)), nprocs=2, start_method='fork'
     )
-    one_file = tmp_path / 'one.jsonl'
-    one = evaluate(
-        [make_sample(i) for i in range(COUNT)],
-        per_category=True,
-        output_file=str(one_file),
-    )
+    samples = [make_sample(i) for i in range(COUNT)]
     counts = []
-    for round_up in (True, False):
+    for protocol, round_up in WAYS:
+        file = tmp_path / f'one_{protocol}.jsonl'
+        one = evaluate(
+            samples, protocol=protocol, per_category=True, output_file=str(file)
+        )
+        name = f'{protocol}_{round_up}'
         for rank in range(2):
-            path = tmp_path / f'round_up_{round_up}_{rank}.json'
-            count, metrics = json.loads(path.read_text())
+            count, metrics = json.loads((tmp_path / f'{name}_{rank}.json').read_text())
             assert metrics == one
             counts.append(count)
-        lines = tmp_path / f'round_up_{round_up}.jsonl'
-        assert lines.read_text() == one_file.read_text()
-    assert counts == [6, 6, 6, 5]  # the first two hold one sample twice
+        assert (tmp_path / f'{name}.jsonl').read_text() == file.read_text()
+    assert counts == [6, 6, 6, 5, 6, 6]  # 6 and 6 hold one sample twice
 
 
 def test_the_hosts_metric_beside_names_background_and_target(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, METRICS
 
 
 @pytest.fixture(scope='module')
@@ -132,6 +132,22 @@ def train_until_killed(repo_root, arguments, cwd, epoch, iteration):
             break
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL, ''.join(output)
+
+
+@pytest.mark.parametrize('old_key', [False, True])
+def test_the_protocol_is_one_option(
+    old_key, load_tool, tiny_config, tmp_path, monkeypatch
+):
+    test = load_tool('test.py')
+    checkpoint = tmp_path / 'empty.pth'
+    torch.save(dict(state_dict={}), checkpoint)
+    command = ['test.py', tiny_config, checkpoint, '--protocol', 'released']
+    if old_key:
+        command += ['--cfg-options', 'test_evaluator.eval_size=original']
+    monkeypatch.setattr(sys, 'argv', list(map(str, command)))
+    cfg = test.build_config(test.parse_args())
+    assert METRICS.build(cfg.test_evaluator).protocol.name == 'released'
+    assert 'protocol' not in cfg.val_evaluator
 
 
 def test_options_reach_the_config(load_tool, tiny_config, tmp_path, monkeypatch):

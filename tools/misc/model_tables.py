@@ -198,7 +198,7 @@ numbers of a second implementation in the authors' layout, in float64
 full size. **What was not:** accuracy. None of the files could be had where this was
 written; the published numbers are what their sources report. Check with
 `tools/test.py` and the config below. Which numbers were obtained how:
-[methods.md](methods.md).
+[evaluation.md](evaluation.md).
 
 This page is written by `python tools/misc/model_tables.py` from the metafiles; don't
 edit it. Parameters and GFLOPs are ours, at the config's input size; published is mIoU

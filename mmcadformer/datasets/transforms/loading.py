@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
+from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
 from ...imagery import READING_KEYS, read_picture, turn
-from ..masks import load_mask
+from ..masks import load_mask_and_overlap
 
 Sample = dict[str, Any]
 
@@ -162,7 +163,9 @@ class LoadReferringMask(ReferringTransform):
     Put it before ``Resize`` to resize the mask with the image (training), and
     after it to keep the truth at the original resolution (testing).
 
-    Adds ``gt_seg_map``, uint8 (H, W), 0 background, 1 target, to ``seg_fields``.
+    Adds ``gt_seg_map``, uint8 (H, W), 0 background, 1 target, to ``seg_fields``, and,
+    only where two parts of an annotation overlap, ``gt_overlap``, uint8 (H, W), 1 on
+    the pixels that they share, which published readers leave out of the target.
     ``segmentation`` in the record may be whatever
     :func:`~mmcadformer.datasets.masks.load_mask` takes; ``ori_shape``, the size of
     the image as loaded, is compared with the size that the annotations state.
@@ -184,13 +187,17 @@ class LoadReferringMask(ReferringTransform):
                 f'the annotations of ref_id {ref_id!r} say {stated[0]} x {stated[1]}'
             )
         try:
-            mask = load_mask(results['segmentation'], height, width, self.backend_args)
+            mask, overlap = load_mask_and_overlap(
+                results['segmentation'], height, width, self.backend_args
+            )
         except ValueError as error:
             raise ValueError(
                 f'{results["img_path"]}, ref_id {ref_id!r}: {error}'
             ) from None
-        results['gt_seg_map'] = np.ascontiguousarray(turn(mask, tag))
-        results['seg_fields'].append('gt_seg_map')
+        for key, array in (('gt_seg_map', mask), ('gt_overlap', overlap)):
+            if array is not None:
+                results[key] = np.ascontiguousarray(turn(array, tag))
+                results['seg_fields'].append(key)
         return results
 
 
@@ -237,4 +244,9 @@ class PackReferringInputs(PackSegInputs):
             # By NumPy: PyTorch's copy takes ten times as long on one thread.
             image = np.atleast_3d(results['img']).transpose(2, 0, 1)
             packed['inputs'] = torch.from_numpy(np.ascontiguousarray(image))
+        if 'gt_overlap' in results:
+            overlap = np.ascontiguousarray(results['gt_overlap'][None])
+            packed['data_samples'].gt_overlap = PixelData(
+                data=torch.from_numpy(overlap)
+            )
         return packed
