@@ -16,6 +16,7 @@ from mmcadformer.engine import (
     check_data_roots,
     check_loaders,
     end_processes,
+    find_metric,
     is_first_process,
     prepare_cpu_processes,
     read_run_config,
@@ -103,17 +104,6 @@ def build_config(args: argparse.Namespace) -> Config:
         hook.update(draw=True, show_dir=args.show_dir, interval=args.show_interval)
     check_data_roots(cfg, ['test'])
     return cfg
-
-
-def find_metric(cfg: Config, option: str) -> dict:
-    """The config of the metric that an option is about."""
-    evaluator = cfg.test_evaluator
-    for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
-        if metric['type'] == 'ReferringIoUMetric':
-            return metric
-    raise ValueError(
-        f"{option} needs a test_evaluator of type 'ReferringIoUMetric' in the config"
-    )
 
 
 def main() -> None:

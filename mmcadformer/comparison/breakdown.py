@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..language.expression_types import EXPRESSION_TYPES, classify_expression
+from ..utils.command_line import Parser
 from .results import MethodResults
 from .statistics import score
 from .tables import Cell, Table
@@ -70,18 +71,40 @@ def group_expressions(
     return groups
 
 
+def add_breakdown_options(parser: Parser) -> None:
+    """Adds the limits that :func:`group_expressions` takes."""
+    parser.add_argument(
+        '--size-edges',
+        type=float,
+        nargs='+',
+        default=SIZE_EDGES,
+        metavar='PERCENT',
+        help="limits of target sizes, percent of the image's area",
+    )
+    parser.add_argument(
+        '--length-edges',
+        type=float,
+        nargs='+',
+        default=LENGTH_EDGES,
+        metavar='WORDS',
+        help='limits of expression lengths',
+    )
+
+
 def breakdown_table(
-    title: str, methods: Sequence[MethodResults], groups: Groups, margin: float
+    title: str, methods: Sequence[MethodResults], groups: Groups, margin: float = 0
 ) -> Table:
     """Scores of each method, and duels against the first, in each group."""
     reference, *others = methods
     scores = [f'{m.name} {key}' for m in methods for key in ('mIoU', 'oIoU')]
     duels = [f'{method.name} win / tie / loss' for method in others]
-    table = Table(
-        [title, 'expressions', *scores, *duels],
-        caption=f'By {title}. IoU in percent; wins, ties and losses against '
-        f'{reference.name}, ties up to {100 * margin:g} points of IoU.',
-    )
+    caption = f'By {title}. IoU in percent.'
+    if others:
+        caption = (
+            f'By {title}. IoU in percent; wins, ties and losses against '
+            f'{reference.name}, ties up to {100 * margin:g} points of IoU.'
+        )
+    table = Table([title, 'expressions', *scores, *duels], caption=caption)
     everything = np.arange(len(reference.expressions))
     for name, chosen in {'all': everything, **groups}.items():
         parts = [method.select(chosen) for method in methods]

@@ -14,12 +14,25 @@ from ..utils.command_line import Parser
 from ..utils.files import write_text
 from .costs import Cost
 from .results import MethodResults
-from .statistics import paired_bootstrap, score
+from .statistics import bootstrap, paired_bootstrap, score
 from .tables import Cell, Table, to_markdown
 
 _SCORES = tuple(summarize([0], [0]))
 _COSTS = ('parameters, M', 'FLOPs, G', 'latency, ms', 'latency, ratio')
 GROUPINGS = ('expression', 'image')
+
+
+def add_bootstrap_options(parser: Parser, drawn: str = 'expression') -> None:
+    """Adds what :func:`estimate_table` takes; ``drawn`` is the default."""
+    parser.add_argument(
+        '--bootstrap',
+        choices=GROUPINGS,
+        default=drawn,
+        help='what is drawn: expressions, or images with all their expressions '
+        '(default: %(default)s)',
+    )
+    parser.add_argument('--resamples', type=int, default=10_000)
+    parser.add_argument('--level', type=float, default=0.95, help='confidence')
 
 
 def add_difference_options(parser: Parser) -> None:
@@ -30,14 +43,7 @@ def add_difference_options(parser: Parser) -> None:
         default='reference',
         help='differences of each method from the reference, or of any two',
     )
-    parser.add_argument(
-        '--bootstrap',
-        choices=GROUPINGS,
-        default='expression',
-        help='what is drawn: expressions, or images with all their expressions',
-    )
-    parser.add_argument('--resamples', type=int, default=10_000)
-    parser.add_argument('--level', type=float, default=0.95, help='confidence')
+    add_bootstrap_options(parser)
 
 
 def score_table(
@@ -76,8 +82,6 @@ def difference_table(
     Pairs without results are left out. What is drawn is an 'expression', or an 'image'
     with all of its own.
     """
-    if grouping not in GROUPINGS:
-        raise ValueError(f'grouping must be one of {GROUPINGS}, not {grouping!r}')
     found = {method.name: method for method in results}
     table = Table(
         ['method', 'compared with', 'mIoU difference', 'oIoU difference'],
@@ -88,15 +92,48 @@ def difference_table(
     for name, other in pairs:
         if name not in found or other not in found:
             continue
-        groups = None
-        if grouping == 'image':
-            lines = found[name].expressions
-            groups = [(line['dataset_name'], line['image_id']) for line in lines]
+        groups = _drawn_together(found[name], grouping)
         intervals = paired_bootstrap(
             found[name], found[other], groups, resamples, level
         )
         table.add(name, other, intervals['mIoU'], intervals['oIoU'])
     return table
+
+
+def estimate_table(
+    results: Sequence[MethodResults],
+    grouping: str = 'image',
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Table:
+    """Scores of each method with bootstrap intervals, one score a row.
+
+    What is drawn is an 'expression', or an 'image' with all of its own.
+    """
+    names = [method.name for method in results]
+    table = Table(
+        ['score', *names],
+        caption=f'{len(results[0].expressions)} expressions, percent, '
+        f'protocol {results[0].protocol.name}; {level:.0%} intervals: bootstrap over '
+        f'{grouping}s, {resamples} draws.',
+    )
+    estimates = [
+        bootstrap(method, _drawn_together(method, grouping), resamples, level)
+        for method in results
+    ]
+    for name in _SCORES:
+        table.add(name, *(scores[name] for scores in estimates))
+    return table
+
+
+def _drawn_together(results: MethodResults, grouping: str) -> list[tuple] | None:
+    """For each expression what is drawn as a whole; None for single expressions."""
+    if grouping not in GROUPINGS:
+        raise ValueError(f'grouping must be one of {GROUPINGS}, not {grouping!r}')
+    if grouping == 'expression':
+        return None
+    lines = results.expressions
+    return [(line['dataset_name'], line['image_id']) for line in lines]
 
 
 def choose_pairs(

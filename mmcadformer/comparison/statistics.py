@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluation import summarize
+from ..evaluation import THRESHOLDS, summarize
 from .results import MethodResults, ratio
 
 # Resamples are drawn in parts of about this many numbers.
@@ -49,6 +49,19 @@ class Interval:
 
     def __format__(self, spec: str) -> str:
         return f'{self.difference:+{spec}} [{self.low:+{spec}}, {self.high:+{spec}}]'
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and the interval that holds it with confidence ``level``."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+
+    def __format__(self, spec: str) -> str:
+        return f'{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]'
 
 
 def score(results: MethodResults) -> dict[str, Spread]:
@@ -92,19 +105,11 @@ def paired_bootstrap(
             f'{method.name} and {reference.name} have {count} and '
             f'{len(reference.expressions)} expressions'
         )
-    if not 0 < level < 1 or resamples < 1:
-        raise ValueError(
-            'level must be between 0 and 1 and resamples 1 or more, not '
-            f'{level} and {resamples}'
-        )
-    groups = range(count) if groups is None else groups
-    if len(groups) != count:
-        raise ValueError(f'{len(groups)} groups were given for {count} expressions')
+    tails = _tails(level)
     draws = [
         _scores(method, weights) - _scores(reference, weights)
-        for weights in _draw(groups, resamples, np.random.default_rng(seed))
+        for weights in _draw(count, groups, resamples, seed)
     ]
-    tails = [50 * (1 - level), 50 * (1 + level)]
     low, high = np.percentile(np.concatenate(draws, axis=1), tails, axis=1)
     everything = np.ones((1, count))
     observed = (_scores(method, everything) - _scores(reference, everything))[:, 0]
@@ -112,6 +117,39 @@ def paired_bootstrap(
         name: Interval(float(observed[i]), float(low[i]), float(high[i]), level)
         for i, name in enumerate(('mIoU', 'oIoU'))
     }
+
+
+def bootstrap(
+    results: MethodResults,
+    groups: Sequence[Hashable] | None = None,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Scores of one method and their intervals; drawn as :func:`paired_bootstrap` does.
+
+    Returns:
+        'mIoU', 'oIoU' and 'Pr@X', in percent.
+    """
+    tails = _tails(level)
+    shares = [results.protocol.hits(results.iou, x).mean(axis=0) for x in THRESHOLDS]
+    hits = 100 * np.stack(shares)  # averaged over seeds, (X, N)
+    draws = [
+        np.vstack([_scores(results, weights), hits @ weights.T / weights.sum(axis=1)])
+        for weights in _draw(len(results.expressions), groups, resamples, seed)
+    ]
+    low, high = np.percentile(np.concatenate(draws, axis=1), tails, axis=1)
+    return {
+        name: Estimate(spread.mean, float(low[i]), float(high[i]), level)
+        for i, (name, spread) in enumerate(score(results).items())
+    }
+
+
+def _tails(level: float) -> tuple[float, float]:
+    """Percentages of draws below the interval and its upper end."""
+    if not 0 < level < 1:
+        raise ValueError(f'level must be between 0 and 1, not {level}')
+    return 50 * (1 - level), 50 * (1 + level)
 
 
 def _scores(results: MethodResults, weights: np.ndarray) -> np.ndarray:
@@ -126,16 +164,22 @@ def _scores(results: MethodResults, weights: np.ndarray) -> np.ndarray:
 
 
 def _draw(
-    groups: Sequence[Hashable], resamples: int, rng: np.random.Generator
+    count: int, groups: Sequence[Hashable] | None, resamples: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """How often each expression is in each draw, some draws (R, N) at a time."""
+    """How often each of N expressions is in each draw, some draws (R, N) at a time."""
+    groups = range(count) if groups is None else groups
+    if len(groups) != count:
+        raise ValueError(f'{len(groups)} groups were given for {count} expressions')
+    if resamples < 1:
+        raise ValueError(f'resamples must be 1 or more, not {resamples}')
+    rng = np.random.default_rng(seed)
     numbers: dict[Hashable, int] = {}
     members = [numbers.setdefault(group, len(numbers)) for group in groups]
-    count = len(numbers)
-    step = max(1, _CHUNK // len(members))
+    total = len(numbers)
+    step = max(1, _CHUNK // count)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        drawn = rng.integers(count, size=(rows, count))
-        drawn += count * np.arange(rows)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * count)
-        yield weights.reshape(rows, count)[:, members].astype(float)
+        drawn = rng.integers(total, size=(rows, total))
+        drawn += total * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * total)
+        yield weights.reshape(rows, total)[:, members].astype(float)

@@ -12,9 +12,9 @@ from pathlib import Path
 from tabulate import DataRow, simple_separated_format, tabulate
 
 from ..utils.files import write_text
-from .statistics import Interval, Spread
+from .statistics import Estimate, Interval, Spread
 
-Cell = str | int | float | Spread | Interval | None
+Cell = str | int | float | Spread | Estimate | Interval | None
 """What a table may hold; None is unknown."""
 
 _PIPES = simple_separated_format('|')._replace(
@@ -153,6 +153,8 @@ def _csv_columns(title: str, cells: Sequence[Cell]) -> Iterator[tuple[str, list[
     parts = {'': ''}
     if any(isinstance(cell, Spread) for cell in cells):
         parts = {'': 'mean', ' std': 'std'}
+    elif any(isinstance(cell, Estimate) for cell in cells):
+        parts = {'': 'value', ' low': 'low', ' high': 'high'}
     elif any(isinstance(cell, Interval) for cell in cells):
         parts = {'': 'difference', ' low': 'low', ' high': 'high'}
     for suffix, part in parts.items():

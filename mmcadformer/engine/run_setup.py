@@ -205,6 +205,24 @@ def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
         dataset.update(changes)
 
 
+def find_metric(cfg: Config, asker: str) -> dict:
+    """The config of the test's ``ReferringIoUMetric``, which can be changed in place.
+
+    Args:
+        asker: Option or command that needs it, for the message.
+
+    Raises:
+        ValueError: There is none.
+    """
+    evaluator = cfg.get('test_evaluator') or []
+    for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
+        if metric['type'].split('.')[-1] == 'ReferringIoUMetric':
+            return metric
+    raise ValueError(
+        f"{asker} needs a test_evaluator of type 'ReferringIoUMetric' in the config"
+    )
+
+
 def _datasets(cfg: Config, splits: Iterable[str]) -> Iterator[tuple[str, dict]]:
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmcadformer.comparison import load_methods, paired_bootstrap, score
+from mmcadformer.comparison import bootstrap, load_methods, paired_bootstrap, score
 from mmcadformer.evaluation import ReferringIoUMetric
 
 
@@ -108,6 +108,35 @@ def test_whole_images_are_drawn_if_asked(load):
     tolerance = expected.standard_error / 8
     ends = expected.confidence_interval
     assert [found.low, found.high] == pytest.approx([*ends], abs=tolerance)
+
+
+def test_scores_of_one_method_against_scipy(load):
+    (a,) = load(48, a=[0.7])
+    images = [line['image_id'] for line in a.expressions]
+    hit, union, iou = (
+        x[0].reshape(-1, 3) for x in (a.intersection, a.union, a.iou)
+    )  # all images have three expressions
+    options = dict(method='percentile', n_resamples=9999, random_state=7)
+    found = bootstrap(a, images, seed=3)
+    expected = {
+        'mIoU': stats.bootstrap((100 * iou.mean(axis=1),), np.mean, **options),
+        'oIoU': stats.bootstrap(
+            (hit.sum(axis=1), union.sum(axis=1)),
+            lambda i, u, axis=-1: 100 * i.sum(axis) / u.sum(axis),
+            paired=True,
+            **options,
+        ),
+        'Pr@0.7': stats.bootstrap(
+            (100 * (iou > 0.7).mean(axis=1),), np.mean, **options
+        ),
+    }
+    for name, other in expected.items():
+        ends, tolerance = other.confidence_interval, other.standard_error / 6
+        assert found[name].value == pytest.approx(score(a)[name].mean)
+        assert found[name].low == pytest.approx(ends.low, abs=tolerance)
+        assert found[name].high == pytest.approx(ends.high, abs=tolerance)
+    assert list(found) == list(score(a))
+    assert f'{found["mIoU"]:.1f}'.count('[') == 1
 
 
 def test_pairing_removes_what_both_methods_share(load):

@@ -18,6 +18,7 @@ from mmcadformer.evaluation.protocols import resample_truth
 CASES = 500
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SIZES = [(37, 53), (64, 64), (81, 40), (100, 75), (128, 96)]
+SAMPLED = [(256, 28), (512, 28), (640, 99), (1024, 28), (2048, 28)]
 LARGE = [(256, 256), (512, 512), (640, 640), (301, 399)]
 
 
@@ -151,7 +152,7 @@ def test_an_overlap_follows_the_mask_through_transforms():
     assert overlap[0, :8, 12:16].all()
 
 
-@pytest.mark.parametrize('side, differing', [(256, 28), (512, 28), (640, 99)])
+@pytest.mark.parametrize('side, differing', SAMPLED)
 def test_pillow_takes_other_rows_than_the_nearest(side, differing):
     rows = np.arange(side)[:, None].repeat(3, axis=1)
     high, low = (

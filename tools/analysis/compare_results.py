@@ -40,22 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='IOU',
         help='IoU differences up to this are ties (default: 0.05)',
     )
-    parser.add_argument(
-        '--size-edges',
-        type=float,
-        nargs='+',
-        default=cmp.SIZE_EDGES,
-        metavar='PERCENT',
-        help="limits of target sizes, percent of the image's area",
-    )
-    parser.add_argument(
-        '--length-edges',
-        type=float,
-        nargs='+',
-        default=cmp.LENGTH_EDGES,
-        metavar='WORDS',
-        help='limits of expression lengths',
-    )
+    cmp.add_breakdown_options(parser)
     parser.add_argument(
         '--pictures', type=int, default=12, help='expressions to draw; 0 draws none'
     )
