@@ -83,11 +83,12 @@ def released_metrics(cases):
     return metrics | {f'Pr@{x}': 100 * hits[x] / len(cases) for x in THRESHOLDS}, ious
 
 
-def load(size, parts, pred):
+def load(size, parts, pred, **more):
     """A data sample as the test pipeline and a network make it."""
     record = dict(
         img_path='x.png', height=size[0], width=size[1], segmentation=parts,
         ori_shape=size, expression='it', seg_fields=[], reduce_zero_label=False,
+        **more,
     )  # fmt: skip
     for name in ('LoadReferringMask', 'PackReferringInputs'):
         record = TRANSFORMS.build(dict(type=name))(record)
@@ -125,6 +126,8 @@ def test_overlaps_are_known_from_the_annotation():
     assert shared.sum() == 8 and shared[:4, 6:8].all()
     assert overlapping['gt_sem_seg']['data'].sum() == 64 + 24 - 8
     assert 'gt_overlap' not in apart
+    several = load((10, 14), [square, bar], np.zeros((9, 9), np.uint8), targets=[1, 2])
+    assert 'gt_overlap' not in several
     areas = {}
     for name in ('exact', 'released'):
         metric = ReferringIoUMetric(protocol=name)

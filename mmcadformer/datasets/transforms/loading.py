@@ -166,6 +166,7 @@ class LoadReferringMask(ReferringTransform):
     Adds ``gt_seg_map``, uint8 (H, W), 0 background, 1 target, to ``seg_fields``, and,
     only where two parts of an annotation overlap, ``gt_overlap``, uint8 (H, W), 1 on
     the pixels that they share, which published readers leave out of the target.
+    (Those know no sentences with several targets, whose overlaps aren't told.)
     ``segmentation`` in the record may be whatever
     :func:`~mmcadformer.datasets.masks.load_mask` takes; ``ori_shape``, the size of
     the image as loaded, is compared with the size that the annotations state.
@@ -194,6 +195,8 @@ class LoadReferringMask(ReferringTransform):
             raise ValueError(
                 f'{results["img_path"]}, ref_id {ref_id!r}: {error}'
             ) from None
+        if 'targets' in results:  # of several objects, which may well overlap
+            overlap = None
         for key, array in (('gt_seg_map', mask), ('gt_overlap', overlap)):
             if array is not None:
                 results[key] = np.ascontiguousarray(turn(array, tag))
