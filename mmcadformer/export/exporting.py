@@ -101,22 +101,20 @@ def export_model(
 
 
 def portable_tokenizer(model: ReferringSegmentor) -> Tokenizer:
-    """A copy of the model's tokenizer that cuts and pads as its text encoder does.
+    """A copy of the model's tokenizer that pads, and cuts, as its text encoder does.
+
+    A tokenizer that cuts keeps [SEP]. Where the encoder doesn't (``keep_end=False``),
+    this one leaves sentences whole, and the first ``max_tokens`` of their ids are
+    what the model takes; taking them changes nothing where it does cut.
 
     Raises:
         RuntimeError: If the checkpoint brought no tokenizer and the one that the
             config names can't be loaded.
-        ValueError: If the encoder cuts [SEP] off long sentences, which a tokenizer
-            file can't say.
     """
     encoder = model.text_encoder
-    if not encoder.keep_end:
-        raise ValueError(
-            'text_encoder.keep_end=False cannot be exported: a tokenizer keeps the '
-            'end mark when it cuts a long sentence'
-        )
     tokenizer = Tokenizer.from_str(encoder.tokenizer.to_str())
-    tokenizer.enable_truncation(encoder.max_tokens)
+    if encoder.keep_end:
+        tokenizer.enable_truncation(encoder.max_tokens)
     pad_id = encoder.bert.config.pad_token_id or 0
     tokenizer.enable_padding(
         pad_id=pad_id,
@@ -134,7 +132,7 @@ def _describe(model: ReferringSegmentor, plan: dict, mask_shape: Sequence[int]) 
         package=f'mmcadformer {__version__}',
         inputs=dict(
             image='float32 (batch, 3, height, width), RGB, 0...255',
-            input_ids='int64 (batch, tokens)',
+            input_ids='int64 (batch, tokens), the first max_tokens of a sentence',
             text_mask=f'bool (batch, {kinds}tokens), true on real tokens',
         ),
         outputs=dict(probability='float32 (batch, height, width), of the target'),
@@ -142,7 +140,10 @@ def _describe(model: ReferringSegmentor, plan: dict, mask_shape: Sequence[int]) 
         # How its result is enlarged, to equal the package's own.
         align_corners=model.decode_head.align_corners,
         threshold=0.5,
+        # The model takes the first so many ids; with keep_end the tokenizer has cut
+        # to them already and kept [SEP], without it loses what is behind, [SEP] too.
         max_tokens=model.text_encoder.max_tokens,
+        keep_end=model.text_encoder.keep_end,
     )
 
 

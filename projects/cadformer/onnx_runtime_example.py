@@ -64,6 +64,9 @@ def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
     text = tokenizer.encode(sentence)
     if len(text.ids) - sum(text.special_tokens_mask) == 0:
         sys.exit('the sentence is empty')
+    # Only models that drop the end mark, too, leave it to us to cut a long sentence.
+    ids = text.ids[: facts['max_tokens']]
+    text_mask = text.attention_mask[: facts['max_tokens']]
     with reading(image_file, 'a picture'):
         image = load(image_file, facts)
     if facts['antialias']:
@@ -72,8 +75,8 @@ def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
         pixels = resize(np.asarray(image), (height, width), align_corners=False).round()
     inputs = dict(
         image=pixels.astype(np.float32).transpose(2, 0, 1)[None],
-        input_ids=np.array([text.ids], np.int64),
-        text_mask=np.array([text.attention_mask], bool),
+        input_ids=np.array([ids], np.int64),
+        text_mask=np.array([text_mask], bool),
     )
     (probability,) = session.run(['probability'], inputs)[0].clip(1e-7, 1 - 1e-7)
     logits = np.log(probability / (1 - probability))

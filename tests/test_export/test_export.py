@@ -244,6 +244,24 @@ def test_tokenizer_travels_along(model, exported):
     masks = [[bool(m) for m in e.attention_mask] for e in encodings]
     assert masks == expected['text_mask'].tolist()
     assert len(encodings[2].ids) == facts['max_tokens'] == 24
+    assert facts['keep_end'] is True
+
+
+@pytest.mark.parametrize('pad_to_max', [False, True])
+def test_the_first_ids_are_the_encoders_where_no_tokenizer_can_cut(
+    lavt, monkeypatch, pad_to_max
+):
+    encoder = lavt.text_encoder
+    for key, value in dict(keep_end=False, pad_to_max=pad_to_max).items():
+        monkeypatch.setattr(encoder, key, value)
+    tokenizer = portable_tokenizer(lavt)
+    for sentences in (SENTENCES, SENTENCES[:2]):
+        expected = encoder.tokenize(sentences)
+        encodings = tokenizer.encode_batch(sentences)
+        ids = [e.ids[:24] for e in encodings]
+        masks = [[bool(m) for m in e.attention_mask[:24]] for e in encodings]
+        assert ids == expected['input_ids'].tolist()
+        assert masks == expected['text_mask'].tolist()
 
 
 @pytest.fixture(scope='module')
@@ -416,9 +434,6 @@ def test_bad_requests_are_named(lavt, tmp_path, monkeypatch):
     ):
         with pytest.raises(error, match=message):
             export_model(lavt, tmp_path / path, **options)
-    monkeypatch.setattr(lavt.text_encoder, 'keep_end', False)
-    with pytest.raises(ValueError, match='keep_end=False'):
-        export_model(lavt, tmp_path / 'x.onnx')
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(ImportError, match=r"onnxruntime: pip install -e '.\[export\]'"):
         export_model(lavt, tmp_path / 'x.onnx')
