@@ -5,8 +5,30 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# What models by name need, for an installed package that has no checkout around it.
+INDEX_FILES = (
+    'model-index.yml',
+    'configs/**/*.py',
+    'configs/**/*.yml',
+    'projects/*/configs/**/*.py',
+)
+
+
+class BuildWithConfigs(build_py):
+    """Copies index and configs into ``mmcadformer/.mim``, as OpenMMLab packages do."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # finds them in the checkout
+        folder = Path(self.build_lib) / 'mmcadformer' / '.mim'
+        for path in sorted(path for name in INDEX_FILES for path in ROOT.glob(name)):
+            target = folder / path.relative_to(ROOT)
+            self.mkpath(str(target.parent))
+            self.copy_file(str(path), str(target))
 
 
 def read_version() -> str:
@@ -24,7 +46,7 @@ def read_requirements(name: str) -> list[str]:
 
 # 'all' holds what goes with either stack. Not in it: the stacks themselves, of
 # which exactly one is wanted, and mmpretrain, which belongs to one of them.
-COMBINABLE = ('geo', 'demo', 'export', 'tests')
+COMBINABLE = ('geo', 'demo', 'export', 'nltk', 'tests')
 extras = {
     name: read_requirements(name)
     for name in ('onedl', 'openmmlab', 'mmpretrain', *COMBINABLE)
@@ -39,6 +61,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',
+    cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmcadformer', 'mmcadformer.*']),
     package_data={
         'mmcadformer': [

@@ -11,10 +11,13 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
+from mmengine.config import Config
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mmcadformer
+from mmcadformer.apis import list_models
 
 
 def run_setup(repo_root, *args: str) -> str:
@@ -52,6 +55,7 @@ def test_requirements_in_the_metadata(repo_root, tmp_path):
         'geo',
         'demo',
         'export',
+        'nltk',
         'mmpretrain',
         'tests',
         'all',
@@ -94,7 +98,7 @@ def test_the_lock_file_has_what_the_commands_install(repo_root, python):
             assert version.operator == '=='
             locked[name] = version.version
     assert 'torch' not in locked
-    for name in ('runtime', 'onedl', 'tests', 'geo', 'demo', 'export'):
+    for name in ('runtime', 'onedl', 'tests', 'geo', 'demo', 'export', 'nltk'):
         for requirement in read_names(folder / f'{name}.txt'):
             if requirement.name != 'torch':
                 version = locked[canonicalize_name(requirement.name)]
@@ -116,7 +120,16 @@ def test_every_file_of_the_package_is_built(repo_root, tmp_path):
     egg_base = ['egg_info', '--egg-base', str(tmp_path)]
     build = ['build', '--build-base', str(tmp_path / 'b'), '--build-lib', str(lib)]
     run_setup(repo_root, *egg_base, *build)
-    assert files_of(lib / 'mmcadformer') == expected
+    built = files_of(lib / 'mmcadformer')
+    assert {path for path in built if path.parts[0] != '.mim'} == expected
+    # Configs name others beside them, and the metafiles name all of them.
+    inside = lib / 'mmcadformer' / '.mim'
+    for config in inside.rglob('configs/**/*.py'):
+        Config.fromfile(config)
+    metafiles = [yaml.safe_load(p.read_text()) for p in inside.rglob('metafiles/*')]
+    assert len(metafiles) == 5
+    for metafile in metafiles:
+        assert all((inside / model['Config']).is_file() for model in metafile['Models'])
 
 
 def files_of(folder: Path) -> set[Path]:
@@ -150,7 +163,7 @@ def distributions(repo_root, tmp_path_factory) -> dict[str, Path]:
         if path.is_file():
             shutil.copy(path, checkout)
     ignore = shutil.ignore_patterns('__pycache__')
-    for folder in ('mmcadformer', 'requirements'):
+    for folder in ('mmcadformer', 'requirements', 'configs', 'projects'):
         shutil.copytree(repo_root / folder, checkout / folder, ignore=ignore)
     run_python(
         sys.executable,
@@ -189,11 +202,19 @@ def test_distribution_installs_and_imports(repo_root, distributions, kind, tmp_p
     code = (
         'import importlib.metadata, mmcadformer\n'
         'print(mmcadformer.__file__)\n'
-        "print(importlib.metadata.version('mmcadformer'))"
+        "print(importlib.metadata.version('mmcadformer'))\n"
+        'from mmcadformer.apis import list_models\n'
+        'from mmcadformer.apis.model_zoo import released_config\n'
+        'print(*list_models())\n'
+        "print(released_config('cadformer_released').filename)"
     )
-    file, version = run_python(python, '-c', code, cwd=tmp_path).splitlines()
+    found = run_python(python, '-c', code, cwd=tmp_path).splitlines()
+    file, version, models, config = found
     assert Path(file).parent == own / 'mmcadformer'
     assert version == mmcadformer.__version__
+    assert models.split() == list_models()
+    assert own / 'mmcadformer' / '.mim' in Path(config).parents
     installed = files_of(own / 'mmcadformer')
+    installed = {path for path in installed if path.parts[0] != '.mim'}
     assert installed == files_of(repo_root / 'mmcadformer')
     assert Path('py.typed') in installed

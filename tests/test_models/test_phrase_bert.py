@@ -4,6 +4,7 @@
 import pytest
 import torch
 
+from mmcadformer.language import released_phrases
 from mmcadformer.models import PhraseBertTextEncoder
 
 CATEGORIES = ('ship', 'storage tank', 'vehicle', 'ground track field', 'factory')
@@ -89,3 +90,71 @@ def test_whole_text_and_plain_mask():
 def test_missing_categories_are_refused():
     with pytest.raises(ValueError, match='text_encoder.categories is empty'):
         PhraseBertTextEncoder(categories=(), pretrained=None, vocab='remote_sensing')
+
+
+TAGGED = (
+    ('the', 'DT'), ('a', 'DT'), ('zeppelin', 'NN'), ('ship', 'NN'), ('on', 'IN'),
+    ('left', 'NN'), ('near', 'IN'), ('dams', 'NNS'), ('red', 'JJ'), ('roof', 'NN'),
+)  # fmt: skip
+"""Words that the tagger of the tests knows."""
+
+
+@pytest.fixture
+def tagger_data(tmp_path, monkeypatch):
+    """NLTK's data for a tokenizer and a tagger, of a few words, as it is installed."""
+    nltk = pytest.importorskip('nltk', reason="needs the extra 'nltk'")
+    from nltk.tag.perceptron import PerceptronTagger
+    from nltk.tokenize.punkt import PunktParameters, save_punkt_params
+
+    # First: NLTK reads and writes there only.
+    monkeypatch.setattr(nltk.data, 'path', [str(tmp_path)])
+    punkt = tmp_path / 'tokenizers/punkt_tab/english'
+    punkt.mkdir(parents=True)
+    save_punkt_params(PunktParameters(), str(punkt))
+    name = 'averaged_perceptron_tagger_eng'
+    tagger = PerceptronTagger(load=False)
+    tagger.train([[word] for word in TAGGED] * 30, nr_iter=2)
+    tagger.save_to_json('eng', str(tmp_path / 'taggers' / name))
+    released_phrases._tagger.cache_clear()
+    yield
+    released_phrases._tagger.cache_clear()
+
+
+def test_the_authors_marks_count_words(tagger_data):
+    """Behind a word in many pieces they are on the wrong ones, as at the authors'."""
+    encoder = make(phrases='released')
+    sentences = ['the zeppelin on the left near dams', 'a ship on the left', 'the roof']
+    tokens = encoder.tokenize(sentences)
+    masks = tokens['text_mask']
+    pieces = len(encoder.tokenizer.encode('zeppelin').ids) - 2
+    assert pieces > 3
+    # [CLS], then words: 'on the left' are words 2 to 4.
+    assert masks[0].nonzero().tolist() == [
+        *([0, i] for i in range(masks.shape[2])),
+        *([2, i] for i in (3, 4, 5)),
+    ]
+    assert encoder.tokenizer.id_to_token(tokens['input_ids'][0, 4]) != 'the'
+    assert masks[1, 1].nonzero().flatten().tolist() == [2]
+    assert masks[1, 2].nonzero().flatten().tolist() == [3, 4, 5]
+    # No object: nothing. No phrase: everything.
+    assert not masks[2, 1].any() and torch.equal(masks[2, 2], masks[2, 0])
+    # The ids are those of our own manner.
+    assert torch.equal(make().tokenize(sentences)['input_ids'], tokens['input_ids'])
+    assert encoder(**tokens).isfinite().all()
+
+
+def test_the_authors_phrases_are_of_the_whole_sentence(tagger_data):
+    """Also of the part that is cut off; marks behind the cut are left out."""
+    sentence = 'the ' + 'red ' * 20 + 'ship on the left'
+    cut = make(phrases='released', max_tokens=24, keep_end=False)
+    assert marked(cut, cut.tokenize([sentence]), 2) == ['on']
+    assert marked(cut, cut.tokenize([sentence]), 1)[0].endswith('p')
+
+
+def test_the_authors_phrases_need_the_sentence(tagger_data):
+    encoder = make(phrases='released')
+    tokens = encoder.tokenize(['a ship on the left'])
+    with pytest.raises(ValueError, match='give the text_mask .B, 3, N. of tokenize'):
+        encoder.complete_mask(tokens['input_ids'], tokens['text_mask'][:, 0])
+    with pytest.raises(ValueError, match='text_encoder.phrases must be one of'):
+        make(phrases='nltk')

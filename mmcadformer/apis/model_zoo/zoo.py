@@ -25,7 +25,9 @@ INDEX_VARIABLE = 'MMCADFORMER_MODEL_INDEX'
 """Environment variable: a ``model-index.yml`` to use in place of this project's."""
 CACHE_VARIABLE = 'MMCADFORMER_CACHE'
 """Environment variable: the folder for converted weights."""
-_CHECKOUT = Path(__file__).resolve().parents[3]
+_PACKAGE = Path(__file__).resolve().parents[2]
+# An installed package brings the index along, a checkout has it around the package.
+_INDEX_FOLDERS = (_PACKAGE / '.mim', _PACKAGE.parent)
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,7 @@ def cache_folder() -> Path:
 
 
 def _read_index() -> dict[str, ReleasedModel]:
-    index = Path(os.environ.get(INDEX_VARIABLE) or _CHECKOUT / 'model-index.yml')
-    if not index.is_file():
-        raise FileNotFoundError(
-            f'{index} does not exist: models by name need the configs of a checkout, '
-            f'where `pip install -e .` leaves them, or {INDEX_VARIABLE}'
-        )
+    index = _find_index()
     entries = [
         entry
         for name in load(index)['Import']
@@ -179,6 +176,18 @@ def _read_index() -> dict[str, ReleasedModel]:
         )
         for entry in entries
     }
+
+
+def _find_index() -> Path:
+    given = os.environ.get(INDEX_VARIABLE)
+    files = [folder / 'model-index.yml' for folder in _INDEX_FOLDERS]
+    for file in [Path(given)] if given else files:
+        if file.is_file():
+            return file
+    raise FileNotFoundError(
+        f'{given or files[0]} does not exist, in which released models are listed: '
+        f'install the package anew, or name such a file by {INDEX_VARIABLE}'
+    )
 
 
 def _prepare(model: ReleasedModel) -> tuple[Config, Rules, dict[str, Tensor]]:

@@ -139,7 +139,7 @@ class BertTextEncoder(BaseModule):
         for i, sequence in enumerate(sequences):
             ids[i, : len(sequence)] = torch.tensor(sequence)
             mask[i, : len(sequence)] = True
-        mask = self.complete_mask(ids, mask)
+        mask = self.mask_expressions(expressions, ids, mask)
         device = self.tokenizer_state.device
         return dict(input_ids=ids.to(device), text_mask=mask.to(device))
 
@@ -172,6 +172,12 @@ class BertTextEncoder(BaseModule):
             text = key if isinstance(key, str) else expression[start:end]
             words.append((text, positions))
         return words
+
+    def mask_expressions(
+        self, expressions: list[str], input_ids: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        """As :meth:`complete_mask`, for encoders that need the sentences, too."""
+        return self.complete_mask(input_ids, text_mask)
 
     def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """The mask that the model works with: here the one of real tokens, (B, N).

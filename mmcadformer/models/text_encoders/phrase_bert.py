@@ -11,6 +11,13 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...language.phrases import find_objects, find_positions, group_word_pieces
+from ...language.released_phrases import (
+    check_tagger,
+    find_released_objects,
+    find_released_positions,
+    tag_words,
+)
+from ...utils.text import check_choice
 from .bert import BertTextEncoder
 
 _SPECIAL_TOKENS = ('[PAD]', '[CLS]', '[SEP]', '[MASK]')
@@ -31,11 +38,25 @@ class PhraseBertTextEncoder(BertTextEncoder):
 
     Args:
         categories: Names of the dataset's categories.
+        phrases: 'rules', or 'released' for the marks of FIANet's authors
+            (:mod:`mmcadformer.language.released_phrases`; extra ``nltk``), which
+            their weights were trained on. Those are found in the sentence, not in its
+            tokens.
         **kwargs: Keys of :class:`BertTextEncoder`.
+
+    Raises:
+        ImportError, FileNotFoundError: NLTK or its data isn't there, which 'released'
+            needs.
     """
 
-    def __init__(self, categories: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self, categories: Sequence[str], phrases: str = 'rules', **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        check_choice('text_encoder.phrases', phrases, ('rules', 'released'))
+        if phrases == 'released':
+            check_tagger()
+        self.phrases = phrases
         if not categories:
             raise ValueError(
                 "text_encoder.categories is empty: name the dataset's categories, "
@@ -43,14 +64,27 @@ class PhraseBertTextEncoder(BertTextEncoder):
             )
         self.categories = tuple(categories)
 
+    def mask_expressions(
+        self, expressions: list[str], input_ids: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        if self.phrases == 'rules':
+            return super().mask_expressions(expressions, input_ids, text_mask)
+        rows = zip(expressions, text_mask, strict=True)
+        return torch.stack([self._released_masks(*row) for row in rows])
+
     def complete_mask(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Bool masks (B, 3, N) of the whole expression, its object and its position.
 
         A ``text_mask`` (B, 3, N) is returned as it is: a tracer needs it, since
-        phrases are looked up outside of the graph.
+        phrases are looked up outside of the graph, and so does ``phrases='released'``.
         """
         if text_mask.dim() == 3:
             return text_mask
+        if self.phrases == 'released':
+            raise ValueError(
+                "text_encoder.phrases='released' finds phrases in sentences, not in "
+                'tokens: give the text_mask (B, 3, N) of tokenize(expressions)'
+            )
         if torch.jit.is_tracing() or torch.compiler.is_compiling():
             raise RuntimeError(
                 'PhraseBertTextEncoder cannot be traced from a text_mask (B, N): give '
@@ -82,12 +116,39 @@ class PhraseBertTextEncoder(BertTextEncoder):
             for i, real in zip(ids, mask.tolist(), strict=True)
         ]
         words, members = group_word_pieces(tokens, _SPECIAL_TOKENS)
-        parts = [mask]
-        for found in (find_objects(words, self.categories), find_positions(words)):
-            part = torch.zeros_like(mask)
-            for word in found:
-                part[members[word]] = True
-            parts.append(part)
-        if not parts[2].any():
-            parts[2] = mask
-        return torch.stack(parts)
+        objects, positions = (
+            [piece for word in found for piece in members[word]]
+            for found in (find_objects(words, self.categories), find_positions(words))
+        )
+        return _stack_masks(mask, objects, positions)
+
+    def _released_masks(self, expression: str, mask: Tensor) -> Tensor:
+        """The three masks (3, N), as FIANet's authors make them.
+
+        They take the number of a word for that of its token behind [CLS], whatever
+        the words before it were split into. Their code fails where a mark lies behind
+        the last token; here it is left out.
+        """
+        tagged = tag_words(expression)
+        words = [word for word, _ in tagged]
+        objects, positions = (
+            [word + 1 for word in found if word + 1 < len(mask)]
+            for found in (
+                find_released_objects(expression, words, self.categories),
+                find_released_positions(tagged),
+            )
+        )
+        return _stack_masks(mask, objects, positions)
+
+
+def _stack_masks(
+    whole: Tensor, objects: Sequence[int], positions: Sequence[int]
+) -> Tensor:
+    """Masks (3, N) from the whole expression's; no position means all of it."""
+    parts = torch.zeros(3, len(whole), dtype=torch.bool)
+    parts[0] = whole
+    parts[1, list(objects)] = True
+    parts[2, list(positions)] = True
+    if not positions:
+        parts[2] = whole
+    return parts

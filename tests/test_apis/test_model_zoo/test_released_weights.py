@@ -580,6 +580,7 @@ def test_files_without_weights_are_refused(tmp_path):
 
 
 END = 'model.text_encoder.keep_end=False'
+PHRASES = f'{END} model.text_encoder.phrases=released'
 
 
 @pytest.mark.parametrize(
@@ -589,8 +590,8 @@ END = 'model.text_encoder.keep_end=False'
         ('lgce', CONFIGS['lgce'], END),
         ('rmsin', CONFIGS['rmsin'], END),
         ('remotesam', CONFIGS['remotesam'], ''),
-        ('fianet', CONFIGS['fianet'], f'model.text_encoder.max_tokens=22 {END}'),
-        ('fianet', 'configs/fianet_swinb_refsegrs.py', END),
+        ('fianet', CONFIGS['fianet'], f'model.text_encoder.max_tokens=22 {PHRASES}'),
+        ('fianet', 'configs/fianet_swinb_refsegrs.py', PHRASES),
         ('cadformer', CONFIGS['cadformer'], ''),
     ],
 )

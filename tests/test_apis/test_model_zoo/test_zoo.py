@@ -193,7 +193,7 @@ def test_names_that_are_not_known_are_refused(environment, tmp_path):
         init_model(Config(dict(model={})), weights=tmp_path / 'a.pth')
 
 
-def test_without_a_checkout_it_says_so(monkeypatch, tmp_path):
+def test_an_index_that_is_not_there_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv('MMCADFORMER_MODEL_INDEX', str(tmp_path / 'none.yml'))
-    with pytest.raises(FileNotFoundError, match='none.yml does not exist: models by'):
+    with pytest.raises(FileNotFoundError, match='none.yml does not exist, in which'):
         list_models()

@@ -14,7 +14,7 @@ import yaml
 from mmengine.config import Config
 from torch import Tensor
 
-Setting = bool | int
+Setting = bool | int | str
 _KEYS = dict(names=dict, also=list, zeros=list, settings=dict, without=dict)
 _PLACE = re.compile('<([a-z])>')
 
