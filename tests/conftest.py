@@ -3,9 +3,12 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -117,6 +120,41 @@ def run_tool(repo_root):
         return result
 
     return run
+
+
+@pytest.fixture(scope='session')
+def serve():
+    """Starts the web page's command in a folder; gives its process and address."""
+
+    @contextmanager
+    def start(folder, *args, **environment):
+        command = [sys.executable, '-m', 'mmcadformer.demo', *map(str, args)]
+        process = subprocess.Popen(
+            [*command, '--device', 'cpu', '--port', '0'],
+            cwd=folder,
+            env={**os.environ, **environment, 'TMPDIR': str(folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            said = []
+            for line in process.stdout:
+                said.append(line)
+                if found := re.match(r'The page is at (\S+)', line):
+                    break
+            else:
+                pytest.fail(''.join(said))
+            # Nobody reads what it says: it must not wait for a reader.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield process, found.group(1)
+        finally:
+            process.terminate()
+            code = process.wait(30)
+        assert code == 0
+        assert list(folder.iterdir()) == []  # it leaves no files behind
+
+    return start
 
 
 @pytest.fixture(scope='module')

@@ -20,7 +20,7 @@ from .actions import INVITATION, Actions, Start
 from .examples import Example
 from .guard import BACKLOG, AllowedHosts, BoundedConnection, Guard, Store
 from .models import NamedModel
-from .outputs import message_html
+from .outputs import message_html, notes_html
 from .uploads import Limits
 
 _ASSETS = Path(__file__).parent / 'assets'
@@ -118,8 +118,13 @@ class _Question:
         )
         names = [model.name for model in actions.models]
         self.models = gr.CheckboxGroup(
-            names, value=names, label='Models', visible=len(names) > 1, elem_id='models'
+            names,
+            value=[model.name for model in actions.models if model.chosen],
+            label='Models',
+            visible=len(names) > 1,
+            elem_id='models',
         )
+        gr.HTML(notes_html(actions.models), elem_id='notes')
 
 
 class _Results:

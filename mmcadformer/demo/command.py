@@ -18,23 +18,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from ..utils.command_line import (
-    add_model_options,
-    check_model_options,
-    user_errors,
-)
+from ..utils.command_line import add_model_options, user_errors
+from .sources import choose_models, open_released
 from .uploads import Limits
 
 _DESCRIPTION = """Opens a web page to try a model in, on this machine.
 
 demo.py CONFIG CHECKPOINT
-demo.py --model NAME                           a released model, see docs/model_zoo.md
+demo.py --model NAME [--model NAME=FILE]...    released models, see docs/model_zoo.md
 demo.py                                        what tools/quickstart.sh has trained
 demo.py CONFIG CHECKPOINT --compare CONFIG CHECKPOINT     two models side by side
 """
-QUICKSTART_CONFIG = 'configs/cadformer_tiny_synthrs.py'
-QUICKSTART_WEIGHTS = 'work_dirs/quickstart/train'
-REPO = Path(__file__).resolve().parents[2]
 _LIMITS = dict(
     queue='jobs that may wait',
     keep_minutes='age at which uploads and results are deleted',
@@ -52,7 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_model_options(parser, positional=True)
+    add_model_options(parser, positional=True, several=True)
     parser.add_argument(
         '--compare',
         nargs=2,
@@ -104,33 +98,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
             help=f'{_LIMITS.get(name, "")} (default: %(default)s)'.strip(),
         )
     return parser.parse_args(argv)
-
-
-def choose_models(
-    config: str | None, checkpoint: str | None, compare: Sequence[Sequence[str]]
-) -> list[tuple[str, str]]:
-    """Configs and checkpoints of the command line, or those of the quickstart."""
-    others = [(other, weights) for other, weights in compare]
-    if config is None:
-        return [find_quickstart(), *others]
-    if checkpoint is None:
-        raise ValueError(f'give a checkpoint with the config {config}')
-    return [(config, checkpoint), *others]
-
-
-def find_quickstart(roots: Sequence[Path] | None = None) -> tuple[str, str]:
-    """The quickstart's config and best checkpoint, from here or from the checkout."""
-    for root in roots or (Path.cwd(), REPO):
-        config = root / QUICKSTART_CONFIG
-        found = list((root / QUICKSTART_WEIGHTS).glob('best_oIoU_*.pth'))
-        if config.is_file() and found:
-            newest = max(found, key=lambda path: path.stat().st_mtime)
-            return str(config), str(newest)
-    raise ValueError(
-        'no config and checkpoint are given, and there is no result of the quickstart '
-        f'in {QUICKSTART_WEIGHTS}. Run it first, it takes some minutes: '
-        'bash tools/quickstart.sh'
-    )
 
 
 def choose_port(host: str, port: int | None) -> int:
@@ -213,14 +180,8 @@ def _temporary_folder() -> Iterator[Path]:
 def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> None:
     limits = Limits(**{name: getattr(args, name) for name in asdict(Limits())})
     _settle_environment(folder)
-    config, checkpoint = args.config, args.checkpoint
-    if args.model is not None:
-        check_model_options(args)
-        from ..apis.model_zoo import open_model
-
-        config = args.model
-        checkpoint = checkpoint or str(open_model(config, args.weights)[1])
-    pairs = choose_models(config, checkpoint, args.compare)
+    released = open_released(args.model or (), args.weights)
+    sources = choose_models(args.config, args.checkpoint, args.compare, released)
     port = choose_port(args.host, args.port)
     # Not before: these take seconds, and Gradio reads the environment.
     from .app import build_page, serve_page
@@ -230,7 +191,7 @@ def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> N
     drawn = folder / 'examples'
     drawn.mkdir()
     examples = find_examples(args.examples, drawn)
-    models = load_models(pairs, args.device, args.names)
+    models = load_models(sources, args.device, args.names)
     page = build_page(models, examples, limits, folder / 'results')
     served.set()
     serve_page(page, limits, args.host, port, folder, args.allowed_host)

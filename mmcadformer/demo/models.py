@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..apis import ReferringInferencer, ReferringResult
+from .sources import ModelSource
 from .uploads import Picture
 
 
@@ -20,6 +21,8 @@ class NamedModel:
 
     name: str
     inferencer: ReferringInferencer
+    chosen: bool = True
+    note: str = ''
 
 
 @dataclass(frozen=True)
@@ -33,29 +36,34 @@ class Finding:
 
 
 def load_models(
-    pairs: Sequence[tuple[str, str]],
+    sources: Sequence[ModelSource],
     device: str | None = None,
     names: Sequence[str] | None = None,
 ) -> list[NamedModel]:
-    """Loads models from pairs of config and checkpoint.
+    """Loads models.
 
     By default their names are those of the configs or, if these agree, of the
     checkpoints, too.
     """
-    names = _unlike_names(pairs) if names is None else names
-    if len(names) != len(pairs) or len(set(names)) != len(pairs):
+    names = _unlike_names(sources) if names is None else names
+    if len(names) != len(sources) or len(set(names)) != len(sources):
         raise ValueError(
-            f'names {list(names)}: give {len(pairs)}, one per model and all different'
+            f'names {list(names)}: give {len(sources)}, one per model and all different'
         )
     return [
-        NamedModel(name, ReferringInferencer(*pair, device=device))
-        for name, pair in zip(names, pairs, strict=True)
+        NamedModel(
+            name,
+            ReferringInferencer(source.config, source.checkpoint, device=device),
+            source.chosen,
+            source.note,
+        )
+        for name, source in zip(names, sources, strict=True)
     ]
 
 
-def _unlike_names(pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _unlike_names(sources: Sequence[ModelSource]) -> list[str]:
     """Names of the configs with as much of the checkpoints' as tells them apart."""
-    paths = [(Path(config).stem, Path(weights)) for config, weights in pairs]
+    paths = [(Path(source.config).stem, Path(source.checkpoint)) for source in sources]
     for names in (
         [config for config, _ in paths],
         [f'{config} {weights.stem}' for config, weights in paths],

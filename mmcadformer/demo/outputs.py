@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -24,7 +24,7 @@ from ..utils.text import shortened
 from ..visualization.attention import heat_overlay
 from ..visualization.overlay import shrink, widen
 from ..visualization.text import INK, PAPER, load_font
-from .models import Finding
+from .models import Finding, NamedModel
 from .uploads import Picture
 
 if TYPE_CHECKING:  # it needs the geo extra
@@ -186,6 +186,11 @@ def message_html(text: str, kind: str) -> str:
     """A message for the visitor, whose kind is 'error' or 'note'."""
     role = 'alert' if kind == 'error' else 'status'
     return f'<p class="message {kind}" role="{role}">{escape(text)}</p>'
+
+
+def notes_html(models: Sequence[NamedModel]) -> str:
+    """What visitors are to know of the models; empty if there is nothing."""
+    return ''.join(f'<p>{escape(model.note)}</p>' for model in models if model.note)
 
 
 def shown_size(image: np.ndarray) -> np.ndarray:

@@ -43,6 +43,9 @@ class SceneSegmentor:
 
     Example::
 
+        segmentor = SceneSegmentor.from_name('remotesam')
+        result = segmentor('scene.tif', 'the ship')  # files in 'outputs'
+
         segmentor = SceneSegmentor.from_config(CONFIG, CHECKPOINT, tile_sizes=(480,))
         result = segmentor('scene.tif', ['the red roofs'], 'out')
 
@@ -122,7 +125,7 @@ class SceneSegmentor:
         self,
         scene: str | os.PathLike,
         expressions: str | Sequence[str],
-        out_dir: str | os.PathLike,
+        out_dir: str | os.PathLike = 'outputs',
         *,
         aoi: str | os.PathLike | None = None,
         aoi_layer: str | None = None,

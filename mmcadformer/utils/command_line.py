@@ -204,13 +204,17 @@ def add_runner_options(parser: Parser) -> None:
     )
 
 
-def add_model_options(parser: Parser, positional: bool = False) -> None:
+def add_model_options(
+    parser: Parser, positional: bool = False, several: bool = False
+) -> None:
     """Adds what names a trained model: config and checkpoint, or a released model.
 
     Args:
         parser: Parser or group, extended in place.
         positional: Config and checkpoint are given without ``--config`` and
             ``--checkpoint``.
+        several: ``--model`` may be given again, each with a file of its own; it is a
+            list then.
     """
     if positional:
         parser.add_argument('config', nargs='?', help='config file')
@@ -218,11 +222,13 @@ def add_model_options(parser: Parser, positional: bool = False) -> None:
     else:
         parser.add_argument('--config', help='config file')
         parser.add_argument('--checkpoint', help='.pth or .safetensors')
+    again = '; may be given again, for a choice' if several else ''
     parser.add_argument(
         '--model',
-        metavar='NAME',
+        metavar='NAME[=FILE]' if several else 'NAME',
+        action='append' if several else 'store',
         help='a released model in place of config and checkpoint, such as remotesam; '
-        'docs/model_zoo.md lists them',
+        f'docs/model_zoo.md lists them{again}',
     )
     parser.add_argument(
         '--weights',

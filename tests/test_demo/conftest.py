@@ -1,12 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model, a picture that isn't square, and the page as the command serves it."""
-
-import os
-import re
-import subprocess
-import sys
-import threading
-from contextlib import contextmanager
+"""A model, and a picture that isn't square."""
 
 import cv2
 import numpy as np
@@ -25,8 +18,9 @@ def demo_rgb(tiny_data):
 def demo_models(tiny_config, tiny_checkpoint):
     """The model as the page has it."""
     from mmcadformer.demo.models import load_models
+    from mmcadformer.demo.sources import ModelSource
 
-    return load_models([(tiny_config, tiny_checkpoint)], 'cpu')
+    return load_models([ModelSource(tiny_config, tiny_checkpoint)], 'cpu')
 
 
 @pytest.fixture(scope='session')
@@ -72,38 +66,3 @@ def fill():
         return inside.reshape(shape)
 
     return fill_rings
-
-
-@pytest.fixture(scope='session')
-def serve():
-    """Starts the command in a folder; gives its process and the page's address."""
-
-    @contextmanager
-    def start(folder, *args, **environment):
-        command = [sys.executable, '-m', 'mmcadformer.demo', *map(str, args)]
-        process = subprocess.Popen(
-            [*command, '--device', 'cpu', '--port', '0'],
-            cwd=folder,
-            env={**os.environ, **environment, 'TMPDIR': str(folder)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            said = []
-            for line in process.stdout:
-                said.append(line)
-                if found := re.match(r'The page is at (\S+)', line):
-                    break
-            else:
-                pytest.fail(''.join(said))
-            # Nobody reads what it says: it must not wait for a reader.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            yield process, found.group(1)
-        finally:
-            process.terminate()
-            code = process.wait(30)
-        assert code == 0
-        assert list(folder.iterdir()) == []  # it leaves no files behind
-
-    return start

@@ -13,16 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from mmcadformer.demo.command import (
-    QUICKSTART_CONFIG,
-    QUICKSTART_WEIGHTS,
-    choose_models,
-    choose_port,
-    find_quickstart,
-    main,
-)
+from mmcadformer.demo.command import choose_port, main
 from mmcadformer.demo.examples import find_examples
 from mmcadformer.demo.models import load_models
+from mmcadformer.demo.sources import (
+    QUICKSTART_CONFIG,
+    QUICKSTART_WEIGHTS,
+    ModelSource,
+    choose_models,
+    find_quickstart,
+    open_released,
+)
 from mmcadformer.demo.uploads import Limits, read_picture
 
 HOST = '127.0.0.1'
@@ -79,9 +80,21 @@ def test_ports():
 
 def test_models_of_the_command_line(tmp_path):
     assert choose_models('a.py', 'a.pth', [['b.py', 'b.pth']]) == [
-        ('a.py', 'a.pth'),
-        ('b.py', 'b.pth'),
+        ModelSource('a.py', 'a.pth'),
+        ModelSource('b.py', 'b.pth'),
     ]
+    released = [ModelSource(name, f'{name}.pth', note='free') for name in 'rs']
+    assert choose_models(None, None, [['b.py', 'b.pth']], released) == [
+        ModelSource('r', 'r.pth', True, 'free'),
+        ModelSource('s', 's.pth', False, 'free'),
+        ModelSource('b.py', 'b.pth'),
+    ]
+    chosen = [model.chosen for model in choose_models('a.py', 'a.pth', [], released)]
+    assert chosen == [True, False, False]
+    with pytest.raises(ValueError, match='give a checkpoint with the config a.py'):
+        choose_models('a.py', None, [], released)
+    with pytest.raises(ValueError, match='for several: --model NAME=FILE'):
+        open_released(['remotesam', 'rmsin_released=a.pth'], 'b.pth')
     with pytest.raises(ValueError, match='bash tools/quickstart.sh'):
         find_quickstart([tmp_path])
     config = tmp_path / QUICKSTART_CONFIG
@@ -100,7 +113,7 @@ def test_models_of_the_command_line(tmp_path):
 
 def test_models_get_different_names(tiny_config, tiny_checkpoint, demo_models):
     assert [model.name for model in demo_models] == ['tiny']
-    pair = (tiny_config, tiny_checkpoint)
+    pair = ModelSource(tiny_config, tiny_checkpoint)
     names = [model.name for model in load_models([pair, pair], 'cpu')]
     assert len(set(names)) == 2
     (named,) = load_models([pair], 'cpu', ['my model'])

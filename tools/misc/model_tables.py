@@ -164,9 +164,11 @@ settings of the authors' code, the file with the weights, and its conversion.
 ```bash
 python tools/infer.py IMAGE "the ship at the pier" --model remotesam
 python tools/infer_scene.py SCENE.tif "the ship" --model remotesam  # 896 px tiles
-python tools/demo.py --model remotesam
 python tools/infer.py IMAGE "the ship" --model rmsin_released \\
     --weights model_best_RMSIN.pth
+# a page with a choice of models, all of them loaded: about 1 GB of memory each
+python tools/demo.py --model remotesam --model rmsin_released=model_best_RMSIN.pth
+python tools/export.py --model remotesam --out remotesam.onnx       # docs/export.md
 ```
 
 ```python
@@ -175,7 +177,7 @@ from mmcadformer.scene import SceneSegmentor
 
 print(list_models())
 (result,) = ReferringInferencer('remotesam')('photo.jpg', 'the ship at the pier')
-SceneSegmentor.from_name('remotesam')('scene.tif', 'the ship', 'out')
+SceneSegmentor.from_name('remotesam')('scene.tif', 'the ship')  # files in outputs/
 ```
 
 - Where a file can be downloaded, the command says first what, from where, how large
@@ -186,9 +188,16 @@ SceneSegmentor.from_name('remotesam')('scene.tif', 'the ship', 'out')
 - Where none can, get the file from its authors and give it with `--weights`.
 - A file is read without running code from it; one that names programs is refused. It
   is converted once, into `~/.cache/mmcadformer` (`MMCADFORMER_CACHE`), under the hash
-  of the original.
+  of the original. A file of RemoteSAM's size and layout (2.57 GB, of which 0.95 GB are
+  weights) took 8 s on one core, its pages in memory already, and 0.9 GB of memory
+  beyond an idle import; pages of the file itself are not counted.
 - A checkpoint of your own wins: `--model NAME --checkpoint FILE` takes the config of
   the name.
+- FIANet's weights were trained on phrases that its authors' code finds with NLTK:
+  `pip install -e '.[nltk]'`, then
+  `python -m nltk.downloader punkt_tab averaged_perceptron_tagger_eng`. Without, add
+  `--cfg-options model.text_encoder.phrases=rules` ([methods.md](methods.md)).
+- RemoteSAM's own examples ask for a class as "the ship in the image".
 - An index of your own: `MMCADFORMER_MODEL_INDEX=my/model-index.yml`, whose metafiles
   have `Released` entries like those in `configs/metafiles`.
 
@@ -196,9 +205,15 @@ SceneSegmentor.from_name('remotesam')('scene.tif', 'the ship', 'out')
 numbers of a second implementation in the authors' layout, in float64
 (`tests/test_apis/test_model_zoo`), and takes every tensor of the authors' network at
 full size. **What was not:** accuracy. None of the files could be had where this was
-written; the published numbers are what their sources report. Check with
-`tools/test.py` and the config below. Which numbers were obtained how:
-[evaluation.md](evaluation.md).
+written; the published numbers are what their sources report. Which numbers were
+obtained how: [evaluation.md](evaluation.md).
+To find out on a data set, RRSIS-D or your own:
+
+```bash
+python tools/model_converters/released2mmcadformer.py remotesam \\
+    RemoteSAMv1.pth remotesam.pth
+python tools/test.py configs/remotesam_swinb_rrsisd.py remotesam.pth --protocol released
+```
 
 This page is written by `python tools/misc/model_tables.py` from the metafiles; don't
 edit it. Parameters and GFLOPs are ours, at the config's input size; published is mIoU

@@ -135,14 +135,23 @@ def open_model(
         if not path.is_file():
             new, report = convert(read_released(source, plain=True), rules, target)
             if report.problems:
-                listed = '\n  '.join(report.problems[:10])
-                raise ValueError(
-                    f'{source} does not fit {name}: {len(report.problems)} problems, '
-                    f'such as\n  {listed}'
-                )
+                raise ValueError(_misfit(model, source, report.problems))
             with whole_file(path) as unfinished:
                 torch.save(dict(meta=dict(source=sha256), state_dict=new), unfinished)
     return config, path
+
+
+def _misfit(model: ReleasedModel, source: Path, problems: list[str]) -> str:
+    """What to say of a file that can't be converted."""
+    listed = '\n  '.join(problems[:10])
+    text = f'{source} does not fit {model.name}: {len(problems)} problems, such as'
+    if all(problem.startswith('unknown: ') for problem in problems):
+        listed += (
+            '\nNothing is missing. To leave out what is unknown:\n  python '
+            f'tools/model_converters/released2mmcadformer.py {model.method} {source} '
+            'OUT.pth --allow-extra\nand give OUT.pth as checkpoint with the name'
+        )
+    return f'{text}\n  {listed}'
 
 
 def cache_folder() -> Path:

@@ -5,7 +5,9 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 import torch
 from mmengine.config import Config
 
@@ -140,6 +142,11 @@ def test_a_file_that_does_not_fit_is_refused(environment, tiny_release, tmp_path
     torch.save(content, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match='does not fit tiny: 1 problems(.|\n)*norm0'):
         open_model('tiny', tmp_path / 'other.pth')
+    content = torch.load(tiny_release / 'tiny_v1.pth', weights_only=True)
+    content['model']['head.weight'] = torch.zeros(1)
+    torch.save(content, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='(.|\n)*head.weight\nNothing is missing. To'):
+        open_model('tiny', tmp_path / 'other.pth')
 
 
 def test_an_explicit_checkpoint_wins(environment, tiny_release, tmp_path, hub):
@@ -159,8 +166,23 @@ def test_python_takes_the_name(environment, tiny_release, tmp_path):
     config, path = open_model('tiny', weights)
     (expected,) = ReferringInferencer(config, path, 'cpu')(str(PICTURE), 'the lake')
     assert (result.probability == expected.probability).all()
+
+
+def test_from_a_name_to_a_map(environment, tiny_release, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 150, 170), dtype=np.uint8)
+    place = rasterio.transform.from_origin(601_000, 3_912_000, 0.5, 0.5)
+    profile = dict(crs='EPSG:32614', transform=place, height=150, width=170, count=3)
+    with rasterio.open('scene.tif', 'w', dtype='uint8', **profile) as file:
+        file.write(noise)
+    weights = tiny_release / 'tiny_v1.pth'
     segmentor = SceneSegmentor.from_name('tiny', weights=weights, device='cpu')
     assert segmentor.tiling.sizes == (128,)
+    segmentor('scene.tif', 'the ship')
+    (mask,) = Path('outputs').glob('*mask*.tif')
+    with rasterio.open(mask) as file:
+        assert (file.shape, file.crs.to_epsg()) == ((150, 170), 32614)
+    assert list(Path('outputs').glob('*.geojson'))
 
 
 def test_models_without_an_address_say_what_to_get(environment, write_index):
