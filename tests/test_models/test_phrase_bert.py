@@ -151,6 +151,14 @@ def test_the_authors_phrases_are_of_the_whole_sentence(tagger_data):
     assert marked(cut, cut.tokenize([sentence]), 1)[0].endswith('p')
 
 
+def test_the_authors_phrases_need_data_from_the_start(monkeypatch, tmp_path):
+    nltk = pytest.importorskip('nltk', reason="needs the extra 'nltk'")
+    monkeypatch.setattr(nltk.data, 'path', [str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match='python -m nltk.downloader'):
+        make(phrases='released')
+    make()
+
+
 def test_the_authors_phrases_need_the_sentence(tagger_data):
     encoder = make(phrases='released')
     tokens = encoder.tokenize(['a ship on the left'])
