@@ -46,7 +46,8 @@ def choose_models(
     if not models:
         models.append(ModelSource(*find_quickstart()))
     models = [model._replace(chosen=not at) for at, model in enumerate(models)]
-    return [*models, *(ModelSource(*pair) for pair in compare)]
+    others = [ModelSource(config, checkpoint) for config, checkpoint in compare]
+    return [*models, *others]
 
 
 def open_released(
