@@ -212,7 +212,7 @@ To find out on a data set, RRSIS-D or your own:
 ```bash
 python tools/model_converters/released2mmcadformer.py remotesam \\
     RemoteSAMv1.pth remotesam.pth
-python tools/test.py configs/remotesam_swinb_rrsisd.py remotesam.pth --protocol released
+python tools/test.py configs/remotesam_swinb_rrsisd.py remotesam.pth
 ```
 
 This page is written by `python tools/misc/model_tables.py` from the metafiles; don't
