@@ -13,8 +13,9 @@ import numpy as np
 
 from ..datasets.formats import BoxItem
 from ..datasets.formats.instances import make_instances
-from ..datasets.masks import decode_segmentation, rle_counts
+from ..datasets.masks import decode_segmentation, rle_counts, without_degenerate
 from ..utils.files import read_json, write_json
+from ..utils.log import warn
 from ..utils.outlines import trace_outlines
 from ..utils.plain_data import shorten
 from ..utils.text import check_choice
@@ -219,11 +220,15 @@ def _read_correction(
             image = _image_of(images[annotation['image_id']], names, workspace.sizes)
             category = categories[annotation['category_id']]
             size = workspace.sizes[image]
-            mask = decode_segmentation(annotation['segmentation'], *size)
+            shapes, left_out = without_degenerate(annotation['segmentation'])
+            mask = decode_segmentation(shapes, *size)
         except KeyError as error:
             raise ValueError(f'{where}: no entry {error}') from None
         except ValueError as error:
             raise ValueError(f'{where}: {error}') from None
+        if left_out:
+            parts = f'{left_out} part{"s" * (left_out > 1)}'
+            warn(f'{where}: {parts} of fewer than three points left out')
         rivals = [key for key in objects if key[0] == image and key[2] == category]
         best = _best(mask, rivals, f'{where} ({category!r} in {image})')
         drawn[best] = drawn[best] | mask if best in drawn else mask

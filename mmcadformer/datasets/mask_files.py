@@ -111,6 +111,11 @@ def read_mask_file(
         )
     pixels = _decode(data, path)
     grey = _one_channel(pixels, segmentation, path)
+    if grey.dtype.kind == 'f' and np.isnan(grey).any():
+        raise ValueError(
+            f'{path} holds NaN, which is neither target nor background: save the mask '
+            'as whole numbers, and state ignore_value if some pixels should not count'
+        )
     ignored = None
     if (value := segmentation.get('ignore')) is not None:
         ignored = grey == value
@@ -121,7 +126,7 @@ def read_mask_file(
             target &= ~ignored
     else:
         if not above:
-            _check_two_values(grey, path)
+            _check_two_values(grey, pixels.white, path)
         target = grey > above
     labels = target.astype(np.uint8)
     if ignored is not None:
@@ -132,6 +137,7 @@ def read_mask_file(
 class _Pixels(NamedTuple):
     values: np.ndarray  # (H, W) or (H, W, channels), as stored
     alpha: np.ndarray | None  # (H, W)
+    white: int = 255  # the largest value that the file can hold
 
 
 def _decode(data: bytes, path: str) -> _Pixels:
@@ -148,9 +154,10 @@ def _decode(data: bytes, path: str) -> _Pixels:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
             raise ValueError(f'{path} is not a mask that can be read: {e}') from None
     pixels = _decode_plain(data, path)
+    white = int(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in 'iu' else 255
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        return _Pixels(pixels[..., :-1], pixels[..., -1])
-    return _Pixels(pixels, None)
+        return _Pixels(pixels[..., :-1], pixels[..., -1], white)
+    return _Pixels(pixels, None, white)
 
 
 def _decode_plain(data: bytes, path: str) -> np.ndarray:
@@ -180,6 +187,11 @@ def _decode_tiff(data: bytes, path: str) -> _Pixels:
                 check_size(path, file.shape)
                 if file.count > 4:
                     raise ValueError(f'{path} has {file.count} bands: a mask has one')
+                if len(file.subdatasets) > 1:
+                    pages = len(file.subdatasets)
+                    raise ValueError(f'{path} has {pages} pages: a mask has one')
+                if any('complex' in name for name in file.dtypes):
+                    raise ValueError(f'{path} has complex numbers, not a mask')
                 bands = file.read()
                 alpha = ColorInterp.alpha in file.colorinterp[-1:]
                 structure = file.tags(ns='IMAGE_STRUCTURE')
@@ -187,17 +199,19 @@ def _decode_tiff(data: bytes, path: str) -> _Pixels:
     except RasterioError as error:
         reason = str(error).split(': ', 1)[-1]  # without the name in memory
         raise ValueError(f'{path} is not a mask that can be read: {reason}') from None
+    white = 255 if bands.dtype.kind == 'f' else int(np.iinfo(bands.dtype).max)
+    if bits and bands.dtype.kind == 'u':
+        white = 2**bits - 1
     if structure.get('MINISWHITE') == 'YES':
-        bits = bits or 8 * bands.dtype.itemsize
-        bands = (2**bits - 1 - bands.astype(np.int64)).astype(bands.dtype)
+        bands = (white - bands.astype(np.int64)).astype(bands.dtype)
     opacity = bands[-1] if alpha and len(bands) > 1 else None
     colors = bands if opacity is None else bands[:-1]
-    return _Pixels(np.ascontiguousarray(colors.transpose(1, 2, 0)), opacity)
+    return _Pixels(np.ascontiguousarray(colors.transpose(1, 2, 0)), opacity, white)
 
 
 def _one_channel(pixels: _Pixels, segmentation: dict, path: str) -> np.ndarray:
     """The numbers (H, W) that say what the target is."""
-    values, alpha = pixels
+    values, alpha = pixels.values, pixels.alpha
     channel = segmentation.get('channel')
     if channel == 'alpha':
         if alpha is None:
@@ -205,7 +219,8 @@ def _one_channel(pixels: _Pixels, segmentation: dict, path: str) -> np.ndarray:
                 f"{path} has no opacity channel, which mask_channel='alpha' names"
             )
         return alpha
-    if channel is None and alpha is not None and (alpha != alpha.max()).any():
+    opaque = alpha is None or (alpha.any() and (alpha == alpha.max()).all())
+    if channel is None and not opaque:
         raise ValueError(
             f"{path} has an opacity channel: state the data set's mask_channel, "
             "'alpha' if the mask is in it, 'color' if it isn't"
@@ -237,13 +252,10 @@ def _check_one_color(values: np.ndarray, path: str) -> None:
         )
 
 
-def _check_two_values(grey: np.ndarray, path: str) -> None:
+def _check_two_values(grey: np.ndarray, white: int, path: str) -> None:
     """Raises ValueError for other values than 0 and 1, or 0 and white."""
     top = grey.max()
-    white = {1, 255}
-    if grey.dtype.kind in 'iu':
-        white.add(int(np.iinfo(grey.dtype).max))
-    if top == 0 or top in white:
+    if top in (0, 1, 255, white):
         if ((grey == 0) | (grey == top)).all():
             return
     found = np.unique(grey)

@@ -78,7 +78,8 @@ def load_mask_and_overlap(
             count = sum(mask_utils.decode(rle).astype(np.int64) for rle in rles)
             overlap = (count > 1).astype(np.uint8)
     if not (mask == 1).any():
-        raise ValueError('segmentation marks no pixel of the image')
+        what = segmentation['file'] if is_mask_file(segmentation) else 'segmentation'
+        raise ValueError(f'{what} marks no pixel of the image')
     return mask, overlap
 
 

@@ -90,6 +90,7 @@ def find_colors(
         palette, clear = _find_palette(file, bands[0], kinds)
     if count > len(bands) + len(alpha):
         names = 'grey' if len(bands) == 1 else 'red, green and blue'
+        names = 'cyan, magenta, yellow and black' if inks else names
         chosen = f'band {bands[0]}' if len(bands) == 1 else _listed(bands)
         notes = (f'of {count} bands, {chosen} taken as {names}', *notes)
     tags = file.tags(ns='IMAGE_STRUCTURE')
@@ -165,10 +166,10 @@ def _choose_bands(
 def _find_palette(
     file: rasterio.DatasetReader, band: int, kinds: tuple[ColorInterp, ...]
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    kind = np.dtype(file.dtypes[band - 1])
-    if kinds[band - 1] != ColorInterp.palette or kind not in (np.uint8, np.uint16):
+    name = file.dtypes[band - 1]  # not all are types of NumPy's
+    if kinds[band - 1] != ColorInterp.palette or name not in ('uint8', 'uint16'):
         return None, None
-    size = np.iinfo(kind).max + 1
+    size = np.iinfo(name).max + 1
     palette, clear = np.zeros((size, 3), np.uint8), np.zeros(size, bool)
     for index, color in file.colormap(band).items():
         palette[index], clear[index] = color[:3], color[3] == 0

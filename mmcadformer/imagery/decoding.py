@@ -57,6 +57,9 @@ def decode_lossy(
 
     Returns:
         RGB uint8 (H, W, 3), or None for all other files.
+
+    Raises:
+        ValueError: It is cut off, damaged or animated.
     """
     if file.driver not in ('JPEG', 'WEBP') or file.height * file.width > _WHOLE:
         return None
@@ -64,4 +67,6 @@ def decode_lossy(
         return None
     data = stream.read()
     header = read_header(data)
+    if header.animated:
+        raise ValueError(f'{name} is an animation: save one of its pictures as PNG')
     return decode_plain(data, header, name)[..., ::-1] if header.plain else None

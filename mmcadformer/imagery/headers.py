@@ -21,10 +21,19 @@ _SCAN, _END, _ALONE = 0xDA, 0xD9, frozenset([0x01, *range(0xD0, 0xD9)])
 # In coded data FF is followed by 0, by a restart, or by the next marker.
 _NEXT_MARKER = re.compile(rb'\xff[^\x00\xd0-\xd7\xff]')
 
+_ANIMATION = 2  # a bit of the flags of a WebP
+
 ORIENTATION = 274
 _PHOTOMETRIC = 262
 # What TIFFs call colours that can't be shown without a profile or a table.
-_UNSUPPORTED = {8: 'CIELAB', 9: 'ICCLAB', 10: 'ITULAB', 32844: 'LOGL', 32845: 'LOGLUV'}
+_UNSUPPORTED = {
+    8: 'CIELAB',
+    9: 'ICCLAB',
+    10: 'ITULAB',
+    32803: 'CFA (a raw camera picture)',
+    32844: 'LOGL',
+    32845: 'LOGLUV',
+}
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,13 @@ class Header:
         size: Height and width, where that is known without decoding.
         plain: Whether OpenCV gives the stored pixels: 8 bits, one or three channels,
             no transparency.
+        animated: Whether it holds pictures that follow each other.
     """
 
     driver: str | None
     size: tuple[int, int] | None = None
     plain: bool = False
+    animated: bool = False
 
 
 def read_header(data: bytes) -> Header:
@@ -120,6 +131,8 @@ def _png(data: bytes) -> Header:
 
 
 def _webp(data: bytes) -> Header:
+    if data[12:16] == b'VP8X' and len(data) > 20:
+        return Header('WEBP', animated=bool(data[20] & _ANIMATION))
     if data[12:16] != b'VP8 ' or len(data) < 30:  # lossless, or with transparency
         return Header('WEBP')
     width, height = struct.unpack_from('<HH', data, 26)

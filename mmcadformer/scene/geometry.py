@@ -91,7 +91,7 @@ class Georeference:
         known = self._off_the_poles(self._with_place(polygon))
         if known.is_empty:
             return shapely.MultiPolygon()
-        moved = shapely.transform(self._in_pieces(known), self._to_degrees)
+        moved = shapely.transform(self._known_pieces(known), self._to_degrees)
         west, _, east, _ = moved.bounds
         if not -180 <= west <= east <= 180 or east - west >= 180:
             # Longitudes that go on beyond 180 where a ring crosses the meridian.
@@ -256,9 +256,11 @@ class Georeference:
         )
 
     def _area(self, polygon: shapely.Polygon) -> float:
-        rings = shapely.get_rings(self._in_pieces(polygon))
-        outer, *holes = (self._ring_area(ring) for ring in rings)
-        return outer - sum(holes)
+        area = 0.0
+        for part in areas_of(self._known_pieces(polygon)):
+            outer, *holes = map(self._ring_area, shapely.get_rings(part))
+            area += outer - sum(holes)
+        return area
 
     def _in_pieces(self, geometry: BaseGeometry) -> BaseGeometry:
         near = _POLAR_PIECES * self._piece
@@ -266,6 +268,30 @@ class Georeference:
             geometry.distance(pole) < near for pole in self._poles
         )
         return shapely.segmentize(geometry, self._pixel if polar else self._piece)
+
+    def _known_pieces(self, geometry: BaseGeometry) -> BaseGeometry:
+        """In pieces, without corners that have no place.
+
+        Maps that are cut open, such as Goode's, have gaps narrower than the squares
+        of pixels by which the globe is looked for.
+        """
+        pieces = self._in_pieces(geometry)
+        if not self._partial or self._have_place(shapely.get_coordinates(pieces)).all():
+            return pieces
+        return shapely.MultiPolygon(
+            [
+                shapely.Polygon(rings[0], rings[1:])
+                for part in areas_of(pieces)
+                if (rings := self._known_rings(part))
+            ]
+        )
+
+    def _known_rings(self, polygon: shapely.Polygon) -> list[np.ndarray]:
+        """Corners of its rings that have a place; none if the outer one is gone."""
+        rings = map(shapely.get_coordinates, shapely.get_rings(polygon))
+        outer, *holes = (ring[self._have_place(ring)] for ring in rings)
+        kept = [hole for hole in holes if len(hole) > 2]
+        return [outer, *kept] if len(outer) > 2 else []
 
     def _off_the_poles(self, polygon: BaseGeometry) -> BaseGeometry:
         """Takes poles off outlines: there, a longitude says nothing."""
@@ -284,6 +310,22 @@ class Georeference:
         longitudes, latitudes = np.array(corners) * self._degrees
         latitudes = np.clip(latitudes, -90, 90)
         return abs(self._geod.polygon_area_perimeter(longitudes, latitudes)[0])
+
+
+def degrees_box(outline: BaseGeometry) -> list[float]:
+    """West, south, east, north of what :meth:`Georeference.to_wgs84` gives.
+
+    West is more than east where it crosses the 180th meridian (RFC 7946, section 5.2).
+    """
+    west, south, east, north = outline.bounds
+    parts = [part.bounds for part in areas_of(outline)]
+    if west == -180 and east == 180:
+        left = [part for part in parts if part[0] == -180]
+        right = [part for part in parts if part[0] != -180]
+        end, start = max(p[2] for p in left), min((p[0] for p in right), default=0)
+        if right and end < start:
+            return [start, south, end, north]
+    return [west, south, east, north]
 
 
 def areas_of(geometry: BaseGeometry) -> list[shapely.Polygon]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from datetime import datetime, timezone
 
@@ -34,17 +35,33 @@ def provenance(reader: SceneReader, origin: dict, network: str, started: str) ->
         network: Its fingerprint.
         started: When the run began, even if it was interrupted since.
     """
-    stretch = reader.stretch
+    read = how_read(reader)
     return dict(
         software=f'mmcadformer {__version__}',
         started=started,
         **origin,
         network=network,
+        **{key: read[key] for key in ('bands', 'depth', 'stretch')},
+    )
+
+
+def how_read(reader: SceneReader) -> dict:
+    """How the pixels of a scene were understood, for the summary."""
+    stretch, reading = reader.stretch, reader.reading
+    nodata = reading.nodata
+    return dict(
+        count=reader.count,
         bands=list(reader.colors.bands),
+        alpha=list(reader.colors.alpha),
         depth=reader.depth,
         stretch=None
         if stretch is None
         else dict(low=list(stretch.low), high=list(stretch.high)),
+        # JSON has no NaN.
+        nodata=nodata if nodata is None or math.isfinite(nodata) else str(nodata),
+        orientation=reading.orientation,
+        subdataset=reading.subdataset,
+        notes=list(reader.notes),
     )
 
 

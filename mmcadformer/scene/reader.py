@@ -79,7 +79,13 @@ class SceneReader(imagery.Raster):
         reading: imagery.Reading | None = None,
         driver: str | None = None,
     ) -> None:
-        super().__init__(path, reading or Reading(), driver)
+        reading = reading or Reading()
+        if reading.orientation != 'stored':
+            raise ValueError(
+                f'{os.fspath(path)}: scenes are read as stored, an Orientation tag '
+                "moves nothing on the map: leave orientation='applied' out"
+            )
+        super().__init__(path, reading, driver)
         self.name = self._full_name()
         try:
             self._locate()
@@ -171,6 +177,12 @@ class SceneReader(imagery.Raster):
         return self._file is not self._stored
 
     def _locate(self) -> None:
+        tag = self._stored.tags().get('EXIF_Orientation', '1')
+        if tag != '1':
+            self.notes.append(
+                f'its Orientation tag (EXIF) is {tag}: viewers turn it, here pixels '
+                'are taken as stored'
+            )
         self._projection: str | None = None
         self.transform = self._file.transform if _has_transform(self._file) else None
         if self._by_points and not self._is_warped:

@@ -21,7 +21,7 @@ from ..utils.log import warn
 from .geometry import Georeference
 from .objects import FoundObject, ObjectFilter, PixelOutlines, trace_objects
 from .parquet import check_parquet
-from .provenance import provenance, raster_tags
+from .provenance import how_read, provenance, raster_tags
 from .rasters import ENCODINGS, RasterWriter, mask_strip
 from .run import SceneRun
 from .stac import stac_item
@@ -280,6 +280,7 @@ class ResultWriter:
             presence=self.run.presence,
             tile_sizes=list(tiling.sizes),
             overlap=tiling.overlap,
+            read=how_read(reader),
             provenance=self._facts,
         )
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 import rasterio
 import shapely
 
-from .geometry import Georeference
+from .geometry import Georeference, degrees_box
 from .reader import SceneReader
 
 VERSION = '1.0.0'
@@ -62,7 +63,7 @@ def stac_item(
     if place.on_earth:
         outline = place.to_wgs84(place.frame)
         item['geometry'] = shapely.geometry.mapping(outline)
-        item['bbox'] = list(outline.bounds)
+        item['bbox'] = degrees_box(outline)
     return item
 
 
@@ -74,12 +75,17 @@ def _address(reader: SceneReader) -> str:
 def _acquired(reader: SceneReader) -> str | None:
     """When the picture was taken, as satellites' files tell it to GDAL."""
     date = reader.tags('IMAGERY').get('ACQUISITIONDATETIME', '')
-    date = date.replace(' ', 'T')
-    return (
-        f'{date.removesuffix("Z")}Z'
-        if len(date) >= len('2026-01-01T00:00:00')
-        else None
-    )
+    # Python before 3.11 knows no Z.
+    text = date[:-1] + '+00:00' if date.endswith('Z') else date
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if len(date) < len('2026-01-01T00:00:00'):  # a day without a time
+        return None
+    zone = timezone.utc  # as GDAL has it where nothing is said
+    moment = moment.astimezone(zone) if moment.tzinfo else moment.replace(tzinfo=zone)
+    return moment.isoformat().replace('+00:00', 'Z')
 
 
 def _projection(place: Georeference) -> dict:

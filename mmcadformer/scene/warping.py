@@ -10,8 +10,12 @@ import pyproj
 import rasterio
 from pyproj.aoi import AreaOfInterest
 from pyproj.database import query_utm_crs_info
+from pyproj.exceptions import ProjError
+from rasterio._err import CPLE_BaseError  # warping raises it as it is
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
@@ -47,8 +51,24 @@ def warped(
         closing: Closes what is opened here.
 
     Raises:
-        ValueError: If the control points have no coordinate system.
+        ValueError: The control points have no coordinate system, or no map can be made
+            of points or coefficients.
     """
+    try:
+        return closing.enter_context(_warped(file, crs, alpha, closing))
+    except (RasterioError, CPLE_BaseError, ProjError) as error:
+        raise ValueError(
+            f'{file.name} cannot be put onto the map by its {described_by(file)} '
+            f'({error}): leave --warp out'
+        ) from None
+
+
+def _warped(
+    file: rasterio.DatasetReader,
+    crs: CRS | None,
+    alpha: bool | None,
+    closing: ExitStack,
+) -> WarpedVRT:
     points, stated = file.gcps
     source = CRS.from_epsg(4326) if not points else crs or stated
     if source is None:
@@ -58,18 +78,47 @@ def warped(
         )
     kinds = file.colorinterp
     if ColorInterp.alpha in kinds and not _has_opacity(file, alpha):
-        file = _without_alpha(file, closing)
-        kinds = file.colorinterp
-    has_alpha = ColorInterp.alpha in kinds
-    options = dict(src_crs=source, add_alpha=not has_alpha)
-    if not source.is_geographic:
-        return closing.enter_context(WarpedVRT(file, crs=source, **options))
-    with WarpedVRT(file, crs=source, **options) as degrees:
+        kinds = tuple(
+            ColorInterp.undefined if kind == ColorInterp.alpha else kind
+            for kind in kinds
+        )
+        file = _changed(file, closing, colorinterp=kinds)
+    add_alpha = ColorInterp.alpha not in kinds
+    if not np.isfinite([(point.x, point.y) for point in points]).all():
+        raise ValueError(
+            f'{file.name}: its ground control points are not finite: leave --warp out'
+        )
+    if points and source.is_geographic:
+        # GDAL would look for what lies beyond the 180th meridian on its other side.
+        points, source = _projected(points, source)
+        file = _changed(file, closing, gcps=(points, source))
+    if points:
+        return WarpedVRT(file, src_crs=source, crs=source, add_alpha=add_alpha)
+    with WarpedVRT(file, src_crs=source, crs=source) as degrees:
         west, south, east, north = degrees.bounds
+    target = _map_around((west + east) / 2, (south + north) / 2)
+    return WarpedVRT(file, src_crs=source, crs=target, add_alpha=add_alpha)
+
+
+def _projected(
+    points: list[GroundControlPoint], source: CRS
+) -> tuple[list[GroundControlPoint], CRS]:
+    """Control points in degrees as points of a map of their surroundings."""
+    x, y = np.array([(point.x, point.y) for point in points]).T
     to_degrees = pyproj.Transformer.from_crs(source.to_wkt(), 4326, always_xy=True)
-    middle = to_degrees.transform((west + east) / 2, (south + north) / 2)
+    longitudes, latitudes = to_degrees.transform(x, y, errcheck=True)
+    around = longitudes[0] + (longitudes - longitudes[0] + 180) % 360 - 180
+    middle = [(values.min() + values.max()) / 2 for values in (around, latitudes)]
     target = _map_around(*middle)
-    return closing.enter_context(WarpedVRT(file, crs=target, **options))
+    to_map = pyproj.Transformer.from_crs(
+        source.to_wkt(), target.to_wkt(), always_xy=True
+    )
+    x, y = to_map.transform(x, y, errcheck=True)
+    moved = [
+        GroundControlPoint(point.row, point.col, *place, point.z)
+        for point, *place in zip(points, x, y, strict=True)
+    ]
+    return moved, target
 
 
 def _map_around(longitude: float, latitude: float) -> CRS:
@@ -92,16 +141,13 @@ def _has_opacity(file: rasterio.DatasetReader, alpha: bool | None) -> bool:
     return bool(np.isin(values, (0, top)).all())
 
 
-def _without_alpha(
-    file: rasterio.DatasetReader, closing: ExitStack
+def _changed(
+    file: rasterio.DatasetReader, closing: ExitStack, **attributes: object
 ) -> rasterio.DatasetReader:
-    """The same pixels, none of them called opacity."""
+    """The same pixels, of which the file says something else."""
     memory = closing.enter_context(MemoryFile(ext='.vrt'))
     copy(file, memory.name, driver='VRT')
-    kinds = [
-        ColorInterp.undefined if kind == ColorInterp.alpha else kind
-        for kind in file.colorinterp
-    ]
-    with rasterio.open(memory.name, 'r+') as plain:
-        plain.colorinterp = kinds
+    with rasterio.open(memory.name, 'r+') as changed:
+        for name, value in attributes.items():
+            setattr(changed, name, value)
     return closing.enter_context(rasterio.open(memory.name))

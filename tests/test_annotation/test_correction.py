@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 from mmcadformer.annotation import (
     Decision,
     Review,
+    correction,
     export_for_correction,
     read_corrections,
     settle,
@@ -146,6 +147,21 @@ def test_parts_of_an_object_are_joined(workspace, exported, tmp_path):
     content['annotations'] = [*halves, *content['annotations'][1:]]
     corrected = read_changed(workspace, tmp_path, content)
     assert np.array_equal(corrected[item_id].to_array(), mask)
+
+
+def test_parts_without_area_beside_good_ones_are_left_out(
+    workspace, exported, tmp_path, monkeypatch
+):
+    said = []
+    monkeypatch.setattr(correction, 'warn', said.append)
+    content = json.loads((exported / 'annotations.json').read_text())
+    expected = read_changed(workspace, tmp_path, content)
+    content['annotations'][0]['segmentation'] += [[3, 3], [3, 3, 9, 9]]
+    corrected = read_changed(workspace, tmp_path, content)
+    for item_id, mask in expected.items():
+        assert np.array_equal(corrected[item_id].to_array(), mask.to_array())
+    (note,) = said
+    assert 'corrected.json: annotation 1: 2 parts of fewer than three points' in note
 
 
 @pytest.mark.parametrize(

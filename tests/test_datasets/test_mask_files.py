@@ -100,6 +100,13 @@ TWO_VALUED = {
     'float.tif': lambda path: tiff(path, [TRUTH.astype(np.float32)]),
     'lerc.tif': lambda path: tiff(path, [TRUTH], compress='zstd'),
     'one bit.tif': lambda path: tiff(path, [TRUTH], nbits=1),
+    'four bits.tif': lambda path: tiff(path, [15 * TRUTH], nbits=4),
+    'twelve bits.tif': lambda path: tiff(
+        path, [TRUTH.astype(np.uint16) * 4095], nbits=12
+    ),
+    'white is 0, two bits.tif': lambda path: tiff(
+        path, [3 - 3 * TRUTH], nbits=2, photometric='MINISWHITE'
+    ),
     'white is 0.tif': lambda path: Image.fromarray(255 * TRUTH).save(
         path, tiffinfo={262: 0}
     ),
@@ -173,6 +180,33 @@ UNCLEAR = {
         dict(mask_channel='alpha'),
         True,
     ),
+    'all clear.png': (
+        lambda path: rgba(path, 255 * TRUTH, 0 * TRUTH),
+        'mask_channel',
+        dict(mask_channel='color'),
+        True,
+    ),
+    'nan.tif': (
+        lambda path: tiff(path, [np.where(TRUTH, 1, np.nan).astype(np.float32)]),
+        'holds NaN',
+        None,
+        True,
+    ),
+    'complex.tif': (
+        lambda path: tiff(path, [TRUTH.astype(np.complex64)]),
+        'complex numbers',
+        None,
+        True,
+    ),
+    'pages.tif': (
+        lambda path: Image.fromarray(255 * TRUTH).save(
+            path, save_all=True, append_images=[Image.fromarray(TRUTH)]
+        ),
+        'has 2 pages',
+        None,
+        True,
+    ),
+    'empty.tif': (lambda path: tiff(path, [0 * TRUTH]), 'marks no pixel', None, True),
     'bands.tif': (lambda path: tiff(path, [TRUTH] * 5), '5 bands', None, True),
 }
 
@@ -205,6 +239,14 @@ def test_pixels_to_be_ignored_have_a_label_of_their_own(data):
     keys = dict(ignore_value=128, mask_values=[255])
     np.testing.assert_array_equal(data.labels(**keys), labels)
     assert not data.findings(**keys)
+
+
+def test_a_threshold_says_nothing_of_nan(data):
+    pixels = np.where(TRUTH, 1, np.nan).astype(np.float32)
+    tiff(data.root / 'm.tif', [pixels])
+    data.write('m.tif')
+    with pytest.raises(ValueError, match=r'm\.tif holds NaN'):
+        data.labels(mask_threshold=0.5)
 
 
 def test_only_ignored_pixels_are_an_empty_mask(data):

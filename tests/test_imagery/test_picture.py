@@ -161,6 +161,10 @@ def test_inks_are_converted_with_8_and_16_bits(picture, write_tiff, tmp_path):
     expected = share[..., :3] * share[..., 3:] * 255
     Image.fromarray(inks, 'CMYK').save(tmp_path / 'a.tif')
     assert np.abs(both_ways(tmp_path / 'a.tif').rgb - expected).max() <= 1
+    more = np.dstack([inks, inks[..., :1]]).astype(np.uint16) * 257
+    found = both_ways(write_tiff(more, 'more.tif', photometric='CMYK'))
+    assert np.abs(found.rgb - expected).max() <= 1
+    assert 'taken as cyan, magenta, yellow and black' in found.notes[0]
     path = write_tiff(inks.astype(np.uint16) * 257, 'b.tif', photometric='CMYK')
     assert np.abs(both_ways(path).rgb - expected).max() <= 1
     Image.fromarray(inks, 'CMYK').save(tmp_path / 'c.jpg', quality=100, subsampling=0)
@@ -184,8 +188,29 @@ def test_colours_that_cannot_be_shown_are_refused_by_name(
                 read_picture(opened, name=path.name)
         with pytest.raises(ValueError, match='CIELAB'):
             Raster(path)
-    with pytest.raises(ValueError, match='complex'):
-        read_picture(write_tiff(picture.astype(np.complex64), 'radar.tif'))
+    raw = encode(Image.fromarray(picture[..., 0]), 'TIFF', tiffinfo={262: 32803})
+    with pytest.raises(ValueError, match='raw camera picture'):
+        read_picture(raw)
+
+
+@pytest.mark.parametrize('dtype', ['complex64', 'complex128', 'complex_int16'])
+def test_complex_numbers_are_refused(picture, tmp_path, dtype):
+    path = tmp_path / 'radar.tif'
+    shape = dict(height=90, width=120, count=1, dtype=dtype)
+    with rasterio.open(path, 'w', driver='GTiff', **shape) as file:
+        file.write(picture[..., 0].astype(np.complex64), 1)
+    for read in (read_picture, Raster):
+        with pytest.raises(ValueError, match=r'radar\.tif has complex numbers'):
+            read(path)
+
+
+def test_an_animation_is_not_called_damaged(picture, tmp_path):
+    path = tmp_path / 'a.webp'
+    frames = [Image.fromarray(picture), Image.fromarray(255 - picture)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    for read in (read_picture, Raster):
+        with pytest.raises(ValueError, match=r'a\.webp is an animation'):
+            read(path)
 
 
 @pytest.mark.parametrize('dtype', ['uint16', 'int16', 'uint32', 'int32', 'float32'])

@@ -16,6 +16,7 @@ pytest.importorskip('rasterio', reason='needs the geo extra')
 import pyogrio
 import rasterio
 import shapely
+from PIL import Image
 from rasterio.enums import ColorInterp
 
 from mmcadformer import __version__
@@ -115,6 +116,41 @@ def test_results_say_what_made_them(make_scene, utm, network, tmp_path):
         assert json.loads(tags['STRETCH']) == told['stretch']
 
 
+def test_the_summary_says_how_a_scene_was_read(make_scene, utm, segment, tmp_path):
+    deep = np.full((40, 50, 4), 500, np.uint16)
+    deep[..., 3] = 65535
+    deep[:10] = 0
+    path = make_scene(deep, photometric='RGB', alpha='yes', **utm)
+    reading = Reading(value_range=(0, 1000), nodata=float('nan'))
+    segment(path, reading=reading)
+    read = json.loads((tmp_path / 'out/scene.json').read_text())['read']
+    assert read == dict(
+        count=4,
+        bands=[1, 2, 3],
+        alpha=[4],
+        depth='uint16',
+        stretch=dict(low=[0.0] * 3, high=[1000.0] * 3),
+        nodata='nan',
+        orientation='stored',
+        subdataset=None,
+        notes=[],
+    )
+
+
+def test_orientation_tags_turn_no_scene(blobs, segment, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / 'photo.jpg'
+    Image.fromarray(blobs(40, 50)).save(path, exif=exif)
+    summary = segment(path).summary
+    assert (summary['height'], summary['width']) == (40, 50)
+    assert any(
+        'Orientation tag (EXIF) is 6' in note for note in summary['read']['notes']
+    )
+    with pytest.raises(ValueError, match=r'photo\.jpg: scenes are read as stored'):
+        segment(path, reading=Reading(orientation='applied'))
+
+
 def test_a_resumed_run_notes_when_it_first_began(
     make_scene, blobs, utm, segment, network, tmp_path, monkeypatch
 ):
@@ -169,15 +205,25 @@ def test_items_of_pictures_without_a_place(make_scene, blobs, segment, tmp_path)
     assert item['geometry'] is None and 'bbox' not in item
 
 
+@pytest.mark.parametrize(
+    'told, expected',
+    [
+        ('2020-06-01 10:20:30', '2020-06-01T10:20:30Z'),
+        ('2020-06-01T10:20:30.25Z', '2020-06-01T10:20:30.250000Z'),
+        ('2020-06-01T12:20:30+02:00', '2020-06-01T10:20:30Z'),
+        ('2020-06-01', STARTED),  # no moment
+        ('the first of June in 2020', STARTED),
+    ],
+)
 def test_satellites_tell_when_a_picture_was_taken(
-    make_scene, blobs, utm, segment, tmp_path
+    make_scene, blobs, utm, segment, tmp_path, told, expected
 ):
     path = make_scene(blobs(40, 50), **utm)
     with rasterio.open(path, 'r+') as file:
-        file.update_tags(ns='IMAGERY', ACQUISITIONDATETIME='2020-06-01 10:20:30')
+        file.update_tags(ns='IMAGERY', ACQUISITIONDATETIME=told)
     segment(path)
     item = json.loads((tmp_path / 'out/scene_stac.json').read_text())
-    assert item['properties']['datetime'] == '2020-06-01T10:20:30Z'
+    assert item['properties']['datetime'] == expected
 
 
 def test_a_geojson_without_objects_has_its_fields(make_scene, utm, segment, tmp_path):

@@ -89,9 +89,11 @@ def test_an_object_on_the_disk_lies_where_it_is(
             (60, 120),
             0.96,
         ),
+        # Cut open in the oceans, by gaps that may be narrower than a pixel.
+        (dict(crs='+proj=igh', transform=square((60, 120), 20037508)), (60, 120), 0.93),
         (dict(crs='EPSG:4326', transform=Affine(3, 0, -180, 0, -3, 90)), (60, 120), 1),
     ],
-    ids=['mollweide', 'equal-earth', 'sinusoidal', 'degrees'],
+    ids=['mollweide', 'equal-earth', 'sinusoidal', 'goode', 'degrees'],
 )
 def test_an_object_as_large_as_the_world(
     make_scene, segment, tmp_path, place, size, share
@@ -102,7 +104,7 @@ def test_an_object_as_large_as_the_world(
     assert found.pixels == size[0] * size[1]
     assert share * EARTH < found.area < 1.0001 * EARTH
     (shape,) = read_geojson(tmp_path / 'out/scene.geojson').values()
-    assert shape.area > 0.88 * 360 * 180
+    assert shape.area > 0.85 * 360 * 180
     _, _, _, columns = pyogrio.raw.read(tmp_path / 'out/scene.gpkg', layer='objects')
     assert columns[3][0] == pytest.approx(found.area, rel=1e-9)
 

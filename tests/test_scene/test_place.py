@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How scenes tell where they lie: points, coefficients, world files, parts of files."""
 
+import json
 import os
 import shutil
 
@@ -41,10 +42,10 @@ def points(crs, transform, height=120, width=160):
     return [GroundControlPoint(*corner, *place) for corner, place in pairs], crs
 
 
-def rpcs():
+def rpcs(scale=1):
     """Columns run east and rows south, 0.01 degrees to 80 and 60 of them."""
     one, line, sample = ([0.0] * 20 for _ in range(3))
-    one[0], line[2], sample[1] = 1, -1, 1
+    one[0], line[2], sample[1] = scale, -scale, scale
     return RPC(
         height_off=0, height_scale=100, lat_off=49, lat_scale=0.01, long_off=12,
         long_scale=0.01, line_off=60, line_scale=60, samp_off=80, samp_scale=80,
@@ -121,6 +122,39 @@ def test_degrees_warp_to_utm(by_points, segment, tmp_path, by):
         for end in ((corner[1][0], corner[0][1]), (corner[0][0], corner[1][1]))
     )
     assert found.area == pytest.approx(width * height, rel=0.05)
+
+
+def test_points_may_go_on_beyond_the_180th_meridian(by_points, segment, tmp_path):
+    found = []
+    for name, west in (('plain', 11.99), ('across', 179.99)):
+        degrees = Affine(0.02 / 160, 0, west, 0, -0.02 / 120, 49.01)
+        path = by_points(name=f'{name}.tif', gcps=points('EPSG:4326', degrees))
+        found += segment(path, reading=WARP).objects
+    plain, across = found
+    assert across.area == pytest.approx(plain.area, rel=0.01)
+    item = json.loads((tmp_path / 'out/across_stac.json').read_text())
+    west, _, east, _ = item['bbox']
+    assert 179.98 < west < 180 and -180 < east < -179.98
+
+
+@pytest.mark.parametrize(
+    'about, reason',
+    [
+        (
+            dict(gcps=(points('EPSG:32633', PLAIN)[0][:2], 'EPSG:32633')),
+            'enough points',
+        ),
+        (dict(gcps=points('EPSG:32633', Affine(0, 0, 4e5, 0, 0, 5e6))), 'not solvable'),
+        (dict(gcps=points('EPSG:4326', Affine(0, 0, 12, 0, 0, 49))), 'not solvable'),
+        (dict(gcps=points('EPSG:4326', Affine(1, 0, 0, 0, -1, 999))), 'cannot be put'),
+        (dict(gcps=points('EPSG:4326', Affine(np.nan, 0, 0, 0, 1, 0))), 'not finite'),
+        (dict(rpcs=rpcs(scale=0)), 'failed to transform'),
+    ],
+)
+def test_what_gives_no_map_is_named(by_points, about, reason):
+    path = by_points(**about)
+    with pytest.raises(ValueError, match=rf'scene\.tif.*{reason}.*leave --warp out'):
+        SceneReader(path, WARP)
 
 
 def test_a_tagged_infrared_band_is_no_opacity_when_warped(by_points):
