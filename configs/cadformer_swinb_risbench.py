@@ -1,5 +1,5 @@
 # CADFormer on RISBench, which its paper doesn't report: the settings for RRSIS-D, and
-# room for longer expressions. See RISBenchDataset on the layout.
+# room for longer expressions.
 _base_ = [
     './_base_/models/cadformer_swinb.py',
     './_base_/datasets/risbench.py',

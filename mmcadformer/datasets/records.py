@@ -125,6 +125,7 @@ KINDS = {
     'unknown-split': 'split with an unusual name',
     'category': 'category without a name',
     'outside': 'polygon reaches out of its image',
+    'absent': 'sentence that is taken to mean nothing',
     'degenerate': 'polygons of fewer than three points, left out',
     'inverted': 'more than half of the image is target: is the mask inverted?',
     'picture': 'picture with other bands, another depth or doubtful values',

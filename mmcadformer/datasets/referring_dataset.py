@@ -248,13 +248,16 @@ class BaseReferringDataset(BaseSegDataset):
         reader, entries = self.read_entries(self.split, report)
         chosen = self.select_refs(entries, reader.source, excluded)
         objects = [reader.make_object(entry) for entry in chosen]
-        if self.language:
-            objects = self._in_language(objects)
-        if self.merge_expressions:
-            objects = merge_expressions(objects)
+        objects = self.arrange(objects)
         self._log_remarks([*reader.remarks, *ambiguous_expressions(objects)])
         self._log_kinds(objects)
         return objects
+
+    def arrange(self, objects: list[Record]) -> list[Record]:
+        """Objects with the sentences of the language, put together as they are said."""
+        if self.language:
+            objects = self._in_language(objects)
+        return merge_expressions(objects) if self.merge_expressions else objects
 
     def _in_language(self, objects: list[Record]) -> list[Record]:
         assert self.language is not None

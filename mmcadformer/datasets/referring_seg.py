@@ -8,7 +8,8 @@ from typing import Any
 
 from mmseg.registry import DATASETS
 
-from .formats.refcoco import RefCOCOReader, find_refs
+from .formats.refcoco import RefCOCOReader
+from .formats.references import find_refs
 from .referring_dataset import BaseReferringDataset
 
 

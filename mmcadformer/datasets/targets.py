@@ -65,7 +65,10 @@ def record_targets(targets: Sequence[Record], kind: str | None = None) -> Record
         ann_id=tuple(target['ann_id'] for target in targets),
         category=' and '.join(names),
         segmentation=[part for t in targets for part in _parts(t['segmentation'])],
-        targets=[{key: target[key] for key in _TARGET_KEYS} for target in targets],
+        targets=[
+            {key: target[key] for key in (*_TARGET_KEYS, 'attributes') if key in target}
+            for target in targets
+        ],
     )
 
 

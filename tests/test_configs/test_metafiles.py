@@ -24,6 +24,7 @@ DATA = {
     'SynthRSDataset': 'SynthRS',
     'ReferringJsonDataset': 'your own',
     'ReferringSegDataset': 'your own',
+    'aeriald': 'Aerial-D',
 }
 
 
@@ -107,7 +108,9 @@ def test_config_builds_with_the_size_that_is_stated(
 def test_data_of_the_config_is_what_is_stated(repo_root, entries, config_name):
     cfg = Config.fromfile(repo_root / config_name)
     leaves = leaf_datasets(cfg.train_dataloader.dataset)
-    names = ', '.join(DATA[leaf.type] for _, leaf in leaves)
+    names = ', '.join(
+        DATA.get(leaf.get('name', ''), DATA[leaf.type]) for _, leaf in leaves
+    )
     assert entries[config_name]['Metadata']['Training Data'] == names
 
 

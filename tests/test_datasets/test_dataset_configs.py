@@ -22,13 +22,12 @@ def on_disk(toy, lines, segrs):
     for i, ref in enumerate(toy.refs):
         ref['split'] = ('train', 'val', 'test')[i % 3]
     toy.write()
-    for name in ('rrsisd', 'rrsishr', 'risbench'):
+    for name in ('rrsisd', 'rrsishr'):
         (toy.root / name).symlink_to(toy.root / 'toy')
         (toy.root / 'images' / name).symlink_to(toy.root / 'images' / 'toy')
     return dict(
         RefSegRSDataset=str(segrs.write()),
         ReferringJsonDataset=str(lines.write()),
-        RISBenchDataset=str(toy.root),
         RRSISDDataset=str(toy.root),
         RRSISHRDataset=str(toy.root),
     )
@@ -38,7 +37,7 @@ def leaves(dataset):
     return dataset.get('datasets', [dataset])
 
 
-@pytest.mark.parametrize('name', ['refsegrs', 'risbench', 'json', 'rrsisd_rrsishr'])
+@pytest.mark.parametrize('name', ['refsegrs', 'json', 'rrsisd_rrsishr'])
 def test_config_reads_its_data(repo_root, on_disk, name):
     cfg = Config.fromfile(repo_root / f'configs/cadformer_swinb_{name}.py')
     for split in ('train', 'val', 'test'):

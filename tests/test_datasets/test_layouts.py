@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RefSegRS, RISBench and JSON lines, read from files written by hand."""
+"""RefSegRS and JSON lines, read from files written by hand."""
 
 import json
 
@@ -252,28 +252,6 @@ def test_undeclared_empty_masks_and_wrong_sizes_are_found_when_loaded(lines):
         dataset[0]
     with pytest.raises(ValueError, match=r"1\.png, ref_id 'line-2'.*no pixel"):
         dataset[1]
-
-
-def test_risbench_reads_the_refcoco_layout(toy):
-    toy.refs[4]['split'] = 'test'
-    toy.write()
-    for folder in (toy.root, toy.root / 'images'):
-        (folder / 'toy').rename(folder / 'risbench')
-    found = samples(toy, 'RISBenchDataset')
-    assert {ref_id for ref_id, _ in found} == {0, 1, 2, 3, 4}
-    for (ref_id, _), sample in found.items():
-        assert same_mask(sample, toy.truths[ref_id])
-
-
-def test_risbench_with_other_names(toy):
-    toy.write()
-    dataset = build(
-        toy,
-        'RISBenchDataset',
-        ann_file='toy/refs(unc).p',
-        data_prefix=dict(img_path='images/toy/JPEGImages'),
-    )
-    assert same_mask(dataset[0]['data_samples'], toy.truths[0])
 
 
 @pytest.mark.parametrize('size', [0, 60, 300, -2])

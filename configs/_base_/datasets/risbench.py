@@ -1,7 +1,7 @@
-# data/risbench/{refs(unc).p,instances.json} and data/images/risbench/JPEGImages/: what
-# the family uses, not checked against a published copy; see RISBenchDataset.
+# data/risbench/output_phrase_*.txt and data/risbench/RISBench_dataset/{img_rgb,mask}/,
+# as published; see RISBenchDataset.
 _base_ = './referring.py'
-_dataset = dict(type='RISBenchDataset', data_root='data')
+_dataset = dict(type='RISBenchDataset', data_root='data/risbench')
 train_dataloader = dict(dataset=_dataset)
 val_dataloader = dict(dataset=_dataset)
 test_dataloader = dict(dataset=_dataset)

@@ -4,7 +4,8 @@
 from .base import IMAGE_MODES, LayoutReader, check_inside
 from .boxes import BadEntries, BoxItem, box_in_image, read_items, write_items
 from .json_lines import load_json_lines_boxes, write_json_lines
-from .refcoco import load_refcoco_boxes, read_refs, write_refcoco
+from .refcoco import load_refcoco_boxes, write_refcoco
+from .references import read_refs
 from .refsegrs import write_refsegrs
 from .voc_xml import SPLIT_UNITS, load_voc_boxes
 

@@ -11,16 +11,13 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.fileio import exists
-
 from ...utils.files import UNFINISHED, write_json, write_text
 from ...utils.plain_data import shorten
-from ...utils.plain_pickle import load_plain_pickle
 from ...utils.text import check_choice
 from ..records import (
     AnnotationError,
@@ -28,16 +25,10 @@ from ..records import (
     Record,
     Report,
     fail,
-    integer_ids,
-    is_id,
-    numbered,
 )
 from ..targets import (
-    NO_CATEGORY,
-    NONE,
     ONE,
     kind_of,
-    no_target,
     record_targets,
     targets_of,
 )
@@ -45,26 +36,31 @@ from .base import (
     IMAGE_MODES,
     LayoutReader,
     check_expressions,
-    check_id,
     check_objects,
-    check_split,
-    expect,
     expect_kind,
     new_names,
-    parse_json_file,
     place_images,
-    read_file,
     require,
     require_absent,
     with_masks,
 )
 from .boxes import BadEntries, BoxItem
 from .instances import Instances, make_instances
+from .references import (
+    GREFS_JSON,
+    GREFS_PICKLE,
+    REFS_JSON,
+    REFS_PICKLE,
+    find_refs,
+    ids_of_objects,
+    make_references,
+    no_target_of,
+    read_refs,
+    sentences_of,
+    usable_references,
+)
 
-INSTANCES, REFS_JSON, REFS_PICKLE = 'instances.json', 'refs.json', 'refs(unc).p'
-GREFS_JSON, GREFS_PICKLE = 'grefs(unc).json', 'grefs(unc).p'
-NO_ID = -1
-"""What gRefCOCO's lists hold where there is no target."""
+INSTANCES = 'instances.json'
 
 
 @dataclass(kw_only=True)
@@ -72,22 +68,26 @@ class RefCOCOReader(LayoutReader):
     """Reads a file of references, and ``instances.json`` beside it."""
 
     img_dir: str  # which file names of images are below
+    instances: str = INSTANCES  # file beside that of references
+    # Take annotations without any mask for sentences without a target.
+    absent_where_empty: bool = False
     _instances: Instances = field(init=False)
 
     def entries(self, split: str | None = None, report: Report = fail) -> list[Record]:
-        path = os.path.join(os.path.dirname(self.source), INSTANCES)
+        path = os.path.join(os.path.dirname(self.source), self.instances)
         self._instances = Instances(path, self.backend_args)
         refs = read_refs(self.source, self.backend_args)
-        return list(_usable(refs, self.source, report))
+        null = self.absent_where_empty
+        return list(usable_references(refs, self.source, report, null))
 
     def make_object(self, entry: Record) -> Record:
         where = f'{self.source}: ref_id {entry["ref_id"]}'
         image = self._instances.image(entry['image_id'], where)
-        ids, kind = _ann_ids(entry, where), entry.get('kind')
+        ids, kind = self._ids(entry, where), entry.get('kind')
         expect_kind(kind, len(ids), where)
         targets = [self._target(ann_id, image, entry, where) for ann_id in ids]
-        expressions, sent_ids = _sentences(entry, where)
-        told = record_targets(targets, kind) if targets else _nothing(entry)
+        expressions, sent_ids = sentences_of(entry, where)
+        told = record_targets(targets, kind) if targets else no_target_of(entry)
         return dict(
             img_path=os.path.join(self.img_dir, image['file_name']),
             image_id=image['id'],
@@ -99,6 +99,19 @@ class RefCOCOReader(LayoutReader):
             split=entry['split'],
             **told,
         )
+
+    def _ids(self, entry: Record, where: str) -> list[Id]:
+        """Ids of a reference's objects, with a note of how a missing one is written."""
+        ids = ids_of_objects(entry, where, null=self.absent_where_empty)
+        if self.absent_where_empty:
+            form = f'ann_id {shorten(entry["ann_id"])}'
+            for ann_id in ids:
+                if not self._instances.annotation(ann_id, where).get('segmentation'):
+                    ids, form = [], 'an annotation without a mask'
+                    break
+            if not ids:
+                self.remark('absent', entry, f'{where}: no target, as it has {form}')
+        return ids
 
     def _target(self, ann_id: Id, image: Record, entry: Record, where: str) -> Record:
         """Id, category and mask of one of a reference's objects."""
@@ -118,7 +131,11 @@ class RefCOCOReader(LayoutReader):
 
     def unused_damage(self, entries: Sequence[Record]) -> list[AnnotationError]:
         return self._instances.unused_damage(
-            {ann_id for entry in entries for ann_id in _ann_ids(entry)},
+            {
+                ann_id
+                for entry in entries
+                for ann_id in ids_of_objects(entry, null=True)
+            },
             {entry['image_id'] for entry in entries},
         )
 
@@ -177,94 +194,9 @@ def _box_item(ref: Record, instances: Instances) -> BoxItem:
         image=image['file_name'],
         box=box,
         category=category,
-        expressions=tuple(_sentences(ref, where)[0]),
+        expressions=tuple(sentences_of(ref, where)[0]),
         split=ref.get('split'),
     )
-
-
-def _ann_ids(ref: Record, where: str = 'the reference') -> list[Id]:
-    """Ids of a reference's objects, each once: a list, or one id, or -1 for none."""
-    ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
-    for ann_id in ids:
-        check_id(ann_id, f'{where}: an ann_id')
-    return [ann_id for ann_id in dict.fromkeys(ids) if ann_id != NO_ID]
-
-
-def _nothing(ref: Record) -> Record:
-    """The keys of a record without a target."""
-    category = ref.get('category')
-    category = category if isinstance(category, str) and category else None
-    return no_target(category=category, kind=ref.get('kind') or NONE)
-
-
-def find_refs(folder: str, backend_args: dict | None = None) -> str:
-    """The file of references in a folder, or FileNotFoundError."""
-    for name in (REFS_JSON, REFS_PICKLE, GREFS_JSON, GREFS_PICKLE):
-        path = os.path.join(folder, name)
-        if exists(path, backend_args=backend_args):
-            return path
-    raise FileNotFoundError(
-        f'none of {REFS_JSON}, {REFS_PICKLE}, {GREFS_JSON} and {GREFS_PICKLE} found in '
-        f'{folder}'
-    )
-
-
-def read_refs(
-    path: str, backend_args: dict | None = None, encoding: str = 'utf-8'
-) -> list:
-    """The references of a pickle, or of JSON if the name ends so; unchecked.
-
-    ``encoding`` is that of strings in a pickle of Python 2.
-
-    Raises:
-        UnsafePickleError, AnnotationError: The pickle asks for more than plain data;
-            the file can't be read or holds no list.
-    """
-    data = read_file(path, backend_args)
-    if path.endswith('.json'):
-        refs = parse_json_file(data, path)
-    else:
-        refs = load_plain_pickle(data, path, encoding)
-    is_list, kind = isinstance(refs, list), type(refs).__name__
-    expect(is_list, 'file', f'{path}: expected a list of references, got {kind}')
-    return refs
-
-
-def _usable(refs: Iterable, path: str, report: Report) -> Iterator[Record]:
-    for position, ref in enumerate(refs):
-        where = f'{path}: entry {position}'
-        try:
-            require(ref, ('ref_id', 'image_id', 'split', 'sentences'), where)
-            expect('ann_id' in ref, 'entry', f"{where} has no 'ann_id'")
-            _ann_ids(ref, where)
-            check_split(ref['split'], f'{path}: ref_id {ref["ref_id"]}')
-        except AnnotationError as error:
-            known = ref if isinstance(ref, dict) else {}
-            ref_id = known.get('ref_id')
-            error.ref_id = ref_id if is_id(ref_id) else f'entry-{position}'
-            error.original_id = known.get('original_id')
-            report(error)
-        else:
-            yield ref
-
-
-def _sentences(ref: Record, where: str) -> tuple[list, list]:
-    """Texts and ids of a reference's sentences."""
-    sentences = ref['sentences']
-    is_list = isinstance(sentences, list)
-    expect(is_list, 'expression', f'{where}: sentences must be a list')
-    ids = ref.get('sent_ids')
-    ids = ids if isinstance(ids, list) else []
-    texts, sent_ids = [], []
-    for position, sentence in enumerate(sentences):
-        form = f"must be a dict with the text under 'raw', got {shorten(sentence)}"
-        is_dict = isinstance(sentence, dict)
-        expect(is_dict, 'expression', f'{where}: sentence {position} {form}')
-        texts.append(sentence.get('raw') or sentence.get('sent'))
-        fallback = ids[position] if position < len(ids) else position
-        sent_ids.append(sentence.get('sent_id', fallback))
-        check_id(sent_ids[-1], f'{where}: the id of sentence {position}')
-    return texts, sent_ids
 
 
 def write_refcoco(
@@ -364,7 +296,7 @@ def write_annotations(
     if info is not None:
         content = dict(info=info, **content)
     several = any(obj['expressions'] and kind_of(obj) != ONE for obj in objects)
-    text = _compact(_references(objects, names, categories, several))
+    text = _compact(make_references(objects, names, categories, several))
     in_json, in_pickle = REFS_JSON, REFS_PICKLE
     if several:
         in_json, in_pickle = GREFS_JSON, GREFS_PICKLE
@@ -375,61 +307,6 @@ def write_annotations(
     # Protocol 2, as readers of the original RefCOCO expect. Through JSON, the
     # bytes don't depend on which strings are one object in memory.
     (folder / in_pickle).write_bytes(pickle.dumps(json.loads(text), protocol=2))
-
-
-def _references(
-    objects: Sequence[Record],
-    names: Mapping[str, str],
-    categories: Sequence[str],
-    several: bool,
-) -> list[Record]:
-    """Entries of the file; with ``several``, objects are lists."""
-    image_ids = integer_ids(obj['image_id'] for obj in objects)
-    ann_ids = integer_ids(t['ann_id'] for obj in objects for t in targets_of(obj))
-    objects = [obj for obj in objects if obj['expressions']]
-    ref_ids = integer_ids(obj['ref_id'] for obj in objects)
-    sent_ids = [sent_id for obj in objects for sent_id in obj['sent_ids']]
-    if len(set(sent_ids)) < len(sent_ids):
-        sent_ids = list(range(len(sent_ids)))
-    sent_numbers, rest = integer_ids(sent_ids), iter(sent_ids)
-    refs = []
-    for obj in objects:
-        sentences = [
-            dict(
-                numbered('sent_id', sent_numbers, next(rest)),
-                sent=text.lower(),
-                raw=text,
-                tokens=text.lower().split(),
-            )
-            for text in obj['expressions']
-        ]
-        found = [
-            (ann_ids[target['ann_id']], categories.index(target['category']) + 1)
-            for target in targets_of(obj)
-        ]
-        ann_id, category_id = zip(*found or [(NO_ID, NO_ID)], strict=True)
-        refs.append(
-            dict(
-                numbered('ref_id', ref_ids, obj['ref_id']),
-                ann_id=list(ann_id) if several else ann_id[0],
-                image_id=image_ids[obj['image_id']],
-                category_id=list(category_id) if several else category_id[0],
-                file_name=names[obj['img_path']],
-                split=obj['split'],
-                sent_ids=[sentence['sent_id'] for sentence in sentences],
-                sentences=sentences,
-                **(_about(obj) if several else {}),
-            )
-        )
-    return refs
-
-
-def _about(obj: Record) -> Record:
-    """What a reference tells that gRefCOCO has no place for, and its ``no_target``."""
-    about = dict(no_target=obj['segmentation'] is None)
-    if about['no_target'] and obj['category'] != NO_CATEGORY:
-        about['category'] = obj['category']
-    return dict(about, kind=obj['kind']) if 'kind' in obj else about
 
 
 def _compact(content: Any) -> str:

@@ -83,6 +83,10 @@ class RefSegRSReader(LayoutReader):
             split=entry['split'],
         )
 
+    def object_name(self, name: str) -> str:
+        """The id of an object, from what a line begins with."""
+        return name
+
     def _read(self, split: str, report: Report) -> Iterable[Record]:
         path = os.path.join(self.source, phrase_file(split))
         entries: dict[str, Record] = {}
@@ -96,6 +100,7 @@ class RefSegRSReader(LayoutReader):
                 error.ref_id = f'{split}-line-{number}'
                 report(error)
                 continue
+            name = self.object_name(name)
             entry = entries.setdefault(
                 name, dict(ref_id=name, split=split, lines=[], expressions=[])
             )

@@ -89,15 +89,19 @@ def load_voc_boxes(
 
 def _read_annotation(path: Path, images: Path) -> tuple[list[Element], str]:
     """Object elements of a file, and the image they belong to."""
-    data = path.read_bytes()
+    root = parse_annotation(path.read_bytes())
+    return root.findall('object'), _find_image(root, path, images)
+
+
+def parse_annotation(data: bytes) -> Element:
+    """The root of an XML file; ValueError where it isn't one, or a dangerous one."""
     # Entities have no use in annotations, but can blow up a parser.
     if b'<!ENTITY' in data:
         raise ValueError('the XML declares entities, which annotations never need')
     try:
-        root = ElementTree.fromstring(data)
+        return ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise ValueError(f'not valid XML ({error})') from None
-    return root.findall('object'), _find_image(root, path, images)
 
 
 def _find_image(root: Element, path: Path, images: Path) -> str:

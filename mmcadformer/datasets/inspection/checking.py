@@ -25,6 +25,7 @@ from .pictures import (
     pixel_digest,
     summarise_pictures,
 )
+from .provenance import provenance_notes
 from .sources import read_whole
 from .suspicion import ambiguous_expressions
 
@@ -43,6 +44,7 @@ class CheckReport:
         self.findings: list[AnnotationError] = []
         self.counts: dict[str, int] = {}
         self.pictures: dict[str, Any] | None = None
+        self.notes = provenance_notes(name)
 
     @property
     def errors(self) -> list[AnnotationError]:
@@ -73,6 +75,7 @@ class CheckReport:
             num_warnings=len(self.warnings),
             counts=self.counts,
             pictures=self.pictures,
+            notes=self.notes,
             kinds=dict(Counter(error.kind for error in self.findings)),
             findings=[
                 dict(
@@ -89,6 +92,7 @@ class CheckReport:
         """Table of kinds, with up to so many examples of each."""
         counts = ', '.join(f'{n} {what}' for what, n in self.counts.items())
         lines = [f'{self.name}: {counts}' if counts else self.name]
+        lines += [f'note: {note}' for note in self.notes]
         if self.pictures is not None:
             lines.append(picture_table(self.pictures))
         found = {

@@ -25,6 +25,9 @@ LAYOUTS = {
     'refcoco': 'ReferringSegDataset',
     'refsegrs': 'RefSegRSDataset',
     'risbench': 'RISBenchDataset',
+    'aeriald': 'AerialDDataset',
+    'nwpurefer': 'NWPUReferDataset',
+    'grefcoco': 'GRefCOCODataset',
     'json': 'ReferringJsonDataset',
 }
 _WITH_MASK_FILES = ('json', 'refsegrs')
@@ -126,7 +129,7 @@ def read_whole(
             report(error)
     for remark in (*reader.remarks, *reader.unused_damage(entries)):
         report(remark)
-    return objects
+    return dataset.arrange(objects)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
