@@ -27,6 +27,7 @@ _REGION_WORDS |= {
 }
 _SIZE_WORDS: dict[str, list[str]] = _TEXTS['size_words']
 _ORDINAL_WORDS: dict[int, str] = _TEXTS['ordinal_words']
+_NUMBER_WORDS: dict[int, str] = _TEXTS['number_words']
 _DISTANCE_PHRASES: dict[str, list[str]] = _TEXTS['distance_phrases']
 # What two steps one phrase may say.
 _PAIRS = {
@@ -45,8 +46,9 @@ def _words(texts: Iterable) -> set[str]:
 
 
 _MOST = [f'{word}most' for side in SIDES for word in _REGION_WORDS[side]]
+_PLURALS = [f'{category}s' for category in CATEGORIES]
 SYNTHRS_VOCABULARY = tuple(
-    sorted(_words([CATEGORIES, OBJECT_COLORS, SIDES, _TEXTS, _MOST]))
+    sorted(_words([CATEGORIES, _PLURALS, OBJECT_COLORS, SIDES, _TEXTS, _MOST]))
 )
 """Every word that SynthRS expressions are made of."""
 
@@ -78,6 +80,44 @@ def realize(program: Program, rng: np.random.Generator, short: bool = False) -> 
         link = '' if counted else _pick(rng, _TEXTS['links'])
         text += ' ' + link + _TEXTS['join'].join(phrases)
     return (_TEXTS['articles'][0] if short else _pick(rng, _TEXTS['articles'])) + text
+
+
+def realize_several(program: Program, count: int, rng: np.random.Generator) -> str:
+    """Says in English a program that means ``count`` objects of one category."""
+    number, color, phrase = '', '', ''
+    ((_, category), *steps) = program
+    for step in steps:
+        if step[0] == 'color':
+            color = step[1] + ' '
+        elif step[0] == 'top':
+            number = f'the {_NUMBER_WORDS[step[1]]} {_pick(rng, _SIZE_WORDS[step[2]])} '
+        else:
+            phrase = _phrase_of(step, rng)
+    if not number:
+        options = [*_TEXTS['all_articles'], *_TEXTS['count_articles'].get(count, ())]
+        number = _pick(rng, options)
+    return ' '.join(f'{number}{color}{category}s {phrase}'.split())
+
+
+def _phrase_of(step: Step, rng: np.random.Generator) -> str:
+    """A place or a relation as it follows a noun."""
+    if step[0] == 'position':
+        return _pick(rng, _region_phrases(step[1]))
+    return _modifier(step, rng, False, True)[1]
+
+
+def _region_phrases(region: str) -> list[str]:
+    """Phrases for a part of the image."""
+    if region == 'center':
+        return _TEXTS['center_phrases']
+    if region in SIDES:
+        kind = 'side_phrases' if region in ('left', 'right') else 'end_phrases'
+        return [phrase.format(*_SIDE_WORDS[region]) for phrase in _TEXTS[kind]]
+    return [
+        phrase.format(word)
+        for word in _REGION_WORDS[region]
+        for phrase in _TEXTS['corner_phrases']
+    ]
 
 
 def _modifier(
@@ -161,7 +201,7 @@ def _steps(
             for number in _ORDINAL_WORDS
             for side in SIDES
         ]
-    for anchor, program in _anchors(semantics, complexity):
+    for anchor, program in anchors(semantics, complexity):
         if anchor != index:
             steps += [('relation', ['relation', side, program]) for side in SIDES]
             steps += [
@@ -174,8 +214,8 @@ def _steps(
             yield kind, step
 
 
-def _anchors(
-    semantics: SceneSemantics, complexity: int
+def anchors(
+    semantics: SceneSemantics, complexity: int = 1
 ) -> Iterator[tuple[int, Program]]:
     """Objects that a short phrase names: pairs of index and program."""
     for index, fact in enumerate(semantics.facts):

@@ -73,7 +73,7 @@ def make_scene(
     draw_objects(ground.image, objects, ground.light)
     ground.draw_clutter(*level.clutter)
     image = ground.photograph()
-    facts = [_facts(obj, image_size) for obj in objects]
+    facts = [facts_of(obj, image_size) for obj in objects]
     return Scene(
         image, objects, _describe_all(rng, facts, level, max_refs, max_sentences)
     )
@@ -135,7 +135,8 @@ def _find_place(rng: np.random.Generator, obj: SceneObject, ground: Ground) -> b
     return False
 
 
-def _facts(obj: SceneObject, image_size: int) -> ObjectFacts:
+def facts_of(obj: SceneObject, image_size: int) -> ObjectFacts:
+    """What programs may ask about an object of a square image."""
     x, y = np.asarray(obj.centroid()) / image_size
     left, top, width, height = np.asarray(obj.bbox()) / image_size
     box = (left, top, left + width, top + height)

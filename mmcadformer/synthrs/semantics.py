@@ -11,6 +11,7 @@ before it left. The first names the category:
 ``['extreme', side]``              the one farthest to a side (`SIDES`)
 ``['ordinal', n, side]``           the n-th, counted from a side
 ``['size', 'largest'|'smallest']``  the largest or smallest by area
+``['top', n, 'largest'|...]``      the n largest or smallest
 ``['relation', side, program]``    to that side of another object
 ``['distance', which, program]``   'nearest' to / 'farthest' from another one
 =================================  ===========================================
@@ -18,7 +19,7 @@ before it left. The first names the category:
 Every predicate has three values: yes, no and *unclear*, for what people might
 see either way (an object a little left of the middle is neither clearly on
 the left nor clearly not). A program *resolves* if exactly one object is a yes
-and no object is unclear.
+and no object is unclear; it means several if more than one is a yes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ POSITIONS = (
     *('upper left', 'upper right', 'lower left', 'lower right'),
     'center',
 )
-_SUPERLATIVES = ('extreme', 'size', 'ordinal', 'distance')
+_SUPERLATIVES = ('extreme', 'size', 'ordinal', 'distance', 'top')
 
 HALF_YES, HALF_NO = 0.42, 0.54
 """An object is on the left if its centroid's x is below 0.42 image widths,
@@ -156,6 +157,8 @@ class SceneSemantics:
             return self._first(
                 bits, lambda fact: fact.area**power, lambda a, b: a >= AREA_RATIO * b
             )
+        if step[0] == 'top':
+            return self._top(step[1], step[2], bits)
         anchor = self.resolve(step[2])
         if anchor is None:
             return 0, bits
@@ -171,6 +174,22 @@ class SceneSemantics:
             lambda fact: sign * hypot(fact.x - here.x, fact.y - here.y),
             clear,
         )
+
+    def _top(self, number: int, which: str, bits: int) -> Objects:
+        """So many largest or smallest, of more, if clearly apart from the next."""
+        power = 1 if which == 'largest' else -1
+        order = sorted(
+            self._indices(bits), key=lambda i: -(self.facts[i].area ** power)
+        )
+        if len(order) <= number:
+            return 0, bits
+        last, after = (
+            self.facts[i].area ** power for i in order[number - 1 : number + 1]
+        )
+        if last < AREA_RATIO * after:
+            return 0, bits
+        first = sum(1 << i for i in order[:number])
+        return first, first
 
     def _counted(self, number: int, side: str, bits: int) -> Objects:
         """The object with a number, counted from a side."""
@@ -213,6 +232,11 @@ class SceneSemantics:
             unclear = 0, self.everything
             return unclear if anchor is None else self._relation(value, anchor)
         raise ValueError(f'unknown step {step!r}')
+
+    def resolve_all(self, program: Program) -> tuple[int, ...]:
+        """Indices of all objects that a program means; none where one is unclear."""
+        yes, possible = self.run(program)
+        return tuple(self._indices(yes)) if yes == possible else ()
 
     def resolve(self, program: Program) -> int | None:
         """Index of the one object that a program means; None if it isn't one."""

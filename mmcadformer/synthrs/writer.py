@@ -6,29 +6,41 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from ..datasets.formats.refcoco import write_annotations
+from ..datasets.formats.references import GREFS_PICKLE, REFS_PICKLE
 from ..datasets.masks import compressed_segments, text_rle
+from ..datasets.targets import NONE, ONE, SEVERAL, no_target, record_targets
 from ..utils.files import read_json, write_json, write_picture, write_text
 from ..utils.progress import map_tracked
 from .objects import CATEGORIES, SceneObject
-from .scene import DIFFICULTIES, Difficulty, make_scene
+from .scene import DIFFICULTIES, Difficulty, facts_of, make_scene
+from .semantics import ObjectFacts, SceneSemantics
+from .several import AbsentSayings, Saying, draw_numbers, say_several
 
 SPLITS = ('train', 'val', 'test')
 RECORD, INCOMPLETE = 'synthrs.json', 'incomplete.json'
 FORMAT_VERSION = 2  # raise it when the same arguments give other files
 
-# Objects of a scene; the index and the sentences of those that are referred to.
-_Annotated = tuple[list[dict[str, Any]], list[tuple[int, list[dict[str, Any]]]]]
+
+class _Annotated(NamedTuple):
+    """What is kept of a scene."""
+
+    split: str
+    objects: list[dict[str, Any]]
+    # Indices of the objects that sentences are about, and the sentences.
+    refs: list[tuple[tuple[int, ...], list[dict[str, Any]]]]
+    facts: list[ObjectFacts]
+    absent: int = 0  # how many sentences without a target are wanted
 
 
 def generate_synthrs(
@@ -42,6 +54,8 @@ def generate_synthrs(
     max_refs: int = 4,
     max_sentences: int = 3,
     overwrite: bool = False,
+    several: float = 0.0,
+    none: float = 0.0,
 ) -> Path:
     """Generates SynthRS, the procedural referring segmentation dataset.
 
@@ -51,7 +65,8 @@ def generate_synthrs(
     - ``images/synthrs/JPEGImages/*.jpg``
     - ``synthrs/instances.json``: every object; masks as polygons for about
       half of them and as compressed RLE for the others
-    - ``synthrs/refs(unc).p``: the objects with expressions
+    - ``synthrs/refs(unc).p``: the objects with expressions; with ``several`` or
+      ``none``, ``grefs(unc).p`` in gRefCOCO's form
     - ``synthrs/synthrs.json``: the arguments, and type and program (see
       :mod:`.semantics`) of every sentence
 
@@ -67,6 +82,12 @@ def generate_synthrs(
         max_sentences: Most expressions of an object.
         overwrite: Whether to replace a dataset that was generated with other
             arguments.
+        several: Share of the referring entries that mean several objects.
+        none: Share of those that mean none: nothing of their category is there, none
+            of their colour, or none at their place or in their relation, a third each
+            where scenes allow it. Each of their sentences is true of another scene of
+            the same split, and all kinds of sentences are as often true as false in
+            the proportion of the shares, so that texts don't tell.
 
     Returns:
         Folder of the annotations, ``<out_dir>/synthrs``.
@@ -93,6 +114,13 @@ def generate_synthrs(
         max_refs=max_refs,
         max_sentences=max_sentences,
     )
+    if several < 0 or none < 0 or several + none > 1:
+        raise ValueError(
+            f'several is {several!r} and none {none!r}; both are shares, at most 1 '
+            'together'
+        )
+    if several or none:
+        arguments.update(several=several, none=none)
     for name, least in dict(image_size=64, seed=0, max_refs=1, max_sentences=1).items():
         _check_integer(name, arguments[name], least)
     folder = Path(out_dir) / 'synthrs'
@@ -143,7 +171,7 @@ def _is_complete(
         there == arguments
         and number == sum(arguments['num_scenes'].values())
         and (folder / 'instances.json').is_file()
-        and (folder / 'refs(unc).p').is_file()
+        and any((folder / name).is_file() for name in (REFS_PICKLE, GREFS_PICKLE))
     )
 
 
@@ -172,7 +200,16 @@ def _make_and_save(
     split, number = job
     rng = np.random.default_rng([arguments['seed'], SPLITS.index(split), number])
     numbers = {k: arguments[k] for k in ('image_size', 'max_refs', 'max_sentences')}
+    # Drawn apart, so that scenes with one target a sentence stay as they are.
+    draws = np.random.default_rng([arguments['seed'], SPLITS.index(split), number, 1])
+    shares = {NONE: arguments.get('none', 0.0), SEVERAL: arguments.get('several', 0.0)}
+    wanted = draw_numbers(
+        draws, numbers['max_refs'], {**shares, ONE: max(1 - sum(shares.values()), 0)}
+    )
+    numbers['max_refs'] = wanted[ONE]
     scene = make_scene(rng, difficulty=difficulty, **numbers)
+    facts = [facts_of(obj, numbers['image_size']) for obj in scene.objects]
+    said = say_several(draws, SceneSemantics(facts), wanted[SEVERAL])
     path = Path(folder) / f'synthrs_{split}_{number:06d}.jpg'
     write_picture(path, scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
     height, width = scene.image.shape[:2]
@@ -181,7 +218,9 @@ def _make_and_save(
         dict(about, **annotate(obj, height, width, as_polygon=rng.random() < 0.5))
         for obj in scene.objects
     ]
-    return objects, scene.refs
+    refs = [((index,), sentences) for index, sentences in scene.refs]
+    refs += [(indices, [saying.to_dict()]) for indices, saying in said]
+    return _Annotated(split, objects, refs, facts, wanted[NONE] if objects else 0)
 
 
 def annotate(
@@ -214,15 +253,24 @@ def _write_annotations(
     records: list[dict[str, Any]] = []
     sentences: dict[str, dict[str, Any]] = {}
     ann_ids, ref_ids = count(1), count(1)
-    for image_id, (objects, refs) in enumerate(scenes, 1):
+    absent = draw_absent(scenes, arguments['seed'])
+    for image_id, (scene, denied) in enumerate(zip(scenes, absent, strict=True), 1):
         # All objects of the image, then once more those that are referred to.
         objects = [
             dict(obj, image_id=image_id, ann_id=next(ann_ids), expressions=[])
-            for obj in objects
+            for obj in scene.objects
         ]
         records += objects
-        for index, said in refs:
-            record = dict(objects[index], ref_id=next(ref_ids), sent_ids=[])
+        refs = [
+            (_together([objects[i] for i in indices]), said)
+            for indices, said in scene.refs
+        ]
+        refs += [
+            (_nothing(objects[0], why, saying), [saying.to_dict()])
+            for why, saying in denied
+        ]
+        for told, said in refs:
+            record = dict(told, ref_id=next(ref_ids), sent_ids=[])
             records.append(record)
             for sentence in said:
                 sent_id = len(sentences) + 1
@@ -238,3 +286,43 @@ def _write_annotations(
     content = dict(arguments=arguments, sentences=sentences)
     write_text(folder / RECORD, json.dumps(content, separators=(',', ':')))
     (folder / INCOMPLETE).unlink()
+
+
+def _together(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """Record of a sentence about one object or several."""
+    if len(objects) == 1:
+        return objects[0]
+    shared = {k: v for k, v in objects[0].items() if k != 'attributes'}
+    return dict(shared, **record_targets(objects))
+
+
+def _nothing(obj: dict[str, Any], why: str, saying: Saying) -> dict[str, Any]:
+    """Record of a sentence about nothing in the image of an object."""
+    shared = {k: v for k, v in obj.items() if k not in ('attributes', 'targets')}
+    return dict(shared, **no_target((), saying.category, f'{NONE}/{why}'))
+
+
+def draw_absent(
+    scenes: Sequence[_Annotated], seed: int
+) -> list[list[tuple[str, Saying]]]:
+    """For each scene the sentences of others that mean nothing in it, and why."""
+    drawn: list[list[tuple[str, Saying]]] = [[] for _ in scenes]
+    for number, split in enumerate(SPLITS):
+        here = [i for i, scene in enumerate(scenes) if scene.split == split]
+        wanted = sum(scenes[i].absent for i in here)
+        if not wanted:
+            continue
+        rng = np.random.default_rng([seed, number, 2])
+        said = [
+            Saying(s['text'], s['type'], s['program'], len(indices) > 1)
+            for i in here
+            for indices, sentences in scenes[i].refs
+            for s in sentences
+        ]
+        source = AbsentSayings(said, wanted)
+        for i in here:
+            semantics = SceneSemantics(scenes[i].facts)
+            found = [source.draw(rng, semantics) for _ in range(scenes[i].absent)]
+            texts = {pair[1].text: pair for pair in found if pair is not None}
+            drawn[i] = list(texts.values())
+    return drawn

@@ -33,6 +33,17 @@ def parse_args() -> argparse.Namespace:
             metavar=metavar,
             help=f'{text} (default: %(default)s)',
         )
+    for name, text in (
+        ('--several', 'share of sentences that mean several objects'),
+        ('--none', 'share of sentences that mean none, in three degrees'),
+    ):
+        parser.add_argument(
+            name,
+            type=float,
+            default=0.0,
+            metavar='SHARE',
+            help=f'{text} (default: %(default)s)',
+        )
     parser.add_argument('--difficulty', choices=list(DIFFICULTIES), default='easy')
     parser.add_argument(
         '--overwrite',
@@ -58,6 +69,8 @@ def main() -> None:
             max_refs=args.max_refs,
             max_sentences=args.max_sentences,
             overwrite=args.overwrite,
+            several=args.several,
+            none=args.none,
         )
     print(f'SynthRS is in {folder}')
 
