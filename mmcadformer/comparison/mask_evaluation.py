@@ -145,8 +145,13 @@ def _expressions(loader: DataLoader) -> list[Expression]:
 
 def _samples(loader: DataLoader) -> Iterator[SegDataSample]:
     """Data samples with the truth, in the order of the data set."""
-    for batch in loader:
-        yield from batch['data_samples']
+    try:
+        for batch in loader:
+            yield from batch['data_samples']
+    except (FileNotFoundError, ValueError) as error:
+        # That of a worker holds its whole traceback as text.
+        message = str(error).rpartition(f'\n{type(error).__name__}: ')[2]
+        raise type(error)(message.strip()) from None
 
 
 def _check_complete(

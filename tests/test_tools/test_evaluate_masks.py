@@ -2,6 +2,8 @@
 """Masks of any model, evaluated from their files."""
 
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -41,9 +43,9 @@ def evaluate(load_tool, tiny_config, tmp_path):
     """Runs the command; returns its report, the lines and the folder."""
     main = load_tool('analysis/evaluate_masks.py').main
 
-    def run(masks, *options):
+    def run(masks, *options, config=tiny_config):
         out = tmp_path / 'out'
-        main([str(tiny_config), str(masks), '--out-dir', str(out), *options])
+        main([str(config), str(masks), '--out-dir', str(out), *options])
         metrics = json.loads((out / 'results.metrics.json').read_text())
         text = (out / 'results.jsonl').read_text()
         return metrics, [json.loads(line) for line in text.splitlines()], out
@@ -241,6 +243,52 @@ def test_damaged_masks_are_named(evaluate, tested, tmp_path):
     path = tmp_path / 'other.jsonl'
     path.write_text('\n'.join(map(json.dumps, other)))
     assert "is for 'something else', but" in refused(evaluate, path)
+
+
+def test_damaged_images_are_named(evaluate, tested, tiny_data, tmp_path):
+    run = tested['exact']
+    shutil.copytree(tiny_data, tmp_path / 'data')
+    image = (
+        tmp_path / 'data' / Path(run['lines'][-1]['img_path']).relative_to(tiny_data)
+    )
+    image.write_bytes(image.read_bytes()[:200])
+    data = ['--data-root', str(tmp_path / 'data')]
+    loader = 'test_dataloader.dataset.pipeline.0.type=WholeLoadImageFromFile'
+    for workers in (0, 1):
+        options = ['--cfg-options', loader, f'test_dataloader.num_workers={workers}']
+        message = refused(evaluate, run['file'], *data, *options)
+        assert f'evaluate_masks.py: {image} (ref_id ' in message
+
+
+def test_several_data_sets(evaluate, tested, tiny_config, tmp_path):
+    cfg = Config.fromfile(tiny_config)
+    dataset = cfg.test_dataloader.dataset
+    folder = Path(dataset.data_root)
+    for part in ('', 'images'):
+        (tmp_path / 'data' / part).mkdir(parents=True, exist_ok=True)
+        for name in ('synthrs', 'other'):
+            (tmp_path / 'data' / part / name).symlink_to(folder / part / 'synthrs')
+    dataset.data_root = str(tmp_path / 'data')
+    other = dict(dataset, name='other')
+    cfg.test_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[other, dataset], ignore_keys=['categories']
+    )
+    cfg.dump(tmp_path / 'both.py')
+    lines = tested['released']['lines']
+    pattern = '{dataset_name}/{ref_id}_{sent_id}.png'
+    write_png(tmp_path / 'png', lines, pattern)
+    wrong = [dict(line, dataset_name='other') for line in lines]
+    write_png(tmp_path / 'png', wrong, pattern, value=0)
+    options = ['--pattern', pattern, '--resamples', '9']
+    report, found, _ = evaluate(tmp_path / 'png', *options, config=tmp_path / 'both.py')
+    count = len(lines)
+    assert [line['dataset_name'] for line in found[:count]] == ['other'] * count
+    assert not any(line['intersection'] for line in found[:count])
+    same = [(line['intersection'], line['union']) for line in lines]
+    assert [(line['intersection'], line['union']) for line in found[count:]] == same
+    expected = tested['released']['metrics']['mIoU']
+    assert report['metrics']['synthrs/mIoU'] == expected
+    assert report['metrics']['other/mIoU'] == 0
 
 
 def test_names_that_fit_nothing(evaluate, tmp_path):
