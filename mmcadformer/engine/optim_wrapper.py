@@ -15,6 +15,9 @@ from mmseg.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from ..utils.stack import parse_version
+from .device_history import log_scalar
+
 # Below this loss scale, gradients in float16 that overflow are no matter of scaling.
 _LEAST_SCALE = 1.0
 
@@ -24,9 +27,9 @@ class FiniteSteps(HostOptimWrapper):
 
     Where the loss or a gradient isn't finite, weights, optimizer state and statistics
     of normalisation stay as they were. Whether it is, is decided where the gradients
-    are: no value is read by the host on a GPU, as long as the optimizer is one of
-    PyTorch's that take the decision on the device (Adam, AdamW, SGD; they are switched
-    to their fused form for it, unless the config names another).
+    are: no value is read by the host, as long as the optimizer is one of PyTorch's that
+    take the decision on the device (Adam, AdamW, SGD; they are switched to their fused
+    form for it, the fastest, unless the config names another).
 
     In distributed training all processes decide the same: a loss that isn't finite
     makes all gradients of its process NaN, which averaging gives to all.
@@ -39,8 +42,8 @@ class FiniteSteps(HostOptimWrapper):
         self._bad_loss: Tensor | None = None
         self._norms: list[Tensor] | None = None
         self._norms_before: list[Tensor] = []
-        if self._params and all(p.is_cuda for p in self._params):
-            _fuse(self.optimizer)
+        if self._params:
+            _fuse(self.optimizer, self._params)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -89,11 +92,18 @@ class FiniteSteps(HostOptimWrapper):
         for buffer, before in zip(self._norms or (), self._norms_before, strict=False):
             buffer.copy_(torch.where(bad, before, buffer))
 
+    def _clip_grad(self) -> None:
+        """Clip the gradients; their norm stays on the device for the log."""
+        params = [p for p in self._params if p.grad is not None]
+        if not params:
+            return
+        norm = self.clip_func(params, **self.clip_grad_kwargs)
+        if norm is not None:  # as that of clipping by value
+            log_scalar(self.message_hub, f'train/{self.grad_name}', norm)
+
     def _step_unless(self, bad: Tensor, step: Any, **kwargs: Any) -> None:
-        if not bad.is_cuda or not all(
-            g.get('fused') for g in self.optimizer.param_groups
-        ):
-            if not bad:  # nothing to wait for on a CPU
+        if not all(g.get('fused') for g in self.optimizer.param_groups):
+            if not bad:
                 step(**kwargs)
             return
         # As GradScaler does it: the kernels look at this number.
@@ -125,18 +135,26 @@ class FiniteSteps(HostOptimWrapper):
         return result
 
 
-def _fuse(optimizer: torch.optim.Optimizer) -> None:
+def _fuse(optimizer: torch.optim.Optimizer, params: list[Tensor]) -> None:
     """Has an optimizer of PyTorch do a step in kernels that can leave it out."""
     groups = optimizer.param_groups
     free = not any(group.get(way) for group in groups for way in _OTHER_WAYS)
-    if type(optimizer) in _FUSED and free and all('fused' in g for g in groups):
-        vars(optimizer)['_step_supports_amp_scaling'] = True  # GradScaler asks
-        for group in groups:
-            group['fused'] = True
+    if type(optimizer) not in _FUSED or not free:
+        return
+    kinds = {p.device.type for p in params}
+    if kinds not in _FUSING or 'fused' not in groups[0]:
+        return
+    vars(optimizer)['_step_supports_amp_scaling'] = True  # GradScaler asks
+    for group in groups:
+        group['fused'] = True
 
 
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 _OTHER_WAYS = ('foreach', 'capturable', 'differentiable')
+# Kinds of devices with such kernels, of which a model's parameters are on one.
+_FUSING = [{'cuda'}]
+if parse_version(torch.__version__) >= (2, 4):
+    _FUSING.append({'cpu'})
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -4,7 +4,7 @@
 from .backbones import CADFormerSwin, ReferringSwin
 from .decode_heads import ReferringDecodeHead, TCMDHead
 from .fusions import FIAM, PWAM, SMGAM, ReleasedSMGAM, RMSINFusion
-from .losses import MaskedDiceLoss, SummedDiceLoss
+from .losses import MaskedCrossEntropyLoss, MaskedDiceLoss, SummedDiceLoss
 from .necks import (
     CrossScaleInteractionNeck,
     GuidedMultiScaleNeck,
@@ -27,6 +27,7 @@ __all__ = [
     'ReferringSegmentor',
     'ReferringSwin',
     'ReleasedSMGAM',
+    'MaskedCrossEntropyLoss',
     'MaskedDiceLoss',
     'SummedDiceLoss',
     'TCMDHead',

@@ -146,7 +146,7 @@ def test_steps_that_are_fine_are_those_of_the_optimizer():
     torch.manual_seed(0)
     net, wrapper = build()
     other = copy.deepcopy(net)
-    optimizer = torch.optim.AdamW(other.parameters(), lr=0.1)
+    optimizer = torch.optim.AdamW(other.parameters(), lr=0.1, fused=True)
     for _ in range(4):
         images = torch.randn(5, 3)
         step(net, wrapper, images)

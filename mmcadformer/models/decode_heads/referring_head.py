@@ -15,6 +15,7 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from ..layers import AdaptiveRotatedConv2d, TextDecoderLayer
+from ..losses import pixel_accuracy
 
 
 class SegBlock(nn.Sequential):
@@ -61,7 +62,8 @@ class ReferringDecodeHead(BaseDecodeHead):
         num_heads, feedforward_channels, dropout: Of the Transformer layers.
         channels, align_corners, **kwargs: Keys of
             :class:`mmseg.models.decode_heads.BaseDecodeHead`. In ``loss_decode``, the
-            host's ``DiceLoss`` stands for :class:`MaskedDiceLoss`.
+            host's ``DiceLoss`` stands for :class:`MaskedDiceLoss` and its softmax
+            ``CrossEntropyLoss`` for :class:`MaskedCrossEntropyLoss`.
     """
 
     def __init__(
@@ -79,8 +81,8 @@ class ReferringDecodeHead(BaseDecodeHead):
         align_corners: bool = True,
         **kwargs: Any,
     ) -> None:
-        if 'loss_decode' in kwargs:
-            kwargs['loss_decode'] = _masked(kwargs['loss_decode'])
+        losses = kwargs.get('loss_decode', dict(type='CrossEntropyLoss'))
+        kwargs['loss_decode'] = _masked(losses)
         kwargs.setdefault('num_classes', 2)
         kwargs.setdefault('out_channels', kwargs['num_classes'])
         kwargs.setdefault('dropout_ratio', 0.0)
@@ -108,7 +110,7 @@ class ReferringDecodeHead(BaseDecodeHead):
         self.text_layers = ModuleDict()
         for level in text_levels:
             self.text_layers[str(level)] = TextDecoderLayer(
-                channels, num_heads, feedforward_channels, dropout, batch_first=True
+                channels, num_heads, feedforward_channels, dropout
             )
         self.attend_to_padding = attend_to_padding
         if text_levels and not project_text and text_channels != channels:
@@ -155,21 +157,31 @@ class ReferringDecodeHead(BaseDecodeHead):
         self, level: str, y: Tensor, text: Tensor | None, text_mask: Tensor | None
     ) -> Tensor:
         """One Transformer decoder layer: pixels are queries, words the memory."""
-        padding = None
+        mask = None
         if text_mask is not None and not self.attend_to_padding:
-            padding = ~text_mask.bool()
+            mask = text_mask.bool()
         sequence = y.flatten(2).transpose(1, 2)  # (B, H*W, C)
-        sequence = self.text_layers[level](
-            sequence, text, memory_key_padding_mask=padding
-        )
+        sequence = self.text_layers[level](sequence, text, mask)
         return sequence.transpose(1, 2).unflatten(2, y.shape[2:]).contiguous()
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Losses by name; the host finds the logits resized, which it would warn of."""
-        size = batch_data_samples[0].gt_sem_seg.shape
-        return super().loss_by_feat(self._resize(seg_logits, size), batch_data_samples)
+        """Losses by name, and the accuracy in percent, none of which is waited for."""
+        labels = self._stack_batch_gt(batch_data_samples)  # (B, 1, H, W)
+        logits = self._resize(_precise(seg_logits), labels.shape[2:])
+        weight = None
+        if self.sampler is not None:
+            weight = self.sampler.sample(logits, labels)
+        labels = labels.squeeze(1)
+        losses = self.loss_decode
+        result: dict[str, Tensor] = {}
+        for loss in losses if isinstance(losses, nn.ModuleList) else [losses]:
+            value = loss(logits, labels, weight=weight, ignore_index=self.ignore_index)
+            name = str(loss.loss_name)
+            result[name] = result[name] + value if name in result else value
+        result['acc_seg'] = pixel_accuracy(logits, labels, self.ignore_index)
+        return result
 
     def predict_by_feat(
         self, seg_logits: Tensor, batch_img_metas: list[dict]
@@ -179,12 +191,25 @@ class ReferringDecodeHead(BaseDecodeHead):
         size = meta['img_shape']
         if not isinstance(size, torch.Size):  # which a sliding window's crop has
             size = meta.get('pad_shape', size)
-        return self._resize(seg_logits, size[:2])
+        return self._resize(_precise(seg_logits), size[:2])
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """Logits in float32 at least, which a network in mixed precision doesn't give.
+
+    Between two pixels in bfloat16 there are few values, and sums over a map are off.
+    """
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _masked(losses: Any) -> Any:
-    """Losses of a config, of which all leave out the pixels to be ignored."""
-    if isinstance(losses, dict):
-        dice = losses.get('type') in ('DiceLoss', 'mmseg.DiceLoss')
-        return dict(losses, type='MaskedDiceLoss') if dice else losses
-    return [_masked(loss) for loss in losses]
+    """Losses of a config, by those that weigh pixels in place of picking them."""
+    if not isinstance(losses, dict):
+        return [_masked(loss) for loss in losses]
+    kind = str(losses.get('type', '')).removeprefix('mmseg.')
+    if kind == 'DiceLoss':
+        return dict(losses, type='MaskedDiceLoss')
+    others = losses.get('use_sigmoid') or losses.get('use_mask')
+    if kind == 'CrossEntropyLoss' and not others:
+        return dict(losses, type='MaskedCrossEntropyLoss')
+    return losses

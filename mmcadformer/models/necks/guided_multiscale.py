@@ -6,15 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-
-def _gelu(x: Tensor) -> Tensor:
-    """GELU under another name, which keeps PyTorch off a path it can't export."""
-    return F.gelu(x)
+from ..layers import BatchFirstAttention, SelfAttentionLayer
 
 
 class TokenExchange(BaseModule):
@@ -28,9 +24,7 @@ class TokenExchange(BaseModule):
         super().__init__()
         self.outward = self._change_width(channels, other_channels)
         self.norm = nn.LayerNorm(other_channels)
-        self.attention = nn.MultiheadAttention(
-            other_channels, num_heads, batch_first=True
-        )
+        self.attention = BatchFirstAttention(other_channels, num_heads)
         self.homeward = self._change_width(other_channels, channels)
 
     @staticmethod
@@ -43,9 +37,7 @@ class TokenExchange(BaseModule):
         """Let the token (B, 1, channels) see the patches (B, N', other_channels)."""
         token = self.outward(token)
         sequence = self.norm(torch.cat([token, other_patches], dim=1))
-        attended, _ = self.attention(
-            sequence[:, :1], sequence, sequence, need_weights=False
-        )
+        attended = self.attention(sequence[:, :1], sequence)
         return self.homeward(token + attended)
 
 
@@ -137,15 +129,7 @@ class GuidedMultiScaleNeck(BaseModule):
 def _block(
     channels: int, num_heads: int, mlp_ratio: float, qkv_bias: bool
 ) -> nn.Module:
-    block = nn.TransformerEncoderLayer(
-        channels,
-        num_heads,
-        int(channels * mlp_ratio),
-        dropout=0.0,
-        activation=_gelu,
-        batch_first=True,
-        norm_first=True,
-    )
+    block = SelfAttentionLayer(channels, num_heads, int(channels * mlp_ratio))
     if not qkv_bias:  # PyTorch's own key would take the other biases away, too
         block.self_attn.register_parameter('in_proj_bias', None)
     return block

@@ -17,6 +17,8 @@ from ...utils.text import visible_text
 
 VOCAB_FILES = {'remote_sensing': Path(__file__).with_name('remote_sensing_vocab.txt')}
 """WordPiece vocabularies that come with the package, for training from scratch."""
+# Kinds of encoders of transformers that take masks (B, queries, N).
+_TAKE_QUERY_MASKS = ('bert', 'roberta', 'xlm-roberta')
 
 
 @MODELS.register_module()
@@ -196,7 +198,12 @@ class BertTextEncoder(BaseModule):
 
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Encode token ids, int64 (B, N), to features L_1 (B, N, C_t)."""
-        return self.bert(input_ids, attention_mask=text_mask.long()).last_hidden_state
+        mask = text_mask.long()
+        if self.bert.config.model_type in _TAKE_QUERY_MASKS:
+            # One for all queries. Of a mask (B, N), transformers asks whether all of
+            # it is set, and so makes the program wait for the GPU.
+            mask = mask.unsqueeze(1)
+        return self.bert(input_ids, attention_mask=mask).last_hidden_state
 
     def train(self, mode: bool = True) -> BertTextEncoder:
         """Switch mode; a frozen BERT stays in evaluation mode (no dropout)."""
