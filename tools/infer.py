@@ -21,6 +21,7 @@ from mmcadformer.apis.explanation import Explanation
 from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
 from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.command_line import (
+    add_amp_option,
     add_cfg_options,
     add_model_options,
     add_reading_options,
@@ -56,6 +57,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out-dir', default='outputs', help='default: outputs')
     parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
     parser.add_argument('--batch-size', type=int, default=1)
+    add_amp_option(parser)
     parser.add_argument(
         '--explain',
         action='store_true',
@@ -194,7 +196,10 @@ def main() -> None:
             cfg_options=args.cfg_options,
             reading=given_reading(args),
             weights=args.weights,
+            amp=args.amp,
         )
+        if args.amp:
+            print(inferencer.precision)
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)
         records = write(results, len(pairs), Path(args.out_dir))

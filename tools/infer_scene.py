@@ -34,6 +34,7 @@ from mmcadformer.scene import (
 )
 from mmcadformer.utils.command_line import (
     Parser,
+    add_amp_option,
     add_cfg_options,
     add_model_options,
     add_reading_options,
@@ -120,9 +121,7 @@ def add_network_options(group: Parser) -> None:
         metavar='N',
         help='pairs of tile and expression at once (default: %(default)s)',
     )
-    group.add_argument(
-        '--amp', choices=['bf16', 'fp16'], help='automatic mixed precision'
-    )
+    add_amp_option(group)
     add_cfg_options(group)
 
 

@@ -6,6 +6,7 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
@@ -23,6 +24,7 @@ from mmcadformer.engine import (
 )
 from mmcadformer.evaluation import PROTOCOLS
 from mmcadformer.utils.command_line import (
+    add_amp_option,
     add_cfg_options,
     add_data_options,
     add_runner_options,
@@ -31,6 +33,7 @@ from mmcadformer.utils.command_line import (
 )
 from mmcadformer.utils.files import check_writable, write_json
 from mmcadformer.utils.lock import locked
+from mmcadformer.utils.precision import choose_amp, describe_amp
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,6 +66,7 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='with --show-dir: every n-th expression',
     )
+    add_amp_option(parser)
     add_data_options(parser)
     add_cfg_options(
         parser,
@@ -102,8 +106,19 @@ def build_config(args: argparse.Namespace) -> Config:
             )
         check_writable(Path(args.show_dir) / 'picture.png')
         hook.update(draw=True, show_dir=args.show_dir, interval=args.show_interval)
+    if args.amp:
+        set_precision(cfg, args.amp)
     check_data_roots(cfg, ['test'])
     return cfg
+
+
+def set_precision(cfg: Config, amp: str) -> None:
+    """Has the network run in mixed precision, and says which."""
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    settings = dict(cfg.model.get('test_cfg') or dict(mode='whole'))
+    cfg.model.test_cfg = dict(settings, amp=choose_amp(amp, device))
+    if is_first_process():
+        print(describe_amp(amp, device))
 
 
 def main() -> None:
@@ -125,7 +140,11 @@ def main() -> None:
         with disk_errors(cfg.work_dir):
             metrics = runner.test()
             if args.out is not None and is_main_process():
-                facts = dict(config=args.config, checkpoint=args.checkpoint)
+                facts = dict(
+                    config=args.config,
+                    checkpoint=args.checkpoint,
+                    precision=getattr(model, 'amp', None) or 'float32',
+                )
                 file = Path(args.out).with_suffix('.metrics.json')
                 write_json(file, dict(facts, metrics=metrics))
         end_processes()

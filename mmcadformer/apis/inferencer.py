@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..models import ReferringSegmentor
 from ..utils.config import inference_pipeline
+from ..utils.precision import choose_amp, describe_amp
 from ..utils.text import visible_text
 from .explanation import Explanation, record_attention
 from .loading import init_model
@@ -46,6 +47,9 @@ class ReferringInferencer:
             input, that share what the image alone decides: it is decoded once for
             all of them, and its first stage runs once per batch. GPUs take the batch
             at once, CPUs as many as make up 480 x 480 pixels.
+        amp: 'bf16' or 'fp16' for automatic mixed precision; 'auto' or True for
+            bfloat16 where the device has it, see :func:`choose_amp`. By default that
+            of the config's ``model.test_cfg.amp``, which is float32 if not given.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ReferringInferencer:
         expression_batch_size: int = 8,
         reading: dict | None = None,
         weights: str | os.PathLike | None = None,
+        amp: str | bool | None = None,
     ) -> None:
         if batch_size < 1 or expression_batch_size < 1:
             raise ValueError(
@@ -68,6 +73,9 @@ class ReferringInferencer:
         self.expression_batch_size = expression_batch_size
         self._last_file: tuple[str, dict] | None = None
         self.model = init_model(config, checkpoint, device, cfg_options, weights)
+        self._asked_amp = amp
+        if amp is not None:
+            self.model.amp = choose_amp(amp, self._device)
         load, *others = map(TRANSFORMS.build, inference_pipeline(self.model.cfg))
         if reading:
             if not hasattr(load, 'reading'):
@@ -99,6 +107,15 @@ class ReferringInferencer:
                 numbers don't match.
         """
         return list(self.predict(pair_inputs(images, expressions)))
+
+    @property
+    def precision(self) -> str:
+        """One line on the type that the network runs in."""
+        return describe_amp(self.model.amp or self._asked_amp, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
     def explain(self, image: ImageInput, expression: str) -> Explanation:
         """Segments, and tells which word pulled which region.
@@ -226,6 +243,7 @@ class ReferringInferencer:
                 image_path=item['data_samples'].img_path or None,
                 notes=item['notes'],
                 read=self.model.text_encoder.read_part(sample.expression),
+                precision=self.model.amp or 'float32',
             )
 
 
@@ -321,7 +339,8 @@ def predict_expressions(
     for index, sample in enumerate(samples):
         image = inputs[index : index + 1]
         if hasattr(model.backbone, 'forward_first_stage'):
-            image = model.backbone.forward_first_stage(image)
+            with model.autocast():
+                image = model.backbone.forward_first_stage(image)
         for i in range(0, len(expressions), pairs):
             yield from _predict(model, image, [sample], expressions[i : i + pairs])
 

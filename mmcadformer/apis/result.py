@@ -32,6 +32,8 @@ class ReferringResult:
     # The part of the sentence that was read, where it was longer than the text
     # encoder's max_tokens and the rest was cut off.
     read: str | None = None
+    # Of the network: 'float32', or 'bf16' or 'fp16' for mixed precision.
+    precision: str = 'float32'
 
     def overlay(self) -> np.ndarray:
         """Draws the mask and the sentence, as RGB uint8."""
@@ -60,6 +62,7 @@ class ReferringResult:
             box=box,
             height=self.mask.shape[0],
             width=self.mask.shape[1],
+            precision=self.precision,
             **(dict(notes=list(self.notes)) if self.notes else {}),
         )
 

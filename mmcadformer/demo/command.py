@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from ..utils.command_line import add_model_options, user_errors
+from ..utils.command_line import add_amp_option, add_model_options, user_errors
 from .sources import choose_models, open_released
 from .uploads import Limits
 
@@ -70,6 +70,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '(default: a few drawn scenes)',
     )
     parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
+    add_amp_option(parser)
     parser.add_argument(
         '--host',
         default='127.0.0.1',
@@ -191,7 +192,9 @@ def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> N
     drawn = folder / 'examples'
     drawn.mkdir()
     examples = find_examples(args.examples, drawn)
-    models = load_models(sources, args.device, args.names)
+    models = load_models(sources, args.device, args.names, args.amp)
+    if args.amp:
+        print(models[0].inferencer.precision)
     page = build_page(models, examples, limits, folder / 'results')
     served.set()
     serve_page(page, limits, args.host, port, folder, args.allowed_host)

@@ -39,11 +39,12 @@ def load_models(
     sources: Sequence[ModelSource],
     device: str | None = None,
     names: Sequence[str] | None = None,
+    amp: str | None = None,
 ) -> list[NamedModel]:
     """Loads models.
 
     By default their names are those of the configs or, if these agree, of the
-    checkpoints, too.
+    checkpoints, too. ``amp`` is that of :class:`ReferringInferencer`.
     """
     names = _unlike_names(sources) if names is None else names
     if len(names) != len(sources) or len(set(names)) != len(sources):
@@ -53,7 +54,9 @@ def load_models(
     return [
         NamedModel(
             name,
-            ReferringInferencer(source.config, source.checkpoint, device=device),
+            ReferringInferencer(
+                source.config, source.checkpoint, device=device, amp=amp
+            ),
             source.chosen,
             source.note,
         )

@@ -155,6 +155,8 @@ def numbers_html(finding: Finding, files: Files) -> str:
     pixels, seconds, area = int(result.mask.sum()), finding.seconds, files.area
     duration = f'{seconds:.2f} s' if seconds >= 0.995 else f'{1000 * seconds:.0f} ms'
     together = f'for {finding.sentences} sentences' if finding.sentences > 1 else ''
+    if result.precision != 'float32':
+        together = f'{together}, {result.precision}'.removeprefix(', ')
     facts = [
         ('score', f'{result.score:.3f}', 'mean confidence inside the mask'),
         ('area', f'{pixels:,} px', f'{pixels / result.mask.size:.1%} of the picture'),

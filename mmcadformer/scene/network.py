@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -19,8 +18,7 @@ from ..models import ReferringSegmentor
 from ..utils.checkpoint import weights_digest
 from ..utils.config import find_reading, inference_pipeline
 from ..utils.log import warn
-
-AMP_TYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
+from ..utils.precision import autocast, choose_amp
 
 
 class TileNetwork(Protocol):
@@ -50,7 +48,8 @@ class ModelNetwork:
     Args:
         model: From :func:`~mmcadformer.apis.init_model`.
         pairs: How many pairs of tile and expression go through the model at once.
-        amp: 'bf16' or 'fp16' for automatic mixed precision, None for none.
+        amp: 'bf16' or 'fp16' for automatic mixed precision, 'auto' for bfloat16 where
+            the device has it, None for none.
     """
 
     def __init__(
@@ -58,11 +57,10 @@ class ModelNetwork:
     ) -> None:
         if pairs < 1:
             raise ValueError(f'batch size must be 1 or more, not {pairs}')
-        if amp is not None and amp not in AMP_TYPES:
-            raise ValueError(f'amp {amp!r} is unknown: use one of {list(AMP_TYPES)}')
+        self.device = next(model.parameters()).device
+        self.amp = choose_amp(amp, self.device) or model.amp
         self.model = model
         self.pairs = pairs
-        self.amp = amp
         self.fill = _mean_color(model)
         pipeline = inference_pipeline(model.cfg)[1:]
         self.reading = find_reading(model.cfg)
@@ -80,7 +78,7 @@ class ModelNetwork:
             {key: [item[key] for item in items] for key in keys}, False
         )
         self._warn_of_truncation(expressions)
-        with self._autocast():
+        with autocast(self.amp, self.device):
             inputs, samples = (data[key] for key in keys)
             found = predict_expressions(
                 self.model, inputs, samples, expressions, self.pairs
@@ -99,12 +97,6 @@ class ModelNetwork:
         loaded = self._load(dict(img=mmcv.rgb2bgr(tile), img_path=None))
         loaded['img_path'] = ''
         return self._prepare(dict(loaded, expression=expression))
-
-    def _autocast(self) -> contextlib.AbstractContextManager:
-        if self.amp is None:
-            return contextlib.nullcontext()
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, dtype=AMP_TYPES[self.amp])
 
     def _warn_of_truncation(self, expressions: Sequence[str]) -> None:
         """Says once which sentences are longer than the model reads."""

@@ -25,6 +25,7 @@ from ..utils.config import input_shape
 from ..utils.files import digest
 from ..utils.lock import locked
 from ..utils.log import warn
+from ..utils.precision import describe_amp
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
 from .network import ModelNetwork, TileNetwork
@@ -109,7 +110,10 @@ class SceneSegmentor:
             checkpoint=checkpoint and Path(checkpoint).name,
             weights_sha256=weights_digest(model.state_dict()).hexdigest(),
         )
-        return cls(ModelNetwork(model, batch_size, amp), tiling, presence, origin)
+        network = ModelNetwork(model, batch_size, amp)
+        origin['precision'] = network.amp or 'float32'
+        print_log(describe_amp(amp, network.device), logger='current')
+        return cls(network, tiling, presence, origin)
 
     @classmethod
     def from_name(cls, name: str, **options: Any) -> SceneSegmentor:

@@ -123,6 +123,28 @@ def add_data_options(parser: Parser) -> None:
     )
 
 
+def add_amp_option(parser: Parser) -> None:
+    """Adds ``--amp [TYPE]``: automatic mixed precision in inference."""
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        type=_amp_type,
+        metavar='TYPE',
+        help='mixed precision: bf16 or fp16; without a type bfloat16 where the '
+        'processor or GPU has it, else float16 on GPUs and float32 on processors',
+    )
+
+
+def _amp_type(text: str) -> str:
+    if text not in ('auto', 'bf16', 'fp16'):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not bf16, fp16 or auto; write "--amp auto" before other '
+            'arguments'
+        )
+    return text
+
+
 def add_reading_options(parser: Parser) -> None:
     """Adds how pictures are understood: bands, depth, what is missing."""
     parser.add_argument(

@@ -66,6 +66,14 @@ def test_lists_name_images_relative_to_themselves(infer, images, kind):
     assert [entry['image'] for entry in report['results']] == list(map(str, images))
 
 
+def test_mixed_precision_is_said(infer, images):
+    text, report = infer(images[0], 'it', '--amp', 'bf16')
+    assert 'precision: bf16' in text
+    assert report['results'][0]['precision'] == 'bf16'
+    with pytest.raises(SystemExit):
+        infer('--amp', images[0], 'it')
+
+
 def test_bad_inputs_are_skipped_only_when_asked(infer, images, tmp_path):
     broken = tmp_path / 'broken.png'
     broken.write_text('no image')

@@ -168,6 +168,18 @@ def test_options_reach_the_config(load_tool, tiny_config, tmp_path, monkeypatch)
     assert cfg.work_dir == 'work_dirs/tiny'
 
 
+def test_mixed_precision_reaches_the_model(
+    load_tool, tiny_config, tmp_path, monkeypatch, capsys
+):
+    test = load_tool('test.py')
+    torch.save(dict(state_dict={}), tmp_path / 'start.pth')
+    command = ['test.py', tiny_config, tmp_path / 'start.pth', '--amp', 'bf16']
+    monkeypatch.setattr(sys, 'argv', list(map(str, command)))
+    cfg = test.build_config(test.parse_args())
+    assert cfg.model.test_cfg == dict(mode='whole', amp='bf16')
+    assert 'precision: bf16' in capsys.readouterr().out
+
+
 def test_resume_without_a_checkpoint_starts_from_the_weights(
     load_tool, tiny_config, tmp_path
 ):

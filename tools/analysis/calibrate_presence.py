@@ -25,6 +25,7 @@ from mmcadformer.scene.presence import (
     summarise,
 )
 from mmcadformer.utils.command_line import (
+    add_amp_option,
     add_cfg_options,
     add_data_options,
     user_errors,
@@ -55,9 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
     parser.add_argument('--batch-size', type=int, default=4, metavar='N')
-    parser.add_argument(
-        '--amp', choices=['bf16', 'fp16'], help='automatic mixed precision'
-    )
+    add_amp_option(parser)
     parser.add_argument('--quiet', action='store_true', help='no progress bar')
     add_data_options(parser)
     add_cfg_options(

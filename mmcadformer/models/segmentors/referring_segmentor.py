@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mmengine.config import ConfigDict
@@ -13,6 +14,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptSampleList, SampleList, add_prefix
 from torch import Tensor
+
+from ...utils.precision import AMP_TYPES, autocast
 
 
 @MODELS.register_module()
@@ -25,6 +28,10 @@ class ReferringSegmentor(EncoderDecoder):
         text_encoder: Config of the text encoder.
         **kwargs: Keys of :class:`mmseg.models.EncoderDecoder` (``backbone``,
             ``neck``, ``decode_head``, ``data_preprocessor``, ``test_cfg``...).
+
+    Attributes:
+        amp: Type of automatic mixed precision in inference, 'bf16' or 'fp16'; None
+            for float32. By default that of ``test_cfg.amp``.
     """
 
     def __init__(self, text_encoder: ConfigType, **kwargs: Any) -> None:
@@ -32,6 +39,12 @@ class ReferringSegmentor(EncoderDecoder):
         kwargs['test_cfg'] = ConfigDict(kwargs.get('test_cfg') or dict(mode='whole'))
         super().__init__(**kwargs)
         self.text_encoder = MODELS.build(text_encoder)
+        self.amp: str | None = self.test_cfg.get('amp')
+        if self.amp is not None and self.amp not in AMP_TYPES:
+            raise ValueError(
+                f'model.test_cfg.amp={self.amp!r} must be one of {list(AMP_TYPES)}, '
+                'or None'
+            )
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -109,8 +122,13 @@ class ReferringSegmentor(EncoderDecoder):
         Takes images as :meth:`decode` does, and their meta information with
         ``expression`` and ``img_shape``.
         """
-        logits = self._logits(inputs, batch_img_metas)
+        with self.autocast():
+            logits = self._logits(inputs, batch_img_metas)
         return self.decode_head.predict_by_feat(logits, batch_img_metas)
+
+    def autocast(self) -> AbstractContextManager:
+        """Context in which the network runs in inference, see ``amp``."""
+        return autocast(self.amp, next(self.parameters()).device)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
         logits = self._forward(inputs, data_samples)
