@@ -28,6 +28,8 @@ _DATA = {
     'averaged_perceptron_tagger_eng': 'taggers/averaged_perceptron_tagger_eng',
 }
 
+_INSTEAD = ' (or take our own: model.text_encoder.phrases=rules)'
+
 TaggedWord = tuple[str, str]
 
 
@@ -41,7 +43,7 @@ def check_tagger() -> None:
     if importlib.util.find_spec('nltk') is None:
         raise ImportError(
             "phrases in the manner of FIANet's authors need NLTK: pip install -e "
-            "'.[nltk]'"
+            f"'.[nltk]'{_INSTEAD}"
         )
     import nltk
 
@@ -51,7 +53,7 @@ def check_tagger() -> None:
         except LookupError:
             raise FileNotFoundError(
                 f"phrases in the manner of FIANet's authors need NLTK's data {name}: "
-                f'python -m nltk.downloader {" ".join(_DATA)}'
+                f'python -m nltk.downloader {" ".join(_DATA)}{_INSTEAD}'
             ) from None
 
 

@@ -3,6 +3,10 @@
 
 import json
 import os
+import re
+import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +138,46 @@ def test_a_downloaded_file_is_converted_once(environment, tiny_release, tmp_path
     other['model']['backbone.norm0.bias'] += 1
     torch.save(other, tmp_path / 'other.pth')
     assert open_model('tiny', tmp_path / 'other.pth')[1] != path
+
+
+@contextmanager
+def largest_anonymous_memory():
+    """Yields a list that gets the most bytes that the block took beyond its start."""
+
+    def now() -> int:
+        status = Path('/proc/self/status').read_text()
+        return int(re.search(r'RssAnon:\s+(\d+) kB', status)[1]) * 1024
+
+    most, ended = [], threading.Event()
+    begin = now()
+
+    def watch():
+        found = 0
+        while not ended.wait(0.002):
+            found = max(found, now() - begin)
+        most.append(found)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield most
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
+def test_what_is_no_weights_takes_no_memory(environment, tiny_release):
+    """As the optimizer's state, of which released files mostly consist."""
+    weights = tiny_release / 'tiny_v1.pth'
+    open_model('tiny', weights)  # what is loaded once
+    content = torch.load(weights, weights_only=True)
+    content['optimizer'] = {'state': torch.ones(50 * 2**20)}  # 200 MiB
+    torch.save(content, weights)
+    del content
+    with largest_anonymous_memory() as most:
+        open_model('tiny', weights)
+    assert most[0] < 50 * 2**20
 
 
 def test_a_file_that_does_not_fit_is_refused(environment, tiny_release, tmp_path):
