@@ -90,7 +90,7 @@ def odd_pictures(facts: Mapping[str, PictureFacts]) -> dict[str, list[tuple[str,
     for path, fact in facts.items():
         remarks = []
         if fact.kind != usual:
-            remarks.append(f'it has {fact.kind} bits, most pictures have {usual}')
+            remarks.append(f'it has {fact.kind}, most pictures have {usual}')
         remarks += [note for note in fact.notes if '--nodata' in note]
         if fact.missing == 1:
             remarks.append('it has no pixel with data')
