@@ -25,6 +25,13 @@ class EpochBasedTrainLoop(HostTrainLoop):
 
     first_batch = 0
 
+    def run(self) -> Any:
+        """Train, and let the data workers go, however it ends."""
+        try:
+            return super().run()
+        finally:
+            end_workers(self.dataloader)
+
     def run_epoch(self) -> None:
         """Train on the batches of an epoch that are left."""
         first, self.first_batch = self.first_batch, 0
@@ -150,6 +157,21 @@ class StepBatches:
         if self._iterator is None:
             self._iterator = iter(self._loader)
         return next(self._iterator)
+
+
+def end_workers(loader: DataLoader) -> None:
+    """Ends the processes of a loader that keeps them from epoch to epoch.
+
+    PyTorch does it when the loader is collected as garbage. As part of a run, which is
+    a cycle of references, its queues are closed before, and it waits 5 seconds for
+    each worker.
+
+    Args:
+        loader: The next pass through it starts new ones.
+    """
+    iterator, loader._iterator = loader._iterator, None
+    if hasattr(iterator, '_shutdown_workers'):
+        iterator._shutdown_workers()
 
 
 def replace_batches(loader: DataLoader, batches: object) -> None:

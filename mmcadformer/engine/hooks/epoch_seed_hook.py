@@ -21,7 +21,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch.utils.data import Dataset, get_worker_info
 
-from ..train_loop import EndlessBatches, StepBatches, replace_batches
+from ..train_loop import EndlessBatches, StepBatches, end_workers, replace_batches
 
 # Keeps the streams of samples and of the training process apart.
 _SAMPLES, _PROCESS = 0, 1
@@ -62,7 +62,7 @@ class EpochSeedHook(Hook):
         loop = runner.train_loop
         if isinstance(loop, IterBasedTrainLoop):
             fast = getattr(loop, 'fast_forward_on_resume', False)
-            loader._iterator = None  # workers that hold the data set as it was
+            end_workers(loader)  # which hold the data set as it was
             replace_batches(loader, EndlessBatches(loader.batch_sampler, runner.iter))
             passed = 0 if fast else runner.iter
             loop.dataloader_iterator = StepBatches(loader, passed)
