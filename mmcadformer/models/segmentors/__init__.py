@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole models."""
 
+from .host_inferencer import refuse_referring_models
 from .referring_segmentor import ReferringSegmentor
+
+refuse_referring_models()
 
 __all__ = ['ReferringSegmentor']
