@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..utils.checkpoint import weights_digest
+from ..utils.checkpoint import check_finite, weights_digest
 from ..utils.text import check_choice
 
 CHOICES = ('predicted_iou', 'single')
@@ -132,6 +132,7 @@ def _load(checkpoint: str) -> tuple[Any, Any]:
                 f'{config.get("model_type")!r}, not of SAM'
             )
         model = SamModel.from_pretrained(checkpoint)
+        check_finite(model.state_dict(), checkpoint)
         return model, SamProcessor.from_pretrained(checkpoint)
     except OSError as error:
         kind = 'folder' if Path(checkpoint).exists() else 'checkpoint'

@@ -5,6 +5,7 @@ The rows and columns of the table in docs/security.md.
 """
 
 import io
+import json
 import os
 import pickle
 import tarfile
@@ -17,10 +18,12 @@ from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 from torch import nn
+from transformers import BertConfig, BertModel
 
 from mmcadformer.apis import read_checkpoint
 from mmcadformer.apis.loading import load_checkpoint as load_weights
 from mmcadformer.apis.model_zoo.released import read_released
+from mmcadformer.models import BertTextEncoder
 from mmcadformer.utils.checkpoint import check_run_state, read_content
 
 RAN = 'ran'
@@ -167,6 +170,60 @@ def test_no_road_runs_a_file(tmp_path, monkeypatch, road, form, suffix):
     except ValueError as error:
         assert file.name in str(error)
     assert sorted(tmp_path.rglob('*')) == before
+
+
+SIZES = dict(
+    vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+    intermediate_size=8,
+)  # fmt: skip
+
+
+def write_encoder(folder, **auto_map):
+    """A folder as the model hub has it, with a file of Python in it."""
+    BertModel(BertConfig(**SIZES)).save_pretrained(folder, safe_serialization=False)
+    (folder / 'vocab.txt').write_text('[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\npond')
+    (folder / 'theirs.py').write_text(f"import os\nos.mkdir('{RAN}')\n")
+    for name, content in auto_map.items():
+        file = folder / f'{name}.json'
+        known = json.loads(file.read_text()) if file.is_file() else {}
+        file.write_text(json.dumps({**known, **content}))
+    return folder
+
+
+def hostile_weights(folder):
+    for form in (as_archive, as_late_archive, as_old_file, as_pickle):
+        write_encoder(folder)
+        form(folder / 'pytorch_model.bin')
+        yield form
+
+
+def own_code(folder):
+    tokenizer = dict(auto_map=dict(AutoTokenizer=['theirs.Theirs', None]))
+    model = dict(auto_map=dict(AutoModel='theirs.Theirs', AutoConfig='theirs.Theirs'))
+    for kind in ('bert', 'theirs'):
+        write_encoder(folder, config=dict(model, model_type=kind))
+        yield kind
+    write_encoder(folder, tokenizer_config=dict(tokenizer, tokenizer_class='Theirs'))
+    yield 'tokenizer'
+
+
+@pytest.mark.parametrize('forms', [hostile_weights, own_code])
+def test_no_text_encoder_runs_a_file(tmp_path, monkeypatch, forms):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    for _ in forms(tmp_path / 'encoder'):
+        with suppress(RuntimeError):
+            BertTextEncoder(str(tmp_path / 'encoder'), SIZES).init_weights()
+        assert not os.listdir('.')
+
+
+def test_a_text_encoder_is_finite(tmp_path):
+    folder = write_encoder(tmp_path)
+    state = torch.load(folder / 'pytorch_model.bin')
+    next(iter(state.values())).view(-1)[0] = float('nan')
+    torch.save(state, folder / 'pytorch_model.bin')
+    with pytest.raises(RuntimeError, match=f'{folder}: 1 of .* not finite'):
+        BertTextEncoder(str(folder), SIZES).init_weights()
 
 
 def test_the_danger_is_real(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast
 
+from ...utils.checkpoint import check_finite
 from ...utils.text import visible_text
 
 VOCAB_FILES = {'remote_sensing': Path(__file__).with_name('remote_sensing_vocab.txt')}
@@ -113,7 +114,12 @@ class BertTextEncoder(BaseModule):
         if self.pretrained is None:
             return
         try:
-            source = AutoModel.from_pretrained(self.pretrained, add_pooling_layer=False)
+            # Left open, transformers may ask whether to run Python files beside the
+            # weights. Weights it reads by PyTorch's list of types.
+            source = AutoModel.from_pretrained(
+                self.pretrained, add_pooling_layer=False, trust_remote_code=False
+            )
+            check_finite(source.state_dict(), self.pretrained)
             depth = self.bert.config.num_hidden_layers
             source.encoder.layer = source.encoder.layer[:depth]
             self.bert.load_state_dict(source.state_dict())
@@ -241,7 +247,9 @@ class BertTextEncoder(BaseModule):
                 )
             return BertTokenizerFast(vocab_file=str(file)).backend_tokenizer
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.pretrained, use_fast=True)
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.pretrained, use_fast=True, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise RuntimeError(self._unavailable('tokenizer', error)) from error
         return tokenizer.backend_tokenizer
