@@ -127,8 +127,7 @@ def tool(repo_root):
     spec.loader.exec_module(module)
 
     def run(step, *arguments):
-        args = module.parse_args([step, *map(str, arguments)])
-        return module.STEPS[step](args)
+        module.run(module.parse_args([step, *map(str, arguments)]))
 
     return run
 

@@ -6,9 +6,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -24,6 +21,7 @@ from mmcadformer.annotation import (
     settle,
 )
 from mmcadformer.datasets import ReferringSegDataset, decode_segmentation
+from mmcadformer.utils.lock import FolderInUse, locked
 
 
 def files_below(folder):
@@ -51,30 +49,19 @@ def many_boxes(tmp_path, scenes):
     return path, images
 
 
-def kill_after_three_masks(command, folder, repo_root):
-    """Starts the command and kills it when the folder holds three masks or more."""
-    environment = dict(os.environ, PYTHONPATH=str(repo_root))
-    process = subprocess.Popen(
-        list(map(str, command)), env=environment, stderr=subprocess.DEVNULL
-    )
-    while len(list((folder / 'masks').glob('*.json'))) < 3:
-        assert process.poll() is None, 'it ended before it could be killed'
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() in (-signal.SIGKILL, 0)
-
-
 def test_killed_and_resumed_is_the_same(
-    tmp_path, many_boxes, tiny_sam, tool, repo_root
+    tmp_path, many_boxes, tiny_sam, tool, fork_tool
 ):
     path, images = many_boxes
     arguments = ['--json-lines', path, '--images', images, '--sam', tiny_sam]
     arguments += ['--device', 'cpu', '--quiet']
     killed = tmp_path / 'killed'
-    script = repo_root / 'tools' / 'dataset_converters' / 'build_from_boxes.py'
-    command = [sys.executable, script, 'masks', killed, *arguments]
+    command = ['dataset_converters/build_from_boxes.py', 'masks', killed, *arguments]
     for _attempt in range(10):
-        kill_after_three_masks(command, killed, repo_root)
+        process = fork_tool(*command, cwd=tmp_path)
+        process.wait_for(lambda _: len(list(killed.glob('masks/*.json'))) >= 3)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait().returncode in (-signal.SIGKILL, 0), process.output
         done = {p: p.stat().st_mtime_ns for p in (killed / 'masks').glob('*.json')}
         if len(done) < 40:
             break
@@ -86,6 +73,9 @@ def test_killed_and_resumed_is_the_same(
     (killed / 'masks' / f'{first.name}.unfinished').write_text('{"half": ')
     first.write_text('damaged')
 
+    with pytest.raises(FolderInUse, match='killed is in use by'):
+        with locked(tmp_path, 'killed'):
+            tool('masks', killed, *arguments)
     tool('masks', killed, *arguments)
     whole = tmp_path / 'whole' / 'killed'  # the page's title is the folder's name
     tool('masks', whole, *arguments)
@@ -208,6 +198,9 @@ def test_without_a_review_only_if_asked(tmp_path, workspace, tool):
     assert [ref['split'] for ref in refs] == own
     with pytest.raises(FileExistsError, match='there already'):
         tool(*build, '--undecided', 'keep')
+    with pytest.raises(FolderInUse, match='mine is in use by'):
+        with locked(tmp_path, 'mine'):
+            tool(*build, '--undecided', 'keep', '--overwrite')
     tool(*build, '--undecided', 'keep', '--overwrite', '--image-mode', 'symlink')
     check_dataset(tmp_path, 'mine', workspace, workspace.masks)
     with pytest.raises(ValueError, match='no item is left'):

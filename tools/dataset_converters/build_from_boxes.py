@@ -13,6 +13,7 @@ The steps, each with its own --help; docs/build_dataset.md walks through them:
 import argparse
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from mmcadformer.annotation import (
@@ -49,6 +50,7 @@ from mmcadformer.datasets.formats import (
 )
 from mmcadformer.utils.command_line import user_errors
 from mmcadformer.utils.files import write_json
+from mmcadformer.utils.lock import locked
 
 PAGE = 'review.html'
 
@@ -356,6 +358,28 @@ def _settle(args: Namespace) -> tuple[Workspace, Outcome, list[Review]]:
     return workspace, settle(workspace, reviews, final, corrected, rule), reviews
 
 
+def run(args: Namespace) -> None:
+    """Does a step, while no other process writes to the same place.
+
+    Raises:
+        FolderInUse: Another process does.
+    """
+    with ExitStack() as ended:
+        out = _written(args)
+        if out is not None:
+            ended.enter_context(locked(out.parent, out.name))
+        STEPS[args.step](args)
+
+
+def _written(args: Namespace) -> Path | None:
+    """What a step writes, besides single files."""
+    if args.step in ('masks', 'review'):
+        return args.folder.resolve()
+    if args.step == 'build':
+        return (args.root / args.name).resolve()
+    return args.out.resolve() if args.step == 'export' else None
+
+
 def _rules(args: Namespace) -> Mapping[str, Rule]:
     return read_rules(args.rules) if args.rules else RULES
 
@@ -380,7 +404,7 @@ STEPS = dict(
 def main() -> None:
     args = parse_args()
     with user_errors():
-        STEPS[args.step](args)
+        run(args)
 
 
 if __name__ == '__main__':
