@@ -19,6 +19,7 @@ from mmcadformer.engine import (
     add_tensorboard,
     check_data_roots,
     check_loaders,
+    check_seed,
     enable_amp,
     end_processes,
     find_resume_checkpoint,
@@ -90,8 +91,7 @@ def build_config(args: argparse.Namespace) -> Config:
     """
     cfg = read_run_config(args)
     if args.seed is not None:
-        if not 0 <= args.seed < 2**32:
-            raise ValueError(f'--seed must be from 0 to 2^32 - 1, not {args.seed}')
+        check_seed(args.seed, '--seed')
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=args.seed)
     if args.amp:
         enable_amp(cfg)

@@ -194,5 +194,5 @@ def read_rules(path: Path) -> dict[str, Rule]:
         try:
             rules[name] = Rule(**{**vars(rules[name]), **changes})
         except (TypeError, ValueError) as error:
-            raise ValueError(f'{path}: {name}: {error}') from None
+            raise ValueError(f'{path}: {name}: {str(error)[:200]}') from None
     return rules

@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 from ..utils.files import read_json
+from ..utils.plain_data import shorten
 from ..utils.text import check_choice
 from .workspace import ItemMask, Workspace
 
@@ -63,7 +64,8 @@ def read_review(path: Path) -> Review:
         try:
             decisions[item_id] = Decision(**entry)
         except (TypeError, ValueError) as error:
-            raise ValueError(f'{path}: item {item_id!r}: {error}') from None
+            reason = str(error)[:200]
+            raise ValueError(f'{path}: item {shorten(item_id)}: {reason}') from None
     name = content.get('annotator') or Path(path).stem
     return Review(str(name), decisions, str(path))
 

@@ -44,10 +44,9 @@ def measure_costs(
     # Through JSON, in which a config's tuples and lists are the same.
     asked = json.loads(json.dumps(dict(models=models, measured=measured), default=repr))
     key = digest(asked)
-    if cache.is_file():
-        record = read_json(cache)
-        if record['key'] == key:
-            return {name: Cost(**cost) for name, cost in record['costs'].items()}
+    known = _read_costs(cache, key)
+    if known is not None:
+        return known
     costs: dict[str, Cost] = {}
     reference = None
     for name, cfg in configs.items():
@@ -67,3 +66,23 @@ def measure_costs(
     plain = {name: asdict(cost) for name, cost in costs.items()}
     write_json(cache, dict(measured, key=key, costs=plain))
     return costs
+
+
+def _read_costs(cache: Path, key: str) -> dict[str, Cost] | None:
+    """What was measured for the same methods, if that is in the file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    if not cache.is_file():
+        return None
+    try:
+        record = read_json(cache)
+        if record['key'] != key:
+            return None
+        return {name: Cost(**cost) for name, cost in record['costs'].items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{cache} is damaged ({error!r}): delete it, to have the costs measured '
+            'again'
+        ) from None

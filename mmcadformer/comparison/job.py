@@ -25,7 +25,12 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from ..engine import check_data_roots, find_resume_checkpoint, override_data
+from ..engine import (
+    check_data_roots,
+    check_seed,
+    find_resume_checkpoint,
+    override_data,
+)
 from ..utils.config import read_config
 from ..utils.files import digest, read_json, write_json
 from ..utils.lock import FolderInUse, locked
@@ -46,6 +51,7 @@ def prepare_config(
     skip_validation: bool = False,
 ) -> Config:
     """Puts everything that a job depends on into one config."""
+    check_seed(seed, '--seeds')
     cfg = read_config(path, options)
     override_data(cfg, data_root, None)
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
@@ -99,7 +105,7 @@ class Job:
         file = folder / 'job.json'
         if not file.is_file():
             raise FileNotFoundError(f'{folder} holds no job: {file} does not exist')
-        record = read_json(file)
+        record = _read_record(file)
         return cls(folder=folder, **{key: record[key] for key in _RECORDED})
 
     @classmethod
@@ -133,7 +139,7 @@ class Job:
         """
         content = _relevant_part(cfg)
         file = self.folder / 'job.json'
-        record = read_json(file) if file.is_file() else None
+        record = _read_record(file, 'config') if file.is_file() else None
         if record is not None and record['config_hash'] != self.config_hash:
             if not overwrite:
                 keys = islice(_differing_keys(record['config'], content), 6)
@@ -172,7 +178,7 @@ class Job:
     def _read_mark(self, file: str) -> dict[str, Any] | None:
         """A mark, unless it is missing or was made with another config."""
         path = self.folder / file
-        mark = read_json(path) if path.is_file() else None
+        mark = _read_record(path) if path.is_file() else None
         return mark if mark and mark['config_hash'] == self.config_hash else None
 
     def find_checkpoint(self) -> Path:
@@ -192,6 +198,21 @@ class Job:
         if found is None:
             raise FileNotFoundError(f'{folder} holds no {self.checkpoint} checkpoint')
         return found
+
+
+def _read_record(file: Path, *more: str) -> dict[str, Any]:
+    """What a job keeps of itself; ValueError if it isn't that."""
+    record = read_json(file)
+    keys = (*_RECORDED, *more)
+    missing = (
+        keys if not isinstance(record, dict) else [k for k in keys if k not in record]
+    )
+    if missing:
+        raise ValueError(
+            f'{file} is damaged, it has no {missing[0]!r}: delete the folder of the '
+            'job to run it anew'
+        )
+    return record
 
 
 def _relevant_part(cfg: Config) -> dict[str, Any]:

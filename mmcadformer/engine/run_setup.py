@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ..utils.config import leaf_datasets, read_config
+from ..utils.config import building, leaf_datasets, read_config
 
 # First NVIDIA architecture that computes in bfloat16: Ampere.
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -38,6 +38,7 @@ def read_run_config(args: argparse.Namespace) -> Config:
     # Launchers that set the variable don't pass the option.
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config, args.cfg_options)
+    check_seed((cfg.get('randomness') or {}).get('seed'), 'randomness.seed')
     cfg.launcher = args.launcher
     override_data(cfg, args.data_root, args.data_name)
     if args.work_dir is not None:
@@ -50,6 +51,23 @@ def read_run_config(args: argparse.Namespace) -> Config:
             loader['persistent_workers'] = False  # there are none
             loader.pop('prefetch_factor', None)
     return cfg
+
+
+def check_seed(seed: object, name: str) -> None:
+    """Checks that a seed is one for all generators of random numbers.
+
+    Args:
+        seed: None is drawn later.
+        name: Of the key or the option.
+
+    Raises:
+        ValueError: It isn't.
+    """
+    is_number = isinstance(seed, int) and not isinstance(seed, bool)
+    if seed is not None and not (is_number and 0 <= seed < 2**32):
+        raise ValueError(
+            f'{name} must be a whole number from 0 to 2^32 - 1, not {seed!r}'
+        )
 
 
 def is_first_process() -> bool:
@@ -146,13 +164,14 @@ def check_loaders(runner: Runner, splits: Iterable[str]) -> None:
             skipped.
 
     Raises:
-        ValueError: A batch can't be filled, or holds images of different sizes; the
-            message names the config keys.
+        ValueError: The data can't be read as the config says, a batch can't be filled,
+            or holds images of different sizes; the message names the config keys.
     """
     for split in splits:
         if runner.cfg.get(f'{split}_cfg') is None:
             continue
-        loader = getattr(runner, f'{split}_loop').dataloader
+        with building(f'{split}_dataloader', runner.cfg.filename):
+            loader = getattr(runner, f'{split}_loop').dataloader
         if len(loader) == 0:
             raise ValueError(
                 f'{split}_dataloader.batch_size={loader.batch_size}: its data set has '

@@ -49,7 +49,7 @@ class RunFiles:
         plan = json.loads(json.dumps(dict(plan, format=FORMAT)))
         if (root / _PLAN).is_file() and not restart:
             if not self._differs(plan):
-                self.started: str = read_json(root / _PLAN)['started']
+                self.started: str = self._kept_plan()['started']
                 return
             warn(
                 f'{plan["scene"]["path"]} was damaged, and the file or the settings '
@@ -77,8 +77,14 @@ class RunFiles:
             raise OSError(f'{file} cannot be written: {error}') from None
 
     def load(self, kind: str, index: int) -> np.ndarray:
-        """An array, read from disk as it is used."""
-        return np.load(self._file(kind, index), mmap_mode='r')
+        """An array, read from disk as it is used; ValueError if it is damaged."""
+        file = self._file(kind, index)
+        try:
+            return np.load(file, mmap_mode='r')
+        except OSError:
+            raise
+        except Exception as error:  # whatever a damaged header makes of the reader
+            raise _damaged(file, error) from None
 
     def drop(self, kind: str, index: int) -> None:
         """Frees the space of an array."""
@@ -112,9 +118,19 @@ class RunFiles:
             for file in self.root.glob(pattern):
                 file.unlink()
 
+    def _kept_plan(self) -> dict:
+        file = self.root / _PLAN
+        try:
+            found = read_json(file)
+        except ValueError as error:
+            raise _damaged(file, error) from None
+        if not isinstance(found, dict) or not isinstance(found.get('started'), str):
+            raise _damaged(file, 'it does not say when the run was started')
+        return found
+
     def _differs(self, plan: dict) -> bool:
         """Whether the plan has changed: an error, unless the scene was damaged."""
-        found = read_json(self.root / _PLAN)
+        found = self._kept_plan()
         # As text, in which NaN equals NaN.
         different = [
             key for key in plan if json.dumps(found.get(key)) != json.dumps(plan[key])
@@ -128,6 +144,13 @@ class RunFiles:
                 'another output folder, or drop it with --restart (restart=True)'
             )
         return False
+
+
+def _damaged(file: Path, reason: object) -> ValueError:
+    return ValueError(
+        f'{file} of an unfinished run is damaged ({str(reason)[:200]}): drop the run '
+        'with --restart (restart=True)'
+    )
 
 
 @dataclass

@@ -175,8 +175,11 @@ def _in_list(file: str, asset: str | None) -> Iterator[SceneSource]:
         beside = os.path.join(os.path.dirname(file), entry)
         here = glob.glob(entry) if glob.has_magic(entry) else os.path.exists(entry)
         is_there = glob.has_magic(entry) or os.path.exists(beside)
-        for source in _expanded(beside if is_there and not here else entry, asset):
-            yield replace(source, found=True)
+        try:
+            found = list(_expanded(beside if is_there and not here else entry, asset))
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f'{file}: {str(error)[:300]}') from None
+        yield from (replace(source, found=True) for source in found)
 
 
 def _read_items(file: str) -> list[dict]:

@@ -13,10 +13,8 @@ with the number of the input, which --only repeats. The exit code is 1 if any is
 import argparse
 import contextlib
 import io
-import json
 import logging
 import multiprocessing
-import pickle
 import random
 import resource
 import signal
@@ -24,195 +22,24 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
-import yaml
+from fuzz_files import READERS, write_files
 from mmengine.logging import MMLogger
-from safetensors.torch import save_file
 
-import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.apis.model_zoo.released import read_released, read_rules
-from mmcadformer.comparison import load_methods
-from mmcadformer.datasets.formats import (
-    BadEntries,
-    load_json_lines_boxes,
-    load_refcoco_boxes,
-    load_voc_boxes,
-    read_items,
-)
-from mmcadformer.datasets.inspection import check_dataset
-from mmcadformer.datasets.inspection.sources import datasets_of_config, open_layout
-from mmcadformer.datasets.records import read_id_list
-from mmcadformer.imagery import read_picture
-from mmcadformer.utils.checkpoint import check_run_state, read_checkpoint
 from mmcadformer.utils.command_line import USER_ERRORS
-from mmcadformer.utils.config import inference_pipeline, input_shape, read_config
-from mmcadformer.utils.plain_data import read_lines
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 20  # after which an input is said to hang
 GIGABYTES = 3.0
 PER_PROCESS = 100
-_SIZE = 24  # of the pictures, in pixels
-_RLE = dict(size=[_SIZE, _SIZE], counts=[100, 50, _SIZE * _SIZE - 150])
 _TOKENS = (
     *(b'null', b'NaN', b'-1', b'1e999', b'[]', b'{}', b'""', b'true', b'\x00', b'\n'),
     *(b'99999999999999999999', b'\xff\xfe', b'[' * 2000, b'"' + b'x' * 3000 + b'"'),
     *('\u2028'.encode(), b'\xef\xbb\xbf', b'!!python/name:os.system', b'/dev/zero'),
 )
-
-
-def write_files(root: Path) -> None:
-    """Writes a good file of every kind."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (_SIZE, _SIZE, 3), dtype=np.uint8)
-    mask = np.zeros((_SIZE, _SIZE), np.uint8)
-    mask[4:9, 5:15] = 255
-    pictures = root / 'images/x/JPEGImages'
-    for folder in (pictures, root / 'x', root / 'images', root / 'masks', root / 'voc'):
-        folder.mkdir(parents=True, exist_ok=True)
-    for file in ('1.png', '1.jpg', '1.tif', '1.webp', '1.bmp'):
-        cv2.imwrite(str(pictures / file), image)
-    cv2.imwrite(str(root / 'images/7.tif'), image)
-    cv2.imwrite(str(root / 'masks/7.tif'), mask)
-    cv2.imwrite(str(root / 'masks/1.png'), mask)
-    refs = [
-        dict(
-            ref_id=number, ann_id=7, image_id=1, category_id=1, split='train',
-            sent_ids=[number],
-            sentences=[dict(raw=f'the pond {number}', sent_id=number)],
-        )
-        for number in (3, 4)
-    ]  # fmt: skip
-    instances = dict(
-        images=[dict(id=1, file_name='1.png', height=_SIZE, width=_SIZE)],
-        categories=[dict(id=1, name='pond')],
-        annotations=[
-            dict(
-                id=7, image_id=1, category_id=1, segmentation=[_RLE], bbox=[1, 2, 9, 9]
-            )
-        ],
-    )
-    line = dict(
-        id='a', image='images/x/JPEGImages/1.png', expression='the pond', split='train',
-        mask=_RLE, category='pond', height=_SIZE, width=_SIZE,
-    )  # fmt: skip
-    box = dict(image='1.png', box=[1, 2, 9, 9], expression='a pond', category='pond')
-    result = dict(
-        dataset_name='x', image_id=1, ref_id=3, sent_id=3, category='pond',
-        expression='the pond', intersection=5, union=9, truth_area=7,
-    )  # fmt: skip
-    texts = {
-        'x/instances.json': json.dumps(instances),
-        'x/refs.json': json.dumps(refs),
-        'annotations.jsonl': f'{json.dumps(line)}\n'
-        + json.dumps(dict(line, id='b', mask='masks/1.png')),
-        'output_phrase_train.txt': '7 the pond on the left\n7 a pond\n',
-        'boxes.jsonl': json.dumps(box),
-        'items.json': json.dumps(
-            dict(
-                format='mmcadformer-boxes',
-                version=1,
-                items=[
-                    dict(
-                        item_id='a',
-                        image='1.png',
-                        box=[1, 2, 9, 9],
-                        category='pond',
-                        expressions=['a pond'],
-                        split=None,
-                    )  # fmt: skip
-                ],
-            )
-        ),
-        'voc/1.xml': '<annotation><filename>1.png</filename><object><name>pond</name>'
-        '<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>'
-        '<description>the pond</description></object></annotation>',
-        'results.jsonl': '\n'.join(
-            json.dumps(dict(result, sent_id=number)) for number in range(3)
-        ),
-        'ids.txt': '3 # bad\n4\n',
-        'ids.json': '["3", "4"]',
-        'pairs.txt': '1.png\tthe pond\n',
-        'names.yml': yaml.dump(dict(names={'a.<i>': 'b.<i>'}, zeros=['c'])),
-    }
-    for file, text in texts.items():
-        (root / file).write_text(text, encoding='utf-8')
-    config = read_config(ROOT / 'configs/cadformer_tiny_synthrs.py')
-    for suffix in ('json', 'yaml', 'py'):
-        config.dump(root / f'config.{suffix}')
-    (root / 'pickled/x').mkdir(parents=True)
-    (root / 'pickled/images').symlink_to(root / 'images')
-    (root / 'pickled/x/instances.json').write_text(json.dumps(instances))
-    (root / 'pickled/x/refs(unc).p').write_bytes(pickle.dumps(refs, 2))
-    state = {f'layer.{i}.weight': torch.rand(8, 8) for i in range(3)}
-    content = dict(state_dict=state, meta=dict(epoch=3), message_hub={})
-    torch.save(content, root / 'weights.pth')
-    torch.save(state, root / 'old.pth', _use_new_zipfile_serialization=False)
-    save_file(state, root / 'weights.safetensors')
-
-
-def _check(layout: str, folder: str = '', *names: str) -> Callable[[Path, Path], None]:
-    def check(root: Path, file: Path) -> None:
-        dataset = open_layout(layout, str(root / folder), *names)
-        for finding in check_dataset(dataset, progress=False).findings:
-            if str(root) not in str(finding):
-                raise RuntimeError(f'a finding does not name the file: {finding}')
-
-    return check
-
-
-def _config(root: Path, file: Path) -> None:
-    config = read_config(file)
-    for use in (inference_pipeline, input_shape, datasets_of_config):
-        with contextlib.suppress(*USER_ERRORS):  # which name the key, not the file
-            use(config)
-
-
-_refcoco, _json, _segrs = _check('refcoco', '', 'x'), _check('json'), _check('refsegrs')
-READERS: dict[str, Sequence[Callable[[Path, Path], object]]] = {
-    'x/instances.json': (
-        _refcoco,
-        lambda root, file: load_refcoco_boxes(root, 'x', BadEntries(skip=True)),
-    ),
-    'x/refs.json': (_refcoco,),
-    'pickled/x/refs(unc).p': (_check('refcoco', 'pickled', 'x'),),
-    'annotations.jsonl': (_json,),
-    'masks/1.png': (_json,),
-    'output_phrase_train.txt': (_segrs,),
-    'masks/7.tif': (_segrs,),
-    'images/7.tif': (_segrs,),
-    'images/x/JPEGImages/1.png': (_refcoco,),
-    **{
-        f'images/x/JPEGImages/1.{kind}': (lambda root, file: read_picture(file),)
-        for kind in ('jpg', 'tif', 'webp', 'bmp')
-    },
-    'boxes.jsonl': (lambda root, file: load_json_lines_boxes(file),),
-    'items.json': (lambda root, file: read_items(file),),
-    'voc/1.xml': (
-        lambda root, file: load_voc_boxes(file.parent, root / 'images/x/JPEGImages'),
-    ),
-    'results.jsonl': (lambda root, file: load_methods({'a': [file], 'b': [file]}),),
-    'ids.txt': (lambda root, file: read_id_list(file),),
-    'ids.json': (lambda root, file: read_id_list(file),),
-    'pairs.txt': (lambda root, file: list(read_lines(file)),),
-    'names.yml': (lambda root, file: read_rules('lavt', file),),
-    'config.json': (_config,),
-    'config.yaml': (_config,),
-    'config.py': (_config,),
-    'weights.pth': (
-        lambda root, file: read_checkpoint(file),
-        lambda root, file: check_run_state(file),
-        lambda root, file: read_released(file),
-    ),
-    'old.pth': (lambda root, file: read_checkpoint(file),),
-    'weights.safetensors': (lambda root, file: read_checkpoint(file),),
-}
 
 
 def damage(data: bytes, rng: random.Random, gently: bool) -> bytes:
@@ -259,7 +86,7 @@ def try_input(number: int, seed: int, root: Path) -> tuple[str, list[str]]:
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
                     reader(root, file)
-            except USER_ERRORS as error:
+            except (*USER_ERRORS, SystemExit) as error:
                 if str(root) not in str(error):
                     found.append(f'no file in: {str(error)[:300]}')
                 elif len(str(error)) > 1500:
@@ -286,7 +113,8 @@ def run(numbers: Sequence[int], seed: int, now: Any, results: Any) -> None:
         write_files(root)
         for name, readers in READERS.items():
             for reader in readers:
-                reader(root, root / name)  # which good files pass
+                with contextlib.redirect_stdout(io.StringIO()):
+                    reader(root, root / name)  # which good files pass
         for number in numbers:
             now.value = number
             results.put((number, *try_input(number, seed, root)))
@@ -316,6 +144,8 @@ def fuzz(numbers: Sequence[int], seed: int) -> list[str]:
                 found += [f'input {number}, {name}: {text}' for text in problems]
             if process.exitcode == 0:
                 break
+            if now.value < 0:
+                raise RuntimeError('the good files cannot be read, see above')
             found.append(f'input {now.value}: the process died ({process.exitcode})')
             part = [number for number in part if number > now.value]
     print(f'{sum(counts.values())} inputs of {len(READERS)} kinds of files')
