@@ -45,7 +45,9 @@ def find_resume_checkpoint(
         The file, or None if there is none to resume from.
     """
     work_dir = Path(work_dir)
-    folder = work_dir if out_dir is None else Path(out_dir, work_dir.name)
+    folder = work_dir
+    if out_dir is not None:
+        folder = Path(local_path(out_dir), work_dir.name)
     for path in _candidates(work_dir, folder, filename_tmpl):
         if is_whole(path):
             return path
@@ -54,10 +56,17 @@ def find_resume_checkpoint(
     return None
 
 
+def local_path(folder: str | Path) -> str:
+    """A folder without ``file://``, which MMEngine's file backends don't know."""
+    return str(folder).removeprefix('file://')
+
+
 def _candidates(work_dir: Path, folder: Path, template: str) -> Iterator[Path]:
     """Files that may be resumed from, the best choice first."""
     templates = [template] if template else ['epoch_{}.pth', 'iter_{}.pth']
-    pattern = '|'.join(re.escape(t).replace(r'\{\}', r'(\d+)') for t in templates)
+    # '{}', or with a form such as '{:03d}'
+    parts = (re.split(r'\{[^}]*\}', template) for template in templates)
+    pattern = '|'.join(r'(\d+)'.join(map(re.escape, part)) for part in parts)
 
     def number(name: str) -> int | None:
         match = re.fullmatch(pattern, name)

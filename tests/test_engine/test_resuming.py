@@ -61,6 +61,11 @@ def test_other_places_and_names_are_known(tmp_path):
     options = (tmp_path / 'far', 'model-{}-a.pth')
     found = find_resume_checkpoint(tmp_path / 'run', *options)
     assert found == tmp_path / 'far/run/model-12-a.pth'
+    place = f'file://{tmp_path}/far'
+    assert find_resume_checkpoint(tmp_path / 'run', place, options[1]) == found
+    write(tmp_path / 'run', 'e007.pth', 'e012.pth')
+    found = find_resume_checkpoint(tmp_path / 'run', None, 'e{:03d}.pth')
+    assert found == tmp_path / 'run/e012.pth'
 
 
 @HOOKS.register_module(force=True)
@@ -81,7 +86,7 @@ class Rates(Hook):
 
 def train(config, work_dir, stop_after=None, resume=None, loop=None, **options):
     """Runs without validation; returns the weights and the rates of its steps."""
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(config, format_python_code=False)
     cfg.merge_from_dict({name.replace('__', '.'): v for name, v in options.items()})
     cfg.train_cfg = loop or cfg.train_cfg
     cfg.work_dir = str(work_dir)
@@ -104,6 +109,14 @@ def equal(one, other):
     return all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.fixture(scope='module')
+def stopped(tiny_config, tmp_path_factory):
+    """Folder of a run that ended in its second epoch."""
+    folder = tmp_path_factory.mktemp('stopped') / 'a'
+    train(tiny_config, folder, stop_after=5)
+    return folder
+
+
 @pytest.mark.parametrize(
     'changes',
     [
@@ -112,15 +125,14 @@ def equal(one, other):
         dict(optim_wrapper__optimizer__lr=3e-5, optim_wrapper__optimizer__eps=1e-7),
     ],
 )
-def test_the_schedule_follows_the_config(tiny_config, tmp_path, changes):
+def test_the_schedule_follows_the_config(tiny_config, stopped, tmp_path, changes):
     """As that of a run with the new config from its beginning."""
-    train(tiny_config, tmp_path / 'a', stop_after=5)
+    shutil.copytree(stopped, tmp_path / 'a')
     _, rates = train(tiny_config, tmp_path / 'a', resume='epoch_1.pth', **changes)
     _, fresh = train(tiny_config, tmp_path / 'b', **changes)
     assert len(rates) < len(fresh)
     assert rates == pytest.approx(fresh[-len(rates) :])
-    log = next((tmp_path / 'a').glob('*/*.log')).parent.parent
-    text = ''.join(p.read_text() for p in log.glob('*/*.log'))
+    text = ''.join(path.read_text() for path in (tmp_path / 'a').glob('*/*.log'))
     assert 'resumed with other settings' in text
 
 

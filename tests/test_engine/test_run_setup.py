@@ -56,7 +56,7 @@ def test_slurm_without_gpus_is_refused():
 
 
 def prepare(tiny_config, tmp_path, **options):
-    cfg = Config.fromfile(tiny_config)
+    cfg = Config.fromfile(tiny_config, format_python_code=False)
     cfg.merge_from_dict({name.replace('__', '.'): v for name, v in options.items()})
     cfg.work_dir = str(tmp_path)
     cfg.experiment_name = str(tmp_path).replace('/', '_')
@@ -67,6 +67,16 @@ def test_a_batch_that_cannot_be_filled_is_found_before_the_run(tiny_config, tmp_
     runner = prepare(tiny_config, tmp_path, train_dataloader__batch_size=16)
     with pytest.raises(ValueError, match='train_dataloader.batch_size=16.*8 samples'):
         check_loaders(runner, ['train', 'val'])
+
+
+def test_a_wrapper_that_the_data_cannot_have_is_named(tiny_config, tmp_path):
+    data = Config.fromfile(tiny_config).train_dataloader.dataset
+    many = dict(type='ConcatDataset', datasets=[data])
+    wrapper = dict(type='ClassBalancedDataset', oversample_thr=0.5, dataset=many)
+    options = dict(train_dataloader__dataset=dict(wrapper, _delete_=True))
+    runner = prepare(tiny_config, tmp_path, **options)
+    with pytest.raises(ValueError, match='train_dataloader can not .*get_cat_ids'):
+        check_loaders(runner, ['train'])
 
 
 @pytest.mark.parametrize('batch_size', [1, 2])
@@ -82,7 +92,7 @@ def test_images_that_fit_no_batch_are_found_before_the_run(
     ]
     text = '\n'.join(json.dumps(dict(line, category='a')) for line in lines)
     (tmp_path / 'annotations.jsonl').write_text(text)
-    cfg = Config.fromfile(tiny_config)
+    cfg = Config.fromfile(tiny_config, format_python_code=False)
     pipeline = [dict(t) for t in cfg.test_pipeline]
     next(t for t in pipeline if t['type'] == 'Resize')['keep_ratio'] = True
     runner = prepare(
@@ -105,15 +115,26 @@ def test_images_that_fit_no_batch_are_found_before_the_run(
         check_loaders(runner, ['val'])
 
 
+def read(tiny_config, **options):
+    args = Namespace(
+        config=tiny_config, cfg_options=options, launcher='none', local_rank=0,
+        data_root=None, data_name=None, work_dir=None,
+    )  # fmt: skip
+    return read_run_config(args)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 1.5, 'abc', True])
+def test_a_seed_is_a_number_that_all_generators_take(tiny_config, seed):
+    with pytest.raises(ValueError, match='^randomness.seed must be a whole number'):
+        read(tiny_config, **{'randomness.seed': seed})
+    assert read(tiny_config, **{'randomness.seed': 2**32 - 1}).randomness.seed
+
+
 def test_no_workers_need_no_persistence(tiny_config):
     options = {
         'train_dataloader.persistent_workers': True,
         'train_dataloader.prefetch_factor': 2,
     }
-    args = Namespace(
-        config=tiny_config, cfg_options=options, launcher='none', local_rank=0,
-        data_root=None, data_name=None, work_dir=None,
-    )  # fmt: skip
-    cfg = read_run_config(args)
+    cfg = read(tiny_config, **options)
     assert cfg.train_dataloader.persistent_workers is False
     assert 'prefetch_factor' not in cfg.train_dataloader

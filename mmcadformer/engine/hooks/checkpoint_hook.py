@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from os.path import basename
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mmseg.registry import HOOKS
 from ...utils.checkpoint import check_finite, is_whole
 from ...utils.files import remove_unfinished, whole_file
 from ..errors import TrainingError
-from ..resuming import INTERRUPTED, adapt_checkpoint
+from ..resuming import INTERRUPTED, adapt_checkpoint, local_path
 
 _VALIDATED = 'last_validated_iter'
 
@@ -65,6 +66,8 @@ class CheckpointHook(HostCheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Find out what is there, and validate if a killed run didn't."""
+        if self.out_dir:
+            self.out_dir = local_path(self.out_dir)
         super().before_train(runner)
         local = isinstance(self.file_backend, LocalBackend)
         if local and not self.file_client_args and not self.backend_args:
@@ -201,7 +204,8 @@ class CheckpointHook(HostCheckpointHook):
         if not is_main_process():
             return
         prefix = f'best_{key}_'.replace('/', '_')
-        for other in Path(self.out_dir).glob(prefix + self.filename_tmpl.format('*')):
+        pattern = re.sub(r'\{[^}]*\}', '*', self.filename_tmpl)
+        for other in Path(self.out_dir).glob(prefix + pattern):
             if other.name != basename(path):
                 other.unlink()
 
