@@ -85,7 +85,7 @@ class StopAfter(Hook):
 
 
 def train(tiny_config, work_dir, name, stop_after=None, **changes):
-    cfg = Config.fromfile(tiny_config)
+    cfg = Config.fromfile(tiny_config, format_python_code=False)
     cfg.merge_from_dict(changes)
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = name

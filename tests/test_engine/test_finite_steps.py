@@ -46,7 +46,7 @@ class Plant(Hook):
 
 
 def prepare(tiny_config, work_dir, epochs=3, **plant):
-    cfg = Config.fromfile(tiny_config)
+    cfg = Config.fromfile(tiny_config, format_python_code=False)
     cfg.train_cfg.max_epochs = epochs
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = str(work_dir).replace('/', '_')

@@ -14,7 +14,7 @@ from mmcadformer.engine import ReferringVisualizationHook
 
 
 def make_runner(tiny_config, work_dir, **changes):
-    cfg = Config.fromfile(tiny_config)
+    cfg = Config.fromfile(tiny_config, format_python_code=False)
     cfg.merge_from_dict(changes)
     cfg.work_dir = str(work_dir)
     cfg.experiment_name = f'{work_dir.parent.name}_{work_dir.name}'

@@ -3,7 +3,6 @@
 
 import json
 import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -79,51 +78,51 @@ def test_synthrs(disk):
     assert not list(disk.rglob('*.unfinished'))
 
 
-def test_infer(disk, run_tool, tiny_config, tiny_checkpoint, tmp_path):
+def test_infer(disk, fork_tool, tiny_config, tiny_checkpoint, tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
     cv2.imwrite(str(tmp_path / 'large.png'), noise)
     model = ['--config', tiny_config, '--checkpoint', tiny_checkpoint]
     arguments = ['infer.py', tmp_path / 'large.png', 'the pool', *model]
     fill(disk, 64 * 1024)
-    result = run_tool(*arguments, '--out-dir', disk, cwd=tmp_path, check=False)
+    result = fork_tool(*arguments, '--out-dir', disk, cwd=tmp_path).wait()
     check_line(result, 'infer.py: ', 'No space left', 'overlay.png')
     assert files(disk) == []
     lock(disk)
-    result = run_tool(*arguments, '--out-dir', disk, cwd=tmp_path, check=False)
+    result = fork_tool(*arguments, '--out-dir', disk, cwd=tmp_path).wait()
     check_line(result, 'infer.py: ', 'Read-only', str(disk))
 
 
-def test_testing(disk, run_tool, tiny_config, tiny_checkpoint, tmp_path):
+def test_testing(disk, fork_tool, tiny_config, tiny_checkpoint, tmp_path):
     arguments = ['test.py', tiny_config, tiny_checkpoint, '--work-dir', tmp_path / 'w']
     (disk / 'results.jsonl').write_text('earlier')
     fill(disk, 8 * 1024)
     shown = ['--show-dir', disk / 'shown', '--out', disk / 'results.jsonl']
-    result = run_tool(*arguments, *shown, cwd=tmp_path, check=False)
+    result = fork_tool(*arguments, *shown, cwd=tmp_path).wait()
     check_line(result, 'test.py: ', 'shown', 'No space left')
     assert files(disk) == ['results.jsonl']
     assert (disk / 'results.jsonl').read_text() == 'earlier'
     lock(disk)
-    result = run_tool(*arguments, '--out', disk / 'r.jsonl', cwd=tmp_path, check=False)
+    result = fork_tool(*arguments, '--out', disk / 'r.jsonl', cwd=tmp_path).wait()
     check_line(result, 'test.py: ', 'Read-only', str(disk))
 
 
-def test_training(disk, run_tool, tiny_config, tmp_path):
+def test_training(disk, fork_tool, tiny_config, tmp_path):
     folder = disk / 'run'
     arguments = ['train.py', tiny_config, '--work-dir', folder]
-    result = run_tool(*arguments, cwd=tmp_path, check=False)
+    result = fork_tool(*arguments, cwd=tmp_path).wait()
     check_line(result, 'train.py: ', 'cannot be written', str(folder))
     assert not list(disk.rglob('*.unfinished'))
     lock(disk)
-    result = run_tool(*arguments, cwd=tmp_path, check=False)
+    result = fork_tool(*arguments, cwd=tmp_path).wait()
     check_line(result, 'train.py: ', 'Read-only', str(folder))
 
 
-def test_checking(disk, tiny_data, repo_root):
+def test_checking(disk, tiny_data, repo_root, fork_tool):
     lock(disk)
-    command = [sys.executable, 'tools/analysis/check_dataset.py']
-    command += [repo_root / 'configs/cadformer_tiny_synthrs.py', '--quiet']
-    command += ['--data-root', tiny_data, '--json', disk / 'report.json']
-    result = subprocess.run(command, cwd=repo_root, capture_output=True, text=True)
+    arguments = [repo_root / 'configs/cadformer_tiny_synthrs.py', '--quiet']
+    arguments += ['--data-root', tiny_data, '--json', disk / 'report.json']
+    tool = 'analysis/check_dataset.py'
+    result = fork_tool(tool, *arguments, cwd=repo_root).wait()
     assert result.returncode == 2
     assert 'Read-only' in result.stderr.splitlines()[-1]
     assert 'report.json' in result.stderr.splitlines()[-1]

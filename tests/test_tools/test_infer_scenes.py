@@ -2,10 +2,8 @@
 """Many scenes from the command line, with a real model in a real process."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -64,7 +62,7 @@ def contents(folder):
 
 
 def test_killed_and_resumed_with_one_damaged_among_them(
-    scenes, command, repo_root, tmp_path
+    scenes, command, fork_tool, tmp_path
 ):
     damaged = scenes[5].read_bytes()[:3000]
     scenes[5].write_bytes(damaged)
@@ -73,27 +71,23 @@ def test_killed_and_resumed_with_one_damaged_among_them(
     arguments += ['--skip-errors', '--probability', 'none']
 
     def start(*args):
-        return subprocess.Popen(
-            [sys.executable, repo_root / 'tools/infer_scene.py', *args],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        return fork_tool('infer_scene.py', *args, cwd=tmp_path)
 
     straight = start(*command(*arguments, out='straight'))
-    text, _ = straight.communicate()
-    assert straight.returncode == 0, text
+    assert straight.wait().returncode == 0, straight.output
+    text = straight.output
     assert text.count('model loaded') == 1
     assert "'the pond': " in text and f'in {COUNT - 1} scenes' in text
     assert text.count('failed: in/s5.tif is damaged') == 1
 
     process = start(*command(*arguments))
-    limit = time.monotonic() + 120
-    while not (tmp_path / 'out/s1.json').exists() and time.monotonic() < limit:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process.wait_for(lambda output: (tmp_path / 'out/s1.json').exists())
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait().returncode == -signal.SIGKILL
     assert not (tmp_path / 'out/all_scenes.json').exists()
-    assert 'had been finished before' in start(*command(*arguments)).communicate()[0]
+    resumed = start(*command(*arguments))
+    resumed.wait()
+    assert 'had been finished before' in resumed.output
     assert contents(tmp_path / 'out') == contents(tmp_path / 'straight')
 
     report = json.loads((tmp_path / 'out/all_scenes.json').read_text())

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -15,17 +14,52 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, METRICS
 
+PLANT = """
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PlantOne(Hook):
+    def before_train(self, runner):
+        head = runner.model.module.decode_head
+        loss = head.loss_by_feat
+
+        def planted(*args, **kwargs):
+            losses = loss(*args, **kwargs)
+            if get_rank() == 1 and runner.iter == 1:
+                losses['loss_ce'] = losses['loss_ce'] * float('nan')
+            return losses
+
+        head.loss_by_feat = planted
+
+    def after_train(self, runner):
+        state = runner.model.module.state_dict()
+        torch.save(state, f'{runner.work_dir}/rank_{get_rank()}.pt')
+"""
+
 
 @pytest.fixture(scope='module')
 def two_processes(tiny_config, tmp_path_factory, run_tool):
-    """A training in two processes, and a test of its checkpoint in two."""
+    """A training in two processes, and a test of its checkpoint in two.
+
+    The loss of the second process is NaN in the second step.
+    """
     folder = tmp_path_factory.mktemp('two_processes')
+    (folder / 'plant_one.py').write_text(PLANT)
+    config = folder / 'config.py'
+    imports = f'import sys\nsys.path.insert(0, {str(folder)!r})\n'
+    imports += "custom_imports['imports'].append('plant_one')"
+    hook = "custom_hooks.append(dict(type='PlantOne'))"
+    config.write_text(f'{tiny_config.read_text()}\n{imports}\n{hook}\n')
     options = [
         'train_cfg.max_epochs=1', 'val_dataloader.batch_size=2',
         'default_hooks.visualization.val_samples=4',
     ]  # fmt: skip
     train = run_tool(
-        'dist_train.sh', tiny_config, 2, '--work-dir', 'run', '--cfg-options', *options,
+        'dist_train.sh', config, 2, '--work-dir', 'run', '--cfg-options', *options,
         cwd=folder,
     )  # fmt: skip
     run_tool(
@@ -41,10 +75,19 @@ def test_two_processes_train_together(two_processes):
     assert 'GPU number: 2' in log
     # Every process gets half of the 8 objects, 2 at a time.
     assert re.search(r'Epoch\(train\)\s+\[1\]\[2/2\]', log)
-    cfg = Config.fromfile(folder / 'run/tiny.py')
+    cfg = Config.fromfile(folder / 'run/config.py', import_custom_modules=False)
     assert cfg.model_wrapper_cfg.find_unused_parameters is False
     assert (folder / 'run/epoch_1.pth').is_file()
     assert list((folder / 'run').glob('best_oIoU_epoch_1.pth'))
+
+
+def test_two_processes_skip_a_step_together(two_processes):
+    folder, log = two_processes
+    assert '1 of the last steps up to 2 skipped (1 in all)' in log
+    one, other = (torch.load(folder / f'run/rank_{rank}.pt') for rank in (0, 1))
+    trained = [key for key in one if 'running_' not in key]
+    assert all(torch.equal(one[key], other[key]) for key in trained)
+    assert all(torch.isfinite(value).all() for value in one.values())
 
 
 def test_two_processes_draw_the_validation_samples_of_both(two_processes, tiny_config):
@@ -79,7 +122,7 @@ def test_two_processes_test_as_one_does(two_processes, tiny_config, tmp_path):
 
 
 def test_killed_run_resumes_to_the_same_weights(
-    tiny_config, tmp_path, repo_root, call_tool
+    tiny_config, tmp_path, fork_tool, call_tool
 ):
     options = {
         'train_dataloader.num_workers': 2,
@@ -95,7 +138,10 @@ def test_killed_run_resumes_to_the_same_weights(
     config = tmp_path / 'killed.py'
     cfg.dump(config)
     arguments = [config, '--work-dir', tmp_path / 'killed', '--seed', '5']
-    train_until_killed(repo_root, arguments, tmp_path, epoch=2, iteration=2)
+    process = fork_tool('train.py', *arguments, cwd=tmp_path)
+    process.wait_for(re.compile(r'Epoch\(train\)\s+\[2\]\[2/').search)
+    os.killpg(process.pid, signal.SIGKILL)  # with its workers
+    assert process.wait().returncode == -signal.SIGKILL, process.output
     assert not (tmp_path / 'killed/epoch_2.pth').exists()
     call_tool('train.py', *arguments, '--resume')
     arguments[2] = tmp_path / 'whole'
@@ -110,28 +156,6 @@ def test_killed_run_resumes_to_the_same_weights(
     for index, state in whole['optimizer']['state'].items():
         other = killed['optimizer']['state'][index]
         assert torch.equal(state['exp_avg_sq'], other['exp_avg_sq'])
-
-
-def train_until_killed(repo_root, arguments, cwd, epoch, iteration):
-    """Starts a training of its own and kills it with all its workers."""
-    line = re.compile(rf'Epoch\(train\)\s+\[{epoch}\]\[\s*{iteration}/')
-    process = subprocess.Popen(
-        [sys.executable, '-u', str(repo_root / 'tools/train.py'), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    output = []
-    for text in process.stdout:
-        output.append(text)
-        if line.search(text):
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL, ''.join(output)
 
 
 @pytest.mark.parametrize('old_key', [False, True])

@@ -2,43 +2,40 @@
 """How a command ends, and what its options have in common."""
 
 import argparse
-import subprocess
 import sys
 
 import pytest
 
 from mmcadformer.utils.command_line import add_runner_options, user_errors
 
-COMMAND = """
-import sys
-from mmcadformer.utils.command_line import user_errors
-sys.argv[0] = '/some/where/tool.py'
-with user_errors(hint='Look there.'):
-    raise {error}
-"""
+
+@pytest.fixture
+def ended(fork):
+    """How a command ends in which something is raised."""
+
+    def command(error):
+        sys.argv[0] = '/some/where/tool.py'
+        with user_errors(hint='Look there.'):
+            raise error
+
+    return lambda error: fork(command, error).wait()
 
 
-def run(error: str) -> subprocess.CompletedProcess:
-    """A command that ends by an error."""
-    command = [sys.executable, '-c', COMMAND.format(error=error)]
-    return subprocess.run(command, capture_output=True, text=True)
+def test_bad_input_ends_with_a_message_on_standard_error(ended):
+    found = ended(FileNotFoundError('no file'))
+    assert found.returncode == 1 and not found.stdout
+    assert found.stderr == 'tool.py: no file\nLook there.\n'
 
 
-def test_bad_input_ends_with_a_message_on_standard_error():
-    ended = run("FileNotFoundError('no file')")
-    assert ended.returncode == 1 and not ended.stdout
-    assert ended.stderr == 'tool.py: no file\nLook there.\n'
+def test_an_interruption_ends_as_in_a_shell(ended):
+    found = ended(KeyboardInterrupt())
+    assert found.returncode == 130 and found.stderr == 'tool.py: interrupted\n'
 
 
-def test_an_interruption_ends_as_in_a_shell():
-    ended = run('KeyboardInterrupt')
-    assert ended.returncode == 130 and ended.stderr == 'tool.py: interrupted\n'
-
-
-def test_faults_of_the_program_keep_their_traceback():
-    ended = run("KeyError('x')")
-    assert ended.returncode == 1 and 'Traceback' in ended.stderr
-    assert 'tool.py:' not in ended.stderr
+def test_faults_of_the_program_keep_their_traceback(ended):
+    found = ended(KeyError('x'))
+    assert found.returncode == 1 and 'Traceback' in found.stderr
+    assert 'tool.py:' not in found.stderr
 
 
 @pytest.mark.parametrize('error', [ValueError, OSError, ImportError])

@@ -3,8 +3,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -35,17 +33,16 @@ def test_an_error_leaves_what_was_there(tmp_path):
     assert path.read_text() == 'old' and os.listdir(tmp_path) == ['file.txt']
 
 
-def test_a_killed_process_leaves_what_was_there(tmp_path):
+def test_a_killed_process_leaves_what_was_there(tmp_path, fork):
     write_text(tmp_path / 'file.txt', 'old')
-    code = (
-        'import os, signal, sys\n'
-        'from mmcadformer.utils.files import whole_file\n'
-        'with whole_file(sys.argv[1]) as unfinished:\n'
-        "    unfinished.write_text('half')\n"
-        '    os.kill(os.getpid(), signal.SIGKILL)\n'
-    )
-    command = [sys.executable, '-c', code, str(tmp_path / 'file.txt')]
-    assert subprocess.run(command).returncode == -signal.SIGKILL
+
+    def write_half():
+        with whole_file(tmp_path / 'file.txt') as unfinished:
+            unfinished.write_text('half')
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert fork(write_half).wait().returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
     assert (tmp_path / 'file.txt').read_text() == 'old'
     remove_unfinished(tmp_path)
     assert os.listdir(tmp_path) == ['file.txt']

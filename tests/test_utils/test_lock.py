@@ -3,46 +3,33 @@
 
 import os
 import signal
-import subprocess
-import sys
+import time
 
 import pytest
 
 from mmcadformer.utils.lock import FolderInUse, locked
 
-HOLD = """
-import sys, time
-from mmcadformer.utils.lock import locked
-with locked(sys.argv[1]):
-    print('held', flush=True)
-    time.sleep(60)
-"""
+
+def hold(folder):
+    with locked(folder):
+        print('held')
+        time.sleep(60)
 
 
-def test_the_second_process_is_told_who_holds_it(tmp_path, repo_root):
+def test_the_second_process_is_told_who_holds_it(tmp_path, fork):
     folder = tmp_path / 'run'
-    process = subprocess.Popen(
-        [sys.executable, '-c', HOLD, str(folder)],
-        cwd=repo_root,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == 'held\n'
-        # The owner is written a moment after the lock is taken, and before 'held'.
-        message = rf'run is in use by -c \(process {process.pid} on .*, for 0 minutes\)'
-        with pytest.raises(FolderInUse, match=message), locked(folder):
-            pass
-        with locked(tmp_path / 'other'), locked(folder, 'results.jsonl'):
-            pass
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        with locked(folder):  # the dead hold nothing
-            pass
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
+    process = fork(hold, folder)
+    process.wait_for(lambda output: 'held\n' in output)
+    # The owner is written a moment after the lock is taken, and before 'held'.
+    message = rf'run is in use by .* \(process {process.pid} on .*, for 0 minutes\)'
+    with pytest.raises(FolderInUse, match=message), locked(folder):
+        pass
+    with locked(tmp_path / 'other'), locked(folder, 'results.jsonl'):
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with locked(folder):  # the dead hold nothing
+        pass
     assert list(folder.iterdir()) == []
 
 
