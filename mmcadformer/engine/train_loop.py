@@ -8,6 +8,7 @@ from itertools import count, islice
 from typing import Any
 
 from mmengine.dataset import InfiniteSampler
+from mmengine.runner import BaseLoop
 from mmengine.runner import EpochBasedTrainLoop as HostTrainLoop
 from mmseg.registry import LOOPS
 from torch.utils.data import BatchSampler, DataLoader
@@ -31,6 +32,9 @@ class EpochBasedTrainLoop(HostTrainLoop):
             return super().run()
         finally:
             end_workers(self.dataloader)
+            validation = self.runner._val_loop
+            if isinstance(validation, BaseLoop):
+                end_workers(validation.dataloader)
 
     def run_epoch(self) -> None:
         """Train on the batches of an epoch that are left."""
@@ -169,8 +173,9 @@ def end_workers(loader: DataLoader) -> None:
     Args:
         loader: The next pass through it starts new ones.
     """
-    iterator, loader._iterator = loader._iterator, None
+    iterator = getattr(loader, '_iterator', None)
     if hasattr(iterator, '_shutdown_workers'):
+        loader._iterator = None
         iterator._shutdown_workers()
 
 

@@ -2,6 +2,7 @@
 """Random numbers of an epoch, in training process and data workers."""
 
 import copy
+import multiprocessing
 import pickle
 import random
 
@@ -94,10 +95,13 @@ def train(tiny_config, work_dir, name, stop_after=None, **changes):
     if stop_after is not None:
         cfg.custom_hooks.append(dict(type='StopAfter', iterations=stop_after))
     runner = Runner.from_cfg(cfg)
+    before = set(multiprocessing.active_children())
     try:
         runner.train()
     except KeyboardInterrupt:
         assert stop_after is not None
+    # Workers end with the training.
+    assert set(multiprocessing.active_children()) <= before
     return copy.deepcopy(runner.model.state_dict())
 
 
