@@ -190,6 +190,7 @@ class Fork:
             with open(file, 'a') as stream:
                 os.dup2(stream.fileno(), number)
         sys.stdout, sys.stderr = (open(n, 'w', 1, closefd=False) for n in (1, 2))
+        _forget_runs()
         function(*args)
 
     def is_alive(self):
@@ -212,6 +213,16 @@ class Fork:
         self._process.join()
         texts = [file.read_text() for file in self.files]
         return subprocess.CompletedProcess([], self._process.exitcode, *texts)
+
+
+def _forget_runs():
+    """Takes MMEngine's loggers and the like from a process, which has none yet."""
+    from mmengine.utils import ManagerMixin
+
+    kinds = [ManagerMixin]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        kind._instance_dict.clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ..utils.config import building, leaf_datasets, read_config
+from ..utils.config import building, find_loader, leaf_datasets, read_config
 
 # First NVIDIA architecture that computes in bfloat16: Ampere.
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -46,7 +46,7 @@ def read_run_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     for split in ('train', 'val', 'test'):
-        loader = cfg.get(f'{split}_dataloader')
+        loader = find_loader(cfg, split)
         if loader and not loader.get('num_workers'):
             loader['persistent_workers'] = False  # there are none
             loader.pop('prefetch_factor', None)
@@ -63,8 +63,9 @@ def check_seed(seed: object, name: str) -> None:
     Raises:
         ValueError: It isn't.
     """
-    is_number = isinstance(seed, int) and not isinstance(seed, bool)
-    if seed is not None and not (is_number and 0 <= seed < 2**32):
+    if seed is None:
+        return
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(
             f'{name} must be a whole number from 0 to 2^32 - 1, not {seed!r}'
         )

@@ -173,7 +173,7 @@ def end_workers(loader: DataLoader) -> None:
     Args:
         loader: The next pass through it starts new ones.
     """
-    iterator = getattr(loader, '_iterator', None)
+    iterator: Any = getattr(loader, '_iterator', None)
     if hasattr(iterator, '_shutdown_workers'):
         loader._iterator = None
         iterator._shutdown_workers()

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from .data_config import DATA_SUFFIXES, read_data_config
+from .plain_data import shorten
 
 _SUFFIXES = ('.py', *DATA_SUFFIXES)
 
@@ -33,6 +34,18 @@ def leaf_datasets(dataset: dict, key: str = '') -> Iterator[tuple[str, dict]]:
         yield from leaf_datasets(dataset['dataset'], f'{key}.dataset')
     else:
         yield key, dataset
+
+
+def find_loader(cfg: Config, split: str) -> dict:
+    """The config of the loader of 'train', 'val' or 'test'; empty if there is none.
+
+    Raises:
+        ValueError: It isn't a dict.
+    """
+    loader = cfg.get(f'{split}_dataloader') or {}
+    if not isinstance(loader, dict):
+        raise ValueError(f'{split}_dataloader must be a dict, not {shorten(loader)}')
+    return loader
 
 
 def read_config(
@@ -136,7 +149,7 @@ def inference_pipeline(cfg: Config) -> list[dict]:
     Raises:
         ValueError: If there is none, or it doesn't begin by reading a file.
     """
-    loader = cfg.get('test_dataloader') or {}
+    loader = find_loader(cfg, 'test')
     _, dataset = next(leaf_datasets(loader.get('dataset') or {}))
     pipeline = dataset.get('pipeline') or cfg.get('test_pipeline')
     if not pipeline:

@@ -4,8 +4,8 @@
 A pickle can name any importable function and have it called while it is read.
 The annotation pickles of the RefCOCO family hold nothing but lists, dicts,
 strings and numbers, which need no such names, so names are refused here with
-harmless exceptions (ordered dicts, and NumPy's numbers and arrays of numbers,
-which are turned into Python's numbers and lists).
+harmless exceptions (ordered dicts, and NumPy's numbers, texts and arrays, which are
+turned into Python's numbers, texts and lists).
 """
 
 from __future__ import annotations
@@ -39,14 +39,19 @@ class UnsafePickleError(ValueError):
     """A pickle asks for something that plain annotations never need."""
 
 
+# Numbers, texts, and whatever the pickle itself holds.
+_TYPES = re.compile(r'[bifu][1248]|U[1-9]\d{0,4}|O[48]')
+
+
 class NumberType:
     """Stands in for ``numpy.dtype`` while numbers are read."""
 
     def __init__(self, code: object, *_flags: object) -> None:
-        if not (isinstance(code, str) and re.fullmatch(r'[bifu][1248]', code)):
+        if not (isinstance(code, str) and _TYPES.fullmatch(code)):
             raise UnsafePickleError(
-                f'the pickle holds a NumPy value of type {str(code)[:80]!r}, '
-                'which is not a plain number'
+                f'the pickle holds a NumPy value of type {str(code)[:80]!r}, which is '
+                'neither number nor text: where it was made, write lists, numbers and '
+                'texts alone, best as refs.json'
             )
         self.dtype = np.dtype(code)
 
@@ -65,12 +70,19 @@ class NumberList(list):
     def fill(self, raw: object, number_type: object, shape: Any, order: Any) -> None:
         """Takes the numbers of an array, which are in the order 'C' or 'F'."""
         values = _numbers(number_type, raw)
-        if len(values) != prod(shape):
+        if not shape or len(values) != prod(shape):
             raise UnsafePickleError('the pickle holds a malformed NumPy array')
         self[:] = values.reshape(shape, order=order).tolist()
 
 
 def _numbers(number_type: object, raw: object) -> np.ndarray:
+    if isinstance(number_type, NumberType) and number_type.dtype.hasobject:
+        if not isinstance(raw, list):
+            raise UnsafePickleError('the pickle holds a malformed NumPy array')
+        values = np.empty(len(raw), object)
+        for index, value in enumerate(raw):  # read as plain data, like all else
+            values[index] = value
+        return values
     if isinstance(raw, str):  # as Python 2 wrote bytes
         raw = raw.encode('latin-1')
     if not (
@@ -81,8 +93,10 @@ def _numbers(number_type: object, raw: object) -> np.ndarray:
     return np.frombuffer(raw, dtype) if raw else np.empty(0, dtype)
 
 
-def _number(number_type: object, raw: object) -> int | float | bool:
-    """Python number from the bytes of a NumPy one."""
+def _number(number_type: object, raw: object) -> int | float | bool | str:
+    """Python number, or text, from the bytes of a NumPy one."""
+    if isinstance(raw, list):
+        raise UnsafePickleError('the pickle holds malformed NumPy numbers')
     return _numbers(number_type, raw)[0].item()
 
 

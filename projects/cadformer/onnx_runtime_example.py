@@ -58,6 +58,7 @@ def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
         inside = session.get_modelmeta().custom_metadata_map
         facts = json.loads(inside['metadata.json'])
         height, width = facts['size']
+        most = facts['max_tokens']
         tokenizer = Tokenizer.from_str(inside['tokenizer.json'])
     if len(session.get_inputs()[2].shape) != 2:
         sys.exit(f'{model} needs masks of phrases, which a tokenizer does not make')
@@ -65,8 +66,7 @@ def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
     if len(text.ids) - sum(text.special_tokens_mask) == 0:
         sys.exit('the sentence is empty')
     # Only models that drop the end mark, too, leave it to us to cut a long sentence.
-    ids = text.ids[: facts['max_tokens']]
-    text_mask = text.attention_mask[: facts['max_tokens']]
+    ids, text_mask = text.ids[:most], text.attention_mask[:most]
     with reading(image_file, 'a picture'):
         image = load(image_file, facts)
     if facts['antialias']:

@@ -140,12 +140,13 @@ def test_fusions_of_another_kind_are_refused(tiny_config, image):
 
 
 def test_command_writes_picture_and_numbers(
-    tiny_config, tiny_checkpoint, image, run_tool, tmp_path
+    tiny_config, tiny_checkpoint, image, fork_tool, tmp_path
 ):
-    run_tool(
+    ended = fork_tool(
         'infer.py', image, 'the pool', '--config', tiny_config, '--checkpoint',
         tiny_checkpoint, '--explain', '--out-dir', 'out', cwd=tmp_path,
-    )  # fmt: skip
+    ).wait()  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
     report = json.loads((tmp_path / 'out/results.json').read_text())
     (record,) = report['results']
     picture = cv2.imread(str(tmp_path / 'out' / record['attention']))

@@ -29,6 +29,7 @@ def test_the_hosts_inferencer_takes_other_models_as_before(tmp_path):
         dict(
             model=dict(
                 type='EncoderDecoder',
+                data_preprocessor=dict(type='SegDataPreProcessor'),
                 backbone=dict(
                     type='UNet', base_channels=4, num_stages=2, strides=(1, 1),
                     enc_num_convs=(1, 1), dec_num_convs=(1,), downsamples=(True,),

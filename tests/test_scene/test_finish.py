@@ -2,10 +2,11 @@
 """What a GIS and a catalogue find in the results, besides pixels and polygons."""
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
+import time
 from xml.etree import ElementTree
 
 import numpy as np
@@ -21,6 +22,7 @@ from rasterio.enums import ColorInterp
 
 from mmcadformer import __version__
 from mmcadformer.scene import Reading, SceneSegmentor, Tiling, Writing
+from mmcadformer.utils.lock import locked
 
 WORDS = ['red', 'blue']
 STARTED = '2025-10-09T08:53:20Z'  # as conftest's SOURCE_DATE_EPOCH says
@@ -237,26 +239,23 @@ def test_a_geojson_without_objects_has_its_fields(make_scene, utm, segment, tmp_
     assert pyogrio.read_info(file)['driver'] == 'GeoJSON'
 
 
-HOLD = """
-import sys, time
-from mmcadformer.utils.lock import locked
-with locked(sys.argv[1]):
-    print('held', flush=True)
-    time.sleep(60)
-"""
+def hold(folder):
+    with locked(folder):
+        print('held')
+        time.sleep(60)
 
 
 def test_two_processes_do_not_share_an_output_folder(
-    make_scene, blobs, utm, segment, network, tmp_path
+    make_scene, blobs, utm, segment, network, tmp_path, fork
 ):
     path = make_scene(blobs(40, 50), **utm)
     out = tmp_path / 'out'
-    command = [sys.executable, '-c', HOLD, str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == 'held\n'
-        with pytest.raises(OSError, match=rf'out is in use by .*process {other.pid}'):
-            segment(path)
-        assert network.calls == 0
-        other.kill()
+    other = fork(hold, out)
+    other.wait_for(lambda output: 'held' in output)
+    with pytest.raises(OSError, match=rf'out is in use by .*process {other.pid}'):
+        segment(path)
+    assert network.calls == 0
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
     segment(path)  # its death frees the folder
     assert (out / 'scene.json').exists()

@@ -11,7 +11,7 @@ def fuzz(load_tool, repo_root, monkeypatch):
 
 
 def test_damaged_files_end_in_one_line(fuzz):
-    assert fuzz.fuzz(range(15 * len(fuzz.READERS)), seed=7) == []
+    assert fuzz.fuzz(range(12 * len(fuzz.READERS)), seed=7) == []
 
 
 def test_what_is_wrong_is_found(fuzz, monkeypatch):

@@ -211,7 +211,13 @@ def _write_onnx(file: Path) -> None:
         ir_version=8,
     )
     words = Tokenizer(models.WordLevel({'pond': 0, '[UNK]': 1}, unk_token='[UNK]'))
-    facts = dict(size=[32, 32], antialias=False, align_corners=False, threshold=0.5)
+    facts = dict(
+        size=[32, 32],
+        max_tokens=20,
+        antialias=False,
+        align_corners=False,
+        threshold=0.5,
+    )
     texts = {'metadata.json': json.dumps(facts), 'tokenizer.json': words.to_str()}
     helper.set_model_props(model, texts)
     onnx.save(model, str(file))

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from ...utils.command_line import Parser, add_cfg_options
-from ...utils.config import building, leaf_datasets, read_config
+from ...utils.config import building, find_loader, leaf_datasets, read_config
 from ...utils.plain_data import shorten
 from ..mask_files import CHANNELS, MaskFiles
 from ..records import AnnotationError, Record, Report, fail, ids_of, read_id_list
@@ -78,7 +78,7 @@ def datasets_of_config(cfg: Config) -> list[tuple[BaseReferringDataset, list[str
     """Data sets of a config, each once, with the ``exclude_file``s it is used with."""
     found: dict[str, tuple[dict, list[str]]] = {}
     for split in ('train', 'val', 'test'):
-        loader = cfg.get(f'{split}_dataloader') or {}
+        loader = find_loader(cfg, split)
         if loader.get('dataset') is None:
             continue
         for _, dataset in leaf_datasets(loader['dataset']):
