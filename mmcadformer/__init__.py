@@ -6,15 +6,30 @@ in MMSegmentation's registries, so that a config needs only
 ``custom_imports = dict(imports=['mmcadformer'])``.
 """
 
+import importlib
+import os
+
 from .utils.stack import check_opencv, check_stack, quiet_import
 from .version import __version__
 
-# First: with a broken stack the imports below fail in less helpful ways.
-check_stack()
-check_opencv()
+_ROOMS = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
+# Commands set this to 'later' while they import what reads their command line; it must
+# not reach the processes that they start.
+_WHEN = 'MMCADFORMER_REGISTER'
 
-with quiet_import():
-    from . import datasets, engine, evaluation, models, visualization
+
+def register() -> None:
+    """Registers every component, as the import of the package does by itself."""
+    check_opencv()
+    with quiet_import():
+        for room in _ROOMS:
+            importlib.import_module(f'{__name__}.{room}')
+
+
+# First: with a broken stack the imports fail in less helpful ways.
+check_stack()
+if os.environ.pop(_WHEN, '') != 'later':
+    register()
 
 __all__ = [
     '__version__',
@@ -22,5 +37,6 @@ __all__ = [
     'engine',
     'evaluation',
     'models',
+    'register',
     'visualization',
 ]

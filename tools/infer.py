@@ -9,17 +9,19 @@ infer.py IMAGE... "EXPRESSION"...             as many sentences as images
 infer.py --list FILE                          a file of pairs
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmcadformer.apis import ReferringInferencer, ReferringResult, pair_inputs
-from mmcadformer.apis.explanation import Explanation
-from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
-from mmcadformer.datasets.image_files import IMAGE_SUFFIXES
+# What runs a model is imported when the command line is found to be right.
+os.environ['MMCADFORMER_REGISTER'] = 'later'
+import mmcadformer
 from mmcadformer.utils.command_line import (
     add_amp_option,
     add_cfg_options,
@@ -30,9 +32,17 @@ from mmcadformer.utils.command_line import (
     user_errors,
 )
 from mmcadformer.utils.files import check_writable, write_json
+from mmcadformer.utils.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
 from mmcadformer.utils.text import shortened, visible_text
+
+os.environ.pop('MMCADFORMER_REGISTER', None)
+
+if TYPE_CHECKING:
+    from mmcadformer.apis import ReferringInferencer, ReferringResult
+    from mmcadformer.apis.explanation import Explanation
+    from mmcadformer.apis.inferencer import ImageInput, OnBad, Pair
 
 # One word with an ending, or from the root, the home or a folder above or beside.
 _PATH = re.compile(r'(?:\.{0,2}/|~)\S*|\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{1,3}')
@@ -81,6 +91,8 @@ def collect_pairs(inputs: list[str], list_file: str | None) -> list[Pair]:
         FileNotFoundError: If the list or a folder's images don't exist.
         ValueError: If numbers don't match or a line can't be understood.
     """
+    from mmcadformer.apis import pair_inputs
+
     if list_file is not None:
         if inputs:
             raise ValueError('give images and expressions, or --list, not both')
@@ -176,6 +188,9 @@ def read_list(file: Path) -> list[Pair]:
 def main() -> None:
     """Segments and writes."""
     args = parse_args()
+    mmcadformer.register()
+    from mmcadformer.apis import ReferringInferencer
+
     skipped: list[dict] = []
 
     def note(image: ImageInput, expression: str, error: Exception) -> None:
@@ -239,6 +254,8 @@ def write(
     results: Iterable[ReferringResult | Explanation], total: int, out_dir: Path
 ) -> list[dict]:
     """Writes each result as it comes and shows the progress."""
+    from mmcadformer.apis.explanation import Explanation
+
     records, told = [], set()
     for number, result in enumerate(progress_bar(results, total)):
         name = f'{number:04d}_{shortened(Path(result.image_path or "").stem)}'

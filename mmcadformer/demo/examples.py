@@ -9,8 +9,8 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from ..datasets.image_files import IMAGE_SUFFIXES
 from ..synthrs import make_scene
+from ..utils.image_files import IMAGE_SUFFIXES
 from ..utils.plain_data import parse_json, read_lines
 
 _DRAWN, _DRAWN_SIZE, _DRAWN_SEED = 6, 256, 2025

@@ -2,6 +2,8 @@
 """Inference from the command line."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -64,6 +66,22 @@ def test_lists_name_images_relative_to_themselves(infer, images, kind):
     found = [entry['expression'] for entry in report['results']]
     assert found == [expression for _, expression in pairs]
     assert [entry['image'] for entry in report['results']] == list(map(str, images))
+
+
+def test_the_command_line_is_read_before_anything_heavy(repo_root, tmp_path):
+    code = f"""
+import os, runpy, sys
+sys.argv = ['infer.py', '--help']
+try:
+    runpy.run_path({str(repo_root / 'tools/infer.py')!r}, run_name='__main__')
+except SystemExit as end:
+    assert end.code == 0
+print(sorted({{'torch', 'mmseg', 'transformers'}} & set(sys.modules)))
+print('MMCADFORMER_REGISTER' in os.environ)
+"""
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-2:] == ['[]', 'False'], done.stderr
 
 
 def test_mixed_precision_is_said(infer, images):

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from mmengine.fileio import get
 
 from ...imagery import read_picture
+from ...utils.image_files import IMAGE_SUFFIXES
 from ...utils.plain_data import parse_json, shorten
 from ...utils.progress import map_tracked
 from ...utils.text import visible_text
-from ..image_files import IMAGE_SUFFIXES
 from ..masks import (
     Segmentation,
     compressed_segments,

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ..image_files import IMAGE_SUFFIXES
+from ...utils.image_files import IMAGE_SUFFIXES
 from ..records import Record
 from .refsegrs import RefSegRSReader
 

@@ -7,13 +7,9 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from pycocotools import mask as mask_utils
 from tabulate import tabulate
 
@@ -22,6 +18,9 @@ from ..masks import compressed_segments, files_in, load_mask
 from ..records import Record
 from ..targets import ONE, kind_of, target_ids
 from .pictures import examine_pictures, picture_table, summarise_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Statistics = dict[str, Any]
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -310,6 +309,10 @@ def plot_statistics(name: str, statistics: Statistics, path: str | os.PathLike) 
     """Draws the distributions into one picture; the file's ending says how."""
     categories = statistics['triplets']['categories']
     height = max(8.0, 0.32 * len(categories) + 5.0)
+    # Not before: it takes a fifth of a second, and hardly anybody draws.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(14, height), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots(
@@ -374,6 +377,8 @@ def _draw_histogram(axis: Axes, spread: Statistics, what: str) -> None:
     axis.set_title(f'{what.split(" per ")[0]}: mean {spread["mean"]:.2f}')
     axis.set_xlabel(what)
     axis.set_ylabel('expressions')
+    from matplotlib.ticker import MaxNLocator
+
     axis.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
 
 
