@@ -47,6 +47,7 @@ default_hooks = dict(checkpoint=dict(interval=15), logger=dict(interval=10))
 # few images one step more or less changes a lot.
 custom_hooks = [
     dict(type='EpochSeedHook'),
+    dict(type='FiniteStepsHook', interval=10, max_in_row=10),
     dict(type='TruncationReportHook'),
     dict(type='EMAHook', momentum=0.005),
 ]

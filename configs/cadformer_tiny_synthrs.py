@@ -6,8 +6,10 @@ _base_ = [
     './_base_/default_runtime.py',
 ]
 # The paper's text to the letter has no neck; without it the minutes go further.
-model = dict(neck=None)
-image_size = (64, 64)
+# Masks are decided on a grid of a quarter of the size: 24 x 24. True masks that are
+# averaged over its cells and enlarged reach 95 mIoU; at 64 px, 90.
+image_size = (96, 96)
+model = dict(neck=None, backbone=dict(pretrain_img_size=96))
 _resize = dict(type='Resize', scale=image_size, keep_ratio=False)
 train_pipeline = [
     dict(type='WholeLoadImageFromFile'),

@@ -119,7 +119,7 @@ def test_data_of_the_config_is_what_is_stated(repo_root, entries, config_name):
 )
 def test_flops_are_those_of_the_tool(entries, fork_tool, repo_root, name, tmp_path):
     """Of two small ones; the tool's own tests hold a full-size one."""
-    size = ('--shape', 64, '--tokens', 20, '--json')
+    size = ('--shape', 96, '--tokens', 20, '--json')
     process = fork_tool('analysis/get_flops.py', repo_root / name, *size, cwd=tmp_path)
     result = process.wait()
     assert json.loads(result.stdout)['flops'] == entries[name]['Metadata']['FLOPs']
