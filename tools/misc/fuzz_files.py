@@ -194,7 +194,9 @@ def _write_onnx(file: Path) -> None:
     from onnx import TensorProto, helper
     from tokenizers import Tokenizer, models
 
-    shapes = dict(image=[1, 3, 32, 32], input_ids=[1, 'N'], text_mask=[1, 'N'])
+    shapes: dict[str, Any] = dict(
+        image=[1, 3, 32, 32], input_ids=[1, 'N'], text_mask=[1, 'N']
+    )
     kinds = (TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL)
     inputs = [
         helper.make_tensor_value_info(name, kind, shape)

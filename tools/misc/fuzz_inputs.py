@@ -41,6 +41,9 @@ _TOKENS = (
     *('\u2028'.encode(), b'\xef\xbb\xbf', b'!!python/name:os.system', b'/dev/zero'),
 )
 
+# Commands end by the second one.
+_SAID: tuple[type[BaseException], ...] = (*USER_ERRORS, SystemExit)
+
 
 def damage(data: bytes, rng: random.Random, gently: bool) -> bytes:
     """One file in another form: cut, with bytes changed, moved, repeated or put in."""
@@ -86,7 +89,7 @@ def try_input(number: int, seed: int, root: Path) -> tuple[str, list[str]]:
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
                     reader(root, file)
-            except (*USER_ERRORS, SystemExit) as error:
+            except _SAID as error:
                 if str(root) not in str(error):
                     found.append(f'no file in: {str(error)[:300]}')
                 elif len(str(error)) > 1500:

@@ -57,6 +57,7 @@ class CheckpointHook(HostCheckpointHook):
     """
 
     file_backend: Any
+    out_dir: str
     backend_args: dict | None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
