@@ -29,6 +29,8 @@ _SIZE_WORDS: dict[str, list[str]] = _TEXTS['size_words']
 _ORDINAL_WORDS: dict[int, str] = _TEXTS['ordinal_words']
 _NUMBER_WORDS: dict[int, str] = _TEXTS['number_words']
 _DISTANCE_PHRASES: dict[str, list[str]] = _TEXTS['distance_phrases']
+# Steps that may be false of the only object of a category.
+_FILTERS = ('color', 'position', 'relation')
 # What two steps one phrase may say.
 _PAIRS = {
     'color': ('position', 'relation', 'extreme', 'size', 'distance'),
@@ -153,7 +155,10 @@ def _place(region: str, rng: np.random.Generator, alone: bool) -> tuple[str, str
 
 
 def describe(
-    semantics: SceneSemantics, index: int, complexity: int = 1
+    semantics: SceneSemantics,
+    index: int,
+    complexity: int = 1,
+    redundant: bool = False,
 ) -> dict[str, list[Program]]:
     """Programs that mean one object and no other.
 
@@ -162,6 +167,8 @@ def describe(
         complexity: 1 for one distinction at a time and anchors named by category
             or colour; 2 adds combinations of two steps; 3 adds counted objects
             and anchors described by size or place.
+        redundant: Also say colour, place and relation of the only object of its
+            category, which the category alone would name.
 
     Returns:
         Programs by one of :data:`EXPRESSION_TYPES`.
@@ -170,6 +177,10 @@ def describe(
     found: dict[str, list[Program]] = {kind: [] for kind in EXPRESSION_TYPES}
     if semantics.resolve(noun) == index:  # no other word would add anything
         found['category'].append(noun)
+        for kind, step in _steps(semantics, index, complexity) if redundant else ():
+            program = [*noun, step]
+            if step[0] in _FILTERS and semantics.resolve(program) == index:
+                found[kind].append(program)
         return found
     weak = []
     for kind, step in _steps(semantics, index, complexity):

@@ -35,6 +35,7 @@ class Difficulty:
     clutter: Sequence[int]  # houses, trees and cars
     complexity: int  # see expressions.describe
     weights: Mapping[str, float]  # shares of the expression types
+    redundant: bool = False  # see expressions.describe
 
 
 DIFFICULTIES = {
@@ -155,7 +156,7 @@ def _describe_all(
     for index in rng.permutation(len(facts)):
         if len(refs) == max_refs:
             break
-        found = describe(semantics, int(index), level.complexity)
+        found = describe(semantics, int(index), level.complexity, level.redundant)
         sentences = _sentences(rng, found, level.weights, max_sentences)
         if sentences:
             refs.append((int(index), sentences))

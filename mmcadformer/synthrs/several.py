@@ -11,9 +11,9 @@ import numpy as np
 
 from ..datasets.targets import ABSENCES
 from .expressions import anchors, realize_several
-from .semantics import POSITIONS, SIDES, Program, SceneSemantics
+from .semantics import POSITIONS, SIDES, Program, SceneSemantics, Step
 
-SEVERAL_WEIGHTS = dict(category=0.3, color=6.0, position=3.0, relation=2.0, size=1.0)
+SEVERAL_WEIGHTS = dict(category=0.3, color=14.0, position=3.0, relation=2.0, size=1.0)
 """Shares of the types of sentences that mean several objects."""
 _CATEGORY, _ATTRIBUTE, _RELATION = ABSENCES
 _TRIES = 120  # sentences that are looked at for one that is false
@@ -43,9 +43,9 @@ def describe_several(semantics: SceneSemantics) -> dict[str, list[Program]]:
     categories = sorted({fact.category for fact in semantics.facts})
     near = [program for _, program in anchors(semantics)]
     for category in categories:
-        noun = ['category', category]
+        noun: Step = ['category', category]
         colors = sorted({f.color for f in semantics.facts if f.color is not None})
-        steps = [('color', ['color', color]) for color in colors]
+        steps: list[tuple[str, Step]] = [('color', ['color', c]) for c in colors]
         steps += [('position', ['position', region]) for region in POSITIONS]
         steps += [
             ('relation', ['relation', side, anchor])
@@ -121,6 +121,7 @@ class AbsentSayings:
         self._wanted: Counter[Hashable] = Counter()
         for saying in self._sayings:
             self._wanted.update(_groups(saying))
+        self._expected = expected
         self._share = expected / max(len(self._sayings), 1)
         self._drawn: Counter[Hashable] = Counter()
         self._degrees = dict.fromkeys(ABSENCES, 0)
@@ -147,21 +148,28 @@ class AbsentSayings:
         return degree, saying
 
     def _excess(self, saying: Saying) -> float:
-        """How much more often than wanted the groups of a sentence were drawn."""
-        return sum(
-            (self._drawn[group] + 1) / (self._wanted[group] * self._share)
-            for group in _groups(saying)
-        )
+        """How much more often than wanted so far the groups of a sentence were drawn.
+
+        In standard deviations of what chance would give, so that large groups count.
+        """
+        so_far = self._share * sum(self._degrees.values()) / max(self._expected, 1)
+        total = 0.0
+        for group in _groups(saying):
+            wanted = self._wanted[group]
+            total += (self._drawn[group] - wanted * so_far) / (wanted**0.5 + 1)
+        return total
 
 
 def _groups(saying: Saying) -> list[Hashable]:
     """What a text could tell absence by, were it drawn more often than it is true."""
-    steps = tuple(step[0] for step in saying.program)
+    colors = [step[1] for step in saying.program if step[0] == 'color']
+    places = [step[1] for step in saying.program if step[0] == 'position']
     return [
+        ('colored', saying.plural, bool(colors)),
         (saying.plural, saying.kind),
-        (saying.plural, steps),
         (saying.category, saying.kind),
-        *(('color', step[1]) for step in saying.program if step[0] == 'color'),
+        *(('color', saying.category, color) for color in colors),
+        *(('place', place) for place in places),
     ]
 
 

@@ -144,7 +144,8 @@ def _check_integer(name: str, value: object, least: int) -> None:
 
 def _as_json(difficulty: str | Difficulty) -> Any:
     if isinstance(difficulty, Difficulty):
-        return json.loads(json.dumps(asdict(difficulty)))
+        stated = {k: v for k, v in asdict(difficulty).items() if v is not False}
+        return json.loads(json.dumps(stated))
     if not isinstance(difficulty, str) or difficulty not in DIFFICULTIES:
         raise ValueError(
             f'unknown difficulty {difficulty!r}; choose one of '
@@ -218,7 +219,8 @@ def _make_and_save(
         dict(about, **annotate(obj, height, width, as_polygon=rng.random() < 0.5))
         for obj in scene.objects
     ]
-    refs = [((index,), sentences) for index, sentences in scene.refs]
+    refs: list[tuple[tuple[int, ...], list[dict[str, Any]]]] = []
+    refs += [((index,), sentences) for index, sentences in scene.refs]
     refs += [(indices, [saying.to_dict()]) for indices, saying in said]
     return _Annotated(split, objects, refs, facts, wanted[NONE] if objects else 0)
 
