@@ -47,11 +47,14 @@ class _Result(NamedTuple):
     # Counts of compressed RLE; '' where masks aren't kept.
     pred_counts: str = ''
     truth_counts: str = ''
+    kind: str = ''  # of the expression, where it isn't about one object
 
     def to_line(self, protocol: Protocol) -> dict[str, Any]:
         """What the output file holds of it."""
         iou = protocol.iou(self.intersection, self.union)
         line = dict(self._asdict(), iou=round(iou, 6), protocol=protocol.name)
+        if not self.kind:
+            del line['kind']
         for name in ('pred', 'truth'):
             counts = line.pop(f'{name}_counts')
             if counts:
@@ -89,7 +92,8 @@ class ReferringIoUMetric(BaseMetric):
         output_file: Write one line of JSON per expression, in the order of the data:
             dataset_name, image_id, ref_id, sent_id, img_path, category, expression,
             intersection, union, truth_area, height, width (pixels of the compared
-            masks), iou (0 to 1), protocol.
+            masks), iou (0 to 1), protocol; and kind (none, several, ...) where an
+            expression isn't about one object.
         save_rle: Also write both masks, as ``pred_rle`` and ``truth_rle`` (COCO's
             compressed RLE), so that they can be drawn later.
         ignore_index: Label of pixels that don't count.
@@ -162,7 +166,8 @@ class ReferringIoUMetric(BaseMetric):
                     union,
                     int(truth.sum()),
                     *truth.shape,
-                    *map(_rle_counts, (pred, truth) if self.save_rle else ()),
+                    *(_rle_counts(m) if self.save_rle else '' for m in (pred, truth)),
+                    sample.get('kind', ''),
                 )
             )
 

@@ -12,6 +12,7 @@ except ImportError as error:
         "pip install 'mmcadformer[geo]'"
     ) from error
 
+from ..evaluation.presence import presence_score
 from .geometry import Georeference
 from .many import (
     SceneSet,
@@ -22,7 +23,7 @@ from .many import (
 )
 from .network import ModelNetwork, TileNetwork
 from .objects import FoundObject, ObjectFilter, trace_objects
-from .presence import presence_score, read_presence
+from .presence import read_presence
 from .rasters import MASK_NO_DATA, RasterWriter
 from .reader import Reading, SceneReader
 from .results import SceneResult, Writing

@@ -18,41 +18,26 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from ..datasets.masks import load_mask
+from ..evaluation.presence import (
+    DEFINITION,
+    HEAD_DEFINITION,
+    choose_threshold,
+    presence_score,
+)
 from ..imagery import read_picture
 from ..utils.files import read_json
 from .network import TileNetwork
 
-# Share of a tile's pixels that the score looks at: 115 of 480 x 480.
-TOP_SHARE = 0.0005
-DEFINITION = (
-    f'mean of the {TOP_SHARE:%} highest probabilities among the pixels with data '
-    'of a tile'
-)
 # An erased box is larger than the object by this share of its side, and so many
 # pixels: shadows and shores give an object away.
 _MARGIN_SHARE, _MARGIN = 0.1, 2
 # Images of which less is left are no use as counterexamples.
 _LEAST_REST = 0.25
-
-
-def presence_score(probabilities: np.ndarray, valid: np.ndarray) -> float:
-    """How sure the network is that the object is in a tile: ``DEFINITION``.
-
-    A single bright pixel doesn't decide, and neither does the object's size. From
-    probabilities 0...1 and where there are data, both (H, W); 0 without any data.
-    """
-    values = probabilities[valid]
-    if not values.size:
-        return 0.0
-    count = min(values.size, max(1, round(TOP_SHARE * probabilities.size)))
-    top = np.partition(values, values.size - count)[values.size - count :]
-    return float(top.mean(dtype=np.float64))
 
 
 def read_presence(source: float | str | os.PathLike | None) -> tuple[float, dict]:
@@ -92,7 +77,7 @@ def _read_calibration(file: Path) -> dict:
             f'{file} has no threshold: it must be a file of '
             'tools/analysis/calibrate_presence.py'
         ) from None
-    if content.get('score') != DEFINITION:
+    if content.get('score') not in (DEFINITION, HEAD_DEFINITION):
         raise ValueError(f'{file} was made for another presence score: calibrate again')
     return content
 
@@ -108,15 +93,6 @@ class Example:
     expressions: list[str]
     # Boxes (left, top, right, bottom) taken out of the picture.
     erased: list[tuple[int, int, int, int]] = field(default_factory=list)
-
-
-class Calibration(NamedTuple):
-    """A threshold and how well it does."""
-
-    threshold: float  # tiles with a lower score count as empty
-    recall: float  # share of the examples with the object that stay
-    false_alarms: float  # share of those without it that stay, too
-    auroc: float  # how often an example with the object has the higher score
 
 
 def make_examples(
@@ -182,55 +158,37 @@ def score_examples(
                 tile[top:bottom, left:right] = network.fill
                 valid[top:bottom, left:right] = False
             maps = network([tile], example.expressions)[0]
-            yield example, [presence_score(map_, valid) for map_ in maps]
+            yield example, tile_scores(network, maps[None], [valid])[0].tolist()
 
 
-def choose_threshold(
-    present: Sequence[float],
-    absent: Sequence[float],
-    max_false_alarms: float | None = None,
-) -> Calibration:
-    """The threshold that tells scores with and without the object apart.
+def tile_scores(
+    network: TileNetwork, maps: np.ndarray, valid: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Presence scores (tiles, expressions) of what a network has just answered.
 
-    It is the lowest that lets at most a share ``max_false_alarms`` of the empty
-    examples pass, by default the one with the best mean of recall and rejection. A
-    ValueError says that there are no scores, or that the share is out of range.
+    They are those of its presence head, if it has one, otherwise of its maps (tiles,
+    expressions, H, W), where there are data.
     """
-    check_max_false_alarms(max_false_alarms)
-    high, low = np.sort(present), np.sort(absent)
-    if not len(high) or not len(low):
-        raise ValueError('scores of both kinds are needed to choose a threshold')
-    scores = np.unique(np.concatenate([high, low]))
-    # Between neighbouring scores, so that neither lies on the threshold.
-    candidates = np.concatenate([[0.0], (scores[:-1] + scores[1:]) / 2, [1.0]])
-    recall, alarms = (
-        (len(kind) - np.searchsorted(kind, candidates)) / len(kind)
-        for kind in (high, low)
+    heads = getattr(network, 'scores', None)
+    if heads is not None:
+        return heads
+    return np.array(
+        [
+            [presence_score(map_, where) for map_ in answer]
+            for answer, where in zip(maps, valid, strict=True)
+        ]
     )
-    if max_false_alarms is None:
-        merit = recall - alarms
-        best = np.flatnonzero(merit == merit.max())
-        index = best[len(best) // 2]
-    elif alarms[-1] > max_false_alarms:
-        raise ValueError(
-            f'max_false_alarms {max_false_alarms} cannot be kept: {alarms[-1]:.1%} of '
-            'the empty examples have the highest score there is'
-        )
-    else:
-        index = np.flatnonzero(alarms <= max_false_alarms)[0]
-    # Share of pairs in the right order; ties count half.
-    below = np.searchsorted(low, high, side='left')
-    not_above = np.searchsorted(low, high, side='right')
-    auroc = (below + not_above).mean() / (2 * len(low))
-    found = (candidates[index], recall[index], alarms[index], auroc)
-    return Calibration(*map(float, found))
 
 
 def summarise(
     scored: Sequence[tuple[Example, Sequence[float]]],
     max_false_alarms: float | None = None,
+    score: str = DEFINITION,
 ) -> dict:
-    """A presence file from scored examples: the threshold and what it rests on."""
+    """A presence file from scored examples: the threshold and what it rests on.
+
+    ``score`` says what the scores are.
+    """
     kinds: dict[str, list[float]] = dict(present=[])
     for example, scores in scored:
         kinds.setdefault(example.kind, []).extend(scores)
@@ -238,7 +196,7 @@ def summarise(
     found = choose_threshold(present, sum(others, []), max_false_alarms)
     return dict(
         found._asdict(),
-        score=DEFINITION,
+        score=score,
         examples={
             kind: dict(
                 count=len(scores),
@@ -248,12 +206,6 @@ def summarise(
             for kind, scores in kinds.items()
         },
     )
-
-
-def check_max_false_alarms(share: float | None) -> None:
-    """Refuses a share outside 0...1 by a ValueError."""
-    if share is not None and not 0 <= share <= 1:
-        raise ValueError(f'max_false_alarms {share} is out of range: 0...1')
 
 
 def _sentences(records: Sequence[dict]) -> list[str]:

@@ -17,9 +17,13 @@ from mmseg.registry import DATASETS
 
 from mmcadformer.apis import init_model
 from mmcadformer.engine import check_data_roots, override_data
+from mmcadformer.evaluation.presence import (
+    DEFINITION,
+    HEAD_DEFINITION,
+    check_max_false_alarms,
+)
 from mmcadformer.scene import ModelNetwork
 from mmcadformer.scene.presence import (
-    check_max_false_alarms,
     make_examples,
     score_examples,
     summarise,
@@ -86,7 +90,8 @@ def calibrate(args: argparse.Namespace) -> dict:
     scored = progress_bar(
         score_examples(examples, network), len(examples), show=not args.quiet
     )
-    result = summarise(list(scored), args.max_false_alarms)
+    score = DEFINITION if network.threshold is None else HEAD_DEFINITION
+    result = summarise(list(scored), args.max_false_alarms, score)
     return dict(
         result,
         config=os.fspath(args.config),
