@@ -221,6 +221,7 @@ def main() -> None:
         path = Path(args.out_dir) / 'results.json'
         write_json(path, dict(results=records, skipped=skipped))
     report_cut(records)
+    report_absent(records)
     print(f'{len(records)} results in {args.out_dir}, listed in {path}')
     if skipped:
         print(f'{len(skipped)} of {len(pairs)} inputs were skipped, see {path}')
@@ -235,6 +236,17 @@ def report_cut(records: Iterable[dict]) -> None:
         print(f'cut: {expression!r} is longer than the model reads; it read {read!r}')
     if len(cut) > _SHOWN:
         print(f'cut: ... {len(cut) - _SHOWN} more; see "read" in the results')
+
+
+def report_absent(records: Iterable[dict]) -> None:
+    """Says what a model with a presence head has not found."""
+    for record in records:
+        presence = record.get('presence')
+        if presence is not None and not presence['found']:
+            print(
+                f'not found, {presence["score"]:.2f}: {record["expression"]!r} '
+                f'in {record["image"]}'
+            )
 
 
 def explain(

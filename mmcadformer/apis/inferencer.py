@@ -16,6 +16,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ..evaluation.presence import SCORE, THRESHOLD, Decision, decide
 from ..models import ReferringSegmentor
 from ..utils.config import inference_pipeline
 from ..utils.precision import choose_amp, describe_amp
@@ -233,6 +234,9 @@ class ReferringInferencer:
             if item['valid'] is not None:  # nothing is found where there is no data
                 valid = torch.from_numpy(np.ascontiguousarray(item['valid'])).to(mask)
                 mask, probability = mask & valid, probability * valid
+            presence = _presence(sample)
+            if presence is not None and not presence.found:
+                mask = torch.zeros_like(mask)
             score = float(probability[mask].mean()) if mask.any() else 0.0
             yield ReferringResult(
                 expression=sample.expression,
@@ -244,7 +248,15 @@ class ReferringInferencer:
                 notes=item['notes'],
                 read=self.model.text_encoder.read_part(sample.expression),
                 precision=self.model.amp or 'float32',
+                presence=presence,
             )
+
+
+def _presence(sample: SegDataSample) -> Decision | None:
+    """What a model's presence head decided; None without one."""
+    if SCORE not in sample:
+        return None
+    return decide({key: sample.get(key) for key in (SCORE, THRESHOLD)})
 
 
 def _pairs_at_once(inputs: Tensor) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
+from ..evaluation.presence import Decision
 from ..utils.files import write_json, write_picture
 from ..visualization import draw_referring_overlay
 
@@ -34,6 +35,8 @@ class ReferringResult:
     read: str | None = None
     # Of the network: 'float32', or 'bf16' or 'fp16' for mixed precision.
     precision: str = 'float32'
+    # What a model with a presence head decided: without a target the mask is empty.
+    presence: Decision | None = None
 
     def overlay(self) -> np.ndarray:
         """Draws the mask and the sentence, as RGB uint8."""
@@ -64,7 +67,19 @@ class ReferringResult:
             width=self.mask.shape[1],
             precision=self.precision,
             **(dict(notes=list(self.notes)) if self.notes else {}),
+            **self._presence_record(),
         )
+
+    def _presence_record(self) -> dict:
+        """The presence head's score, its threshold and the decision, if there is one.
+
+        So that the record of a model without such a head stays as it was.
+        """
+        if self.presence is None:
+            return {}
+        found, score, threshold = self.presence
+        facts = dict(score=round(score, 6), threshold=threshold, found=found)
+        return dict(presence=facts)
 
     def save(self, out_dir: str | os.PathLike, name: str) -> dict:
         """Writes ``<name>_overlay.png``, ``<name>_mask.png`` and ``<name>.json``.

@@ -166,7 +166,12 @@ def numbers_html(finding: Finding, files: Files) -> str:
         metres = f'{area:,.1f} m²' if area < 1000 else f'{area:,.0f} m²'
         facts.insert(2, ('on the ground', metres, ''))
     remarks = []
-    if not pixels:
+    if result.presence is not None and not result.presence.found:
+        remarks.append(
+            f'Not found, {result.presence.score:.2f}: the model takes it that this is '
+            f'not in the picture (found from {result.presence.threshold:.2f} on).'
+        )
+    elif not pixels:
         remarks.append(
             'Nothing found: no pixel is more likely on the object than beside it.'
         )

@@ -5,6 +5,7 @@ from .errors import TrainingError, TrainingStopped
 from .hooks.checkpoint_hook import CheckpointHook, last_good
 from .hooks.epoch_seed_hook import EpochSeedHook, SeededDataset
 from .hooks.finite_hook import FiniteStepsHook
+from .hooks.presence_hook import PresenceThresholdHook
 from .hooks.runtime_info_hook import RuntimeInfoHook
 from .hooks.truncation_hook import TruncationReportHook
 from .hooks.visualization_hook import ReferringVisualizationHook
@@ -34,6 +35,7 @@ __all__ = [
     'EpochSeedHook',
     'FiniteStepsHook',
     'OptimWrapper',
+    'PresenceThresholdHook',
     'ReferringVisualizationHook',
     'RuntimeInfoHook',
     'SeededDataset',

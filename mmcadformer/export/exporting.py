@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..models import ReferringSegmentor
 from ..utils.config import find_reading
+from ..utils.log import warn
 from ..version import __version__
 from .exportable import ExportableSegmentor
 from .writers import OnnxWriter, Plan, ProgramWriter, Runner, Writer
@@ -69,6 +70,8 @@ def export_model(
             'format'
         )
     writer = WRITERS[path.suffix]
+    if getattr(model.decode_head, 'presence', None) is not None:
+        warn('the file has no presence head: it gives a mask in any case')
     # The model last: where it is, the others are, too.
     targets = [path.with_suffix('.json'), path.with_suffix('.tokenizer.json'), path]
     for target in targets:

@@ -14,6 +14,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 
 from ..apis import predict_expressions
+from ..evaluation.presence import SCORE
 from ..models import ReferringSegmentor
 from ..utils.checkpoint import weights_digest
 from ..utils.config import find_reading, inference_pipeline
@@ -62,6 +63,8 @@ class ModelNetwork:
         self.model = model
         self.pairs = pairs
         self.fill = _mean_color(model)
+        # Of the presence head, for the tiles of the last call; None without one.
+        self.scores: np.ndarray | None = None
         pipeline = inference_pipeline(model.cfg)[1:]
         self.reading = find_reading(model.cfg)
         self._load = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))
@@ -83,8 +86,19 @@ class ModelNetwork:
             found = predict_expressions(
                 self.model, inputs, samples, expressions, self.pairs
             )
-            maps = np.stack([_probability(sample) for sample in found])
-        return maps.reshape(len(tiles), len(expressions), *maps.shape[1:])
+            results = list(found)
+        shape = len(tiles), len(expressions)
+        if self.threshold is not None:
+            scores = np.array([float(sample.get(SCORE)) for sample in results])
+            self.scores = scores.reshape(shape)
+        maps = np.stack([_probability(sample) for sample in results])
+        return maps.reshape(*shape, *maps.shape[1:])
+
+    @property
+    def threshold(self) -> float | None:
+        """From which score on the presence head sees the object; None without one."""
+        head = getattr(self.model.decode_head, 'presence', None)
+        return None if head is None else float(head.threshold)
 
     def fingerprint(self) -> str:
         """Hash of weights, test pipeline and precision."""

@@ -17,7 +17,7 @@ from ..utils.log import warn
 from ..utils.progress import progress_bar
 from .aoi import AreaOfInterest
 from .network import TileNetwork
-from .presence import presence_score
+from .presence import tile_scores
 from .provenance import now
 from .rasters import BLOCK
 from .reader import SceneReader
@@ -267,9 +267,9 @@ class SceneRun:
                 filled.append(index)
         if filled:
             answers = self.network(pictures, self.expressions)
-            for index, valid, answer in zip(filled, masks, answers, strict=True):
+            for index, answer in zip(filled, answers, strict=True):
                 values[index] = quantise(answer)
-                scores[index] = [presence_score(map_, valid) for map_ in answer]
+            scores[filled] = tile_scores(self.network, answers, masks)
         self.files.save('scores', batch.index, scores)
         self.files.save('batch', batch.index, values)  # the last: it counts as done
 

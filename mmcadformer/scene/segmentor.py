@@ -56,7 +56,8 @@ class SceneSegmentor:
         presence: Threshold for the presence score of a tile, or the file of
             ``tools/analysis/calibrate_presence.py``. Tiles below it say nothing;
             pixels for which no tile speaks get probability 0. None looks
-            everywhere.
+            everywhere, unless the network has a presence head: then it is the
+            threshold that is stored with its weights.
         origin: Where the network comes from, as JSON; noted in the results.
     """
 
@@ -70,6 +71,8 @@ class SceneSegmentor:
         self.network = network
         self.origin = origin or {}
         self.tiling = tiling or Tiling()
+        if presence is None:
+            presence = getattr(network, 'threshold', None)
         self.presence, calibration = read_presence(presence)
         if calibration.get('network', '') not in ('', self._network_name):
             warn(

@@ -25,6 +25,8 @@ DATA = {
     'ReferringJsonDataset': 'your own',
     'ReferringSegDataset': 'your own',
     'aeriald': 'Aerial-D',
+    'NWPUReferDataset': 'NWPU-Refer',
+    'GRefCOCODataset': 'gRefCOCO',
 }
 
 

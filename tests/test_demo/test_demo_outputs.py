@@ -20,6 +20,7 @@ from mmcadformer.demo.outputs import (
     write_files,
 )
 from mmcadformer.demo.uploads import Limits, Picture, read_picture
+from mmcadformer.evaluation import Decision
 from mmcadformer.visualization.attention import heat_overlay
 
 SENTENCE = 'the left pool / "A"'
@@ -169,6 +170,9 @@ def test_numbers_and_titles_are_text():
     empty = make_result(np.zeros((10, 10), bool))
     html = numbers_html(Finding('m', empty, 0.01, 1), files)
     assert 'Nothing found' in html and '10 ms' in html
+    empty.presence = Decision(False, 0.031, 0.4)
+    html = numbers_html(Finding('m', empty, 0.01, 1), files)
+    assert 'Not found, 0.03' in html and 'from 0.40 on' in html
 
 
 def test_a_picture_one_pixel_wide_is_drawn_small():

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 pytest.importorskip('rasterio', reason='needs the geo extra')
 
@@ -156,3 +157,34 @@ def test_a_foreign_calibration_is_mentioned(
     file.write_text(json.dumps(dict(content, network='another')))
     assert SceneSegmentor(network, presence=file).presence == 0.3
     assert 'another checkpoint' in said[0]
+
+
+def test_a_presence_head_gates_tiles(repo_root, make_scene, blobs, tmp_path):
+    """By its own score and the threshold that is stored with the weights."""
+    cfg = Config.fromfile(repo_root / 'tests/data/tiny.py')
+    cfg.model.decode_head.presence = dict()
+    model = init_model(cfg, device='cpu')
+    network = ModelNetwork(model, pairs=2)
+    assert network.threshold == 0.5
+    tiles = [blobs(64, 64, seed) for seed in range(3)]
+    network(tiles, SENTENCES[:2])
+    singles = ReferringInferencer(cfg, device='cpu')
+    singles.model.load_state_dict(model.state_dict())
+    for tile, scores in zip(tiles, network.scores, strict=True):
+        expected = [result.presence.score for result in singles(tile, SENTENCES[:2])]
+        np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    scene = make_scene(np.concatenate(tiles[:2], axis=1))
+    scores = network.scores[:2, 0]
+    for name, limit, count in (
+        ('none', 1.0, 0),
+        ('one', scores.mean(), 1),
+        ('all', 0.0, 2),
+    ):
+        model.decode_head.presence.threshold.fill_(limit)
+        segmentor = SceneSegmentor(ModelNetwork(model), Tiling((64,), 0.0))
+        assert segmentor.presence == pytest.approx(limit)
+        result = segmentor(scene, SENTENCES[0], tmp_path / name, progress=False)
+        (record,) = result.summary['expressions']
+        assert (record['tiles'], record['tiles_with_object']) == (2, count)
+    stated = SceneSegmentor(ModelNetwork(model), Tiling((64,)), presence=0.7)
+    assert stated.presence == 0.7

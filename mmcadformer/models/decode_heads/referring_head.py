@@ -11,11 +11,12 @@ from mmengine.model import ModuleDict
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from mmseg.utils import SampleList
+from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
 from ..layers import AdaptiveRotatedConv2d, TextDecoderLayer
 from ..losses import pixel_accuracy
+from .presence_head import PresenceHead
 
 
 class SegBlock(nn.Sequential):
@@ -60,6 +61,9 @@ class ReferringDecodeHead(BaseDecodeHead):
         attend_to_padding: Let pixels attend to padding tokens, as CADFormer's released
             code does.
         num_heads, feedforward_channels, dropout: Of the Transformer layers.
+        presence: Keys of a :class:`PresenceHead` that decides whether there is a target
+            at all, ``{}`` for its defaults. Samples without one then carry no loss of
+            their masks.
         channels, align_corners, **kwargs: Keys of
             :class:`mmseg.models.decode_heads.BaseDecodeHead`. In ``loss_decode``, the
             host's ``DiceLoss`` stands for :class:`MaskedDiceLoss` and its softmax
@@ -78,6 +82,7 @@ class ReferringDecodeHead(BaseDecodeHead):
         num_heads: int = 8,
         feedforward_channels: int = 2048,
         dropout: float = 0.1,
+        presence: ConfigType | None = None,
         align_corners: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -120,11 +125,15 @@ class ReferringDecodeHead(BaseDecodeHead):
             )
         if text_levels and project_text:
             self.text_proj = nn.Linear(text_channels, channels)
+        self.presence: PresenceHead | None = None
+        if presence is not None:
+            known = dict(in_channels=channels, text_channels=text_channels)
+            self.presence = MODELS.build({'type': 'PresenceHead', **presence, **known})
 
     @property
     def uses_text(self) -> bool:
         """Whether the head reads the text that the backbone returns."""
-        return len(self.text_layers) > 0
+        return len(self.text_layers) > 0 or self.presence is not None
 
     def forward(
         self,
@@ -137,6 +146,23 @@ class ReferringDecodeHead(BaseDecodeHead):
         A head with ``text_levels`` needs the refined language features L_5
         (B, N, C_t) and their mask, bool (B, N), True on real tokens.
         """
+        return self.cls_seg(self._decode(inputs, text, text_mask))
+
+    def forward_with_presence(
+        self,
+        inputs: Sequence[Tensor],
+        text: Tensor,
+        text_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`forward` gives, and the presence head's logits (B,)."""
+        assert self.presence is not None
+        features = self._decode(inputs, text, text_mask)
+        return self.cls_seg(features), self.presence(features, text, text_mask)
+
+    def _decode(
+        self, inputs: Sequence[Tensor], text: Tensor | None, text_mask: Tensor | None
+    ) -> Tensor:
+        """The finest map (B, channels, H_1, W_1)."""
         levels = self._transform_inputs(inputs)
         if hasattr(self, 'text_proj'):
             text = self.text_proj(text)
@@ -147,7 +173,7 @@ class ReferringDecodeHead(BaseDecodeHead):
             y = self.seg_blocks[str(level)](y)  # Eq. (11), Eq. (12)
             if str(level) in self.text_layers:
                 y = self._attend_to_text(str(level), y, text, text_mask)  # Eq. (11)
-        return self.cls_seg(y)
+        return y
 
     def _resize(self, x: Tensor, size: Sequence[int]) -> Tensor:
         """Interpolate without the host's advice on sizes: the family aligns corners."""
@@ -163,6 +189,25 @@ class ReferringDecodeHead(BaseDecodeHead):
         sequence = y.flatten(2).transpose(1, 2)  # (B, H*W, C)
         sequence = self.text_layers[level](sequence, text, mask)
         return sequence.transpose(1, 2).unflatten(2, y.shape[2:]).contiguous()
+
+    def _stack_batch_gt(self, batch_data_samples: SampleList) -> Tensor:
+        """Labels (B, 1, H, W); with a presence head, samples without target count not.
+
+        Their pixels get the label to be ignored.
+        """
+        labels = super()._stack_batch_gt(batch_data_samples)
+        if self.presence is None:
+            return labels
+        present = (labels == 1).flatten(1).any(dim=1)
+        return labels.where(present[:, None, None, None], self.ignore_index)
+
+    def presence_loss(
+        self, logits: Tensor, batch_data_samples: SampleList
+    ) -> dict[str, Tensor]:
+        """Loss of the presence head's logits (B,), by name."""
+        assert self.presence is not None
+        labels = super()._stack_batch_gt(batch_data_samples)
+        return dict(loss_presence=self.presence.loss(logits.float(), labels))
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: SampleList

@@ -6,6 +6,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
@@ -37,7 +38,11 @@ class ReferringSegmentor(EncoderDecoder):
     def __init__(self, text_encoder: ConfigType, **kwargs: Any) -> None:
         # The host reads `test_cfg.mode` as an attribute.
         kwargs['test_cfg'] = ConfigDict(kwargs.get('test_cfg') or dict(mode='whole'))
+        if kwargs.get('decode_head', {}).get('presence') is not None:
+            # The presence head reads the text, whether or not the decoder does.
+            kwargs['backbone'] = dict(kwargs['backbone'], text_output=True)
         super().__init__(**kwargs)
+        self._presence: list[Tensor] = []  # scores (B,) of each window of a batch
         self.text_encoder = MODELS.build(text_encoder)
         self.amp: str | None = self.test_cfg.get('amp')
         if self.amp is not None and self.amp not in AMP_TYPES:
@@ -102,6 +107,13 @@ class ReferringSegmentor(EncoderDecoder):
         """
         return self.decode_head(**self.extract_feat(inputs, input_ids, text_mask))
 
+    def decode_with_presence(
+        self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`decode` gives, and the presence head's logits (B,)."""
+        features = self.extract_feat(inputs, input_ids, text_mask)
+        return self.decode_head.forward_with_presence(**features)
+
     def extract_feat(
         self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor
     ) -> dict[str, Tensor]:
@@ -120,19 +132,43 @@ class ReferringSegmentor(EncoderDecoder):
         """Logits at the size of the input (B, 2, H, W).
 
         Takes images as :meth:`decode` does, and their meta information with
-        ``expression`` and ``img_shape``.
+        ``expression`` and ``img_shape``. What a presence head says is kept for
+        :meth:`postprocess_result`.
         """
+        tokens = self._tokens(batch_img_metas)
         with self.autocast():
-            logits = self._logits(inputs, batch_img_metas)
+            if self.decode_head.presence is None:
+                logits = self.decode(inputs, **tokens)
+            else:
+                logits, presence = self.decode_with_presence(inputs, **tokens)
+                self._keep(presence)
         return self.decode_head.predict_by_feat(logits, batch_img_metas)
 
     def autocast(self) -> AbstractContextManager:
         """Context in which the network runs in inference, see ``amp``."""
         return autocast(self.amp, next(self.parameters()).device)
 
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Logits of whole images, in windows if ``test_cfg`` says so."""
+        self._presence.clear()
+        return super().inference(inputs, batch_img_metas)
+
+    def _keep(self, presence: Tensor) -> None:
+        """Keeps the scores of logits (B,), beside those of other windows."""
+        if self.test_cfg.mode != 'slide':
+            self._presence.clear()
+        self._presence.append(presence.float().sigmoid())
+
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        logits = self._forward(inputs, data_samples)
-        losses = self.decode_head.loss_by_feat(logits, data_samples)  # Eq. (13)
+        head = self.decode_head
+        if head.presence is None:
+            logits = self._forward(inputs, data_samples)
+            losses = head.loss_by_feat(logits, data_samples)  # Eq. (13)
+            return add_prefix(losses, 'decode')
+        tokens = self._tokens([sample.metainfo for sample in data_samples])
+        logits, presence = self.decode_with_presence(inputs, **tokens)
+        losses = head.loss_by_feat(logits, data_samples)  # Eq. (13)
+        losses.update(head.presence_loss(presence, data_samples))
         return add_prefix(losses, 'decode')
 
     def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Tensor:
@@ -144,6 +180,10 @@ class ReferringSegmentor(EncoderDecoder):
         return self._logits(inputs, [sample.metainfo for sample in data_samples])
 
     def _logits(self, inputs: Tensor, metas: list[dict]) -> Tensor:
+        return self.decode(inputs, **self._tokens(metas))
+
+    def _tokens(self, metas: list[dict]) -> dict[str, Tensor]:
+        """Token ids and their mask, of the expressions in meta information."""
         missing = [
             m.get('img_path', i) for i, m in enumerate(metas) if 'expression' not in m
         ]
@@ -153,8 +193,7 @@ class ReferringSegmentor(EncoderDecoder):
                 'needs ChooseExpression and PackReferringInputs; for inference there '
                 'is mmcadformer.apis.ReferringInferencer'
             )
-        tokens = self.text_encoder.tokenize([meta['expression'] for meta in metas])
-        return self.decode(inputs, **tokens)
+        return self.text_encoder.tokenize([meta['expression'] for meta in metas])
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: OptSampleList = None
@@ -164,7 +203,8 @@ class ReferringSegmentor(EncoderDecoder):
         From logits (B, 2, H, W) come ``seg_logits`` (2, H_0, W_0) and
         ``pred_sem_seg`` (1, H_0, W_0) at the original size, and ``pred_input_seg``
         (1, H, W), the mask at the network's input size that the published 480x480
-        protocol is computed on.
+        protocol is computed on. With a presence head come its ``presence_score``, the
+        highest of all windows, and its ``presence_threshold``; masks stay as they are.
         """
         # In place of the host's method: argmax over two classes takes a hundred times
         # as long as comparing them, and with small models as long as all the rest.
@@ -181,7 +221,18 @@ class ReferringSegmentor(EncoderDecoder):
                     pred_input_seg=PixelData(data=_is_target(at_input)[0].byte()),
                 )
             )
+        if self.decode_head.presence is not None and self._presence:
+            threshold = self.decode_head.presence.threshold
+            for sample, score in zip(results, self._presence_scores(), strict=True):
+                sample.set_field(score, 'presence_score')
+                sample.set_field(threshold, 'presence_threshold')
         return results
+
+    def _presence_scores(self) -> Tensor:
+        """Scores (B,) of the last batch, which are then forgotten."""
+        scores = torch.stack(self._presence).amax(dim=0)
+        self._presence.clear()
+        return scores
 
     def _to_original(self, logits: Tensor, meta: dict) -> Tensor:
         """Takes padding and flips back, and resizes (1, 2, H, W) to ``ori_shape``."""

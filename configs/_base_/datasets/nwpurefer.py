@@ -1,0 +1,6 @@
+# data/nwpurefer/{new_refs(unc).p,new_instances.json,image/}, see NWPUReferDataset.
+_base_ = './referring.py'
+_dataset = dict(type='NWPUReferDataset', data_root='data/nwpurefer')
+train_dataloader = dict(dataset=_dataset)
+val_dataloader = dict(dataset=_dataset)
+test_dataloader = dict(dataset=_dataset)
