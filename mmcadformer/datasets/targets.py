@@ -4,7 +4,7 @@
 In a record, ``segmentation`` is None for none. For several, ``ann_id`` is a tuple of
 ids, ``segmentation`` has the parts of all of them, ``category`` all their names, and
 ``targets`` has ``ann_id``, ``category`` and ``segmentation`` of each. ``kind`` is there
-only where these don't tell it: how a sentence fails, or that one mask shows several.
+where a sentence means several, also by one mask, or where it is known why it fails.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ _TARGET_KEYS = ('ann_id', 'category', 'segmentation')
 
 def kind_of(record: Record) -> str:
     """Which of the :data:`EXPRESSION_KINDS` a record's sentences are."""
-    if 'kind' in record:
-        return record['kind']
-    if record['segmentation'] is None:
-        return NONE
-    return SEVERAL if 'targets' in record else ONE
+    return record.get('kind') or (NONE if record['segmentation'] is None else ONE)
+
+
+def stated_kind(record: Record) -> str | None:
+    """The kind, where the number of targets on disk doesn't tell it."""
+    return None if 'targets' in record else record.get('kind')
 
 
 def targets_of(record: Record) -> list[Record]:
@@ -64,6 +65,7 @@ def record_targets(targets: Sequence[Record], kind: str | None = None) -> Record
     return dict(
         ann_id=tuple(target['ann_id'] for target in targets),
         category=' and '.join(names),
+        kind=SEVERAL,
         segmentation=[part for t in targets for part in _parts(t['segmentation'])],
         targets=[
             {key: target[key] for key in (*_TARGET_KEYS, 'attributes') if key in target}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,21 +225,25 @@ def override_data(cfg: Config, data_root: str | None, name: str | None) -> None:
         dataset.update(changes)
 
 
-def find_metric(cfg: Config, asker: str) -> dict:
-    """The config of the test's ``ReferringIoUMetric``, which can be changed in place.
+def find_metric(
+    cfg: Config, asker: str, names: Sequence[str] = ('ReferringIoUMetric',)
+) -> dict:
+    """The config of the test's metric, which can be changed in place.
 
     Args:
         asker: Option or command that needs it, for the message.
+        names: Types of the metrics that will do.
 
     Raises:
         ValueError: There is none.
     """
     evaluator = cfg.get('test_evaluator') or []
     for metric in evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]:
-        if metric['type'].split('.')[-1] == 'ReferringIoUMetric':
+        if metric['type'].split('.')[-1] in names:
             return metric
     raise ValueError(
-        f"{asker} needs a test_evaluator of type 'ReferringIoUMetric' in the config"
+        f'{asker} needs a test_evaluator of type {" or ".join(map(repr, names))} in '
+        'the config'
     )
 
 

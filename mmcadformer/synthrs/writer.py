@@ -300,7 +300,9 @@ def _together(objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _nothing(obj: dict[str, Any], why: str, saying: Saying) -> dict[str, Any]:
     """Record of a sentence about nothing in the image of an object."""
-    shared = {k: v for k, v in obj.items() if k not in ('attributes', 'targets')}
+    shared = {
+        k: v for k, v in obj.items() if k not in ('attributes', 'targets', 'kind')
+    }
     return dict(shared, **no_target((), saying.category, f'{NONE}/{why}'))
 
 

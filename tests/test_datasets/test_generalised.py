@@ -190,6 +190,7 @@ def test_objects_with_one_sentence_are_merged(toy):
     found = records('ReferringSegDataset', toy.root, **options)
     merged = found.pop('the ships')
     assert merged['ann_id'] == (100, 101, 102) and merged['ref_id'] == '0+1+2'
+    assert merged['kind'] == 'several'  # what metric files are told
     np.testing.assert_array_equal(mask_of(merged), toy.truths[:3].any(axis=0))
     apart = records('ReferringSegDataset', toy.root, name='toy')
     for text, record in found.items():

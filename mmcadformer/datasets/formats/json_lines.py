@@ -17,7 +17,7 @@ from ...utils.text import check_choice
 from ..mask_files import MaskFiles
 from ..masks import check_segmentation, rle_size
 from ..records import AnnotationError, Id, Record, Report, fail, is_id
-from ..targets import NONE, no_target, record_targets
+from ..targets import NONE, no_target, record_targets, stated_kind
 from .base import (
     IMAGE_MODES,
     LayoutReader,
@@ -346,7 +346,7 @@ def _line(obj: Record, names: dict[str, str]) -> Record:
             for key in ('ann_id', 'category', 'segmentation')
         )
         category = stated[0] if len(set(stated)) == 1 else stated
-    kind = {'kind': obj['kind']} if 'kind' in obj else {}
+    kind = stated_kind(obj)
     return dict(
         id=obj['ref_id'],
         image=names[obj['img_path']],
@@ -359,5 +359,5 @@ def _line(obj: Record, names: dict[str, str]) -> Record:
         height=obj['height'],
         width=obj['width'],
         mask=masks,
-        **kind,
+        **({} if kind is None else {'kind': kind}),
     )

@@ -19,7 +19,7 @@ from ..records import (
     is_id,
     numbered,
 )
-from ..targets import NO_CATEGORY, NONE, no_target, targets_of
+from ..targets import NO_CATEGORY, NONE, no_target, stated_kind, targets_of
 from .base import check_id, check_split, expect, parse_json_file, read_file, require
 
 REFS_JSON, REFS_PICKLE = 'refs.json', 'refs(unc).p'
@@ -174,4 +174,5 @@ def _about(obj: Record) -> Record:
     about = dict(no_target=obj['segmentation'] is None)
     if about['no_target'] and obj['category'] != NO_CATEGORY:
         about['category'] = obj['category']
-    return dict(about, kind=obj['kind']) if 'kind' in obj else about
+    kind = stated_kind(obj)
+    return about if kind is None else dict(about, kind=kind)
