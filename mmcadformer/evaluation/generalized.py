@@ -17,6 +17,12 @@ from ..utils.files import whole_file
 from .presence import THRESHOLD, auroc, choose_threshold, decide
 from .protocols import EXACT, THRESHOLDS, summarize
 
+_FACTS = (
+    *('dataset_name', 'image_id', 'ref_id', 'sent_id', 'img_path'),
+    *('category', 'expression'),
+)
+"""What is taken over from a data sample."""
+
 
 class _Case(NamedTuple):
     """What is kept of one expression until all have been seen."""
@@ -152,19 +158,17 @@ class GeneralizedReferringMetric(BaseMetric):
             truth = truth == 1
             decision, area = decide(sample), int(truth.sum())
             stated = sample.get('kind') or ('one' if area else 'none')
-            names = ('dataset_name', 'image_id', 'ref_id', 'sent_id', 'img_path')
+            facts = {name: sample.get(name, '') for name in _FACTS}
             self.results.append(
                 _Case(
-                    *(sample.get(name, '') for name in names),
-                    sample.get('category', ''),
-                    sample.get('expression', ''),
-                    stated,
-                    int((pred & truth).sum()),
-                    int((pred | truth).sum()),
-                    area,
-                    int(pred.sum()),
-                    decision.score,
-                    decision.found,
+                    **facts,
+                    kind=stated,
+                    intersection=int((pred & truth).sum()),
+                    union=int((pred | truth).sum()),
+                    truth_area=area,
+                    pred_area=int(pred.sum()),
+                    score=decision.score,
+                    found=decision.found,
                 )
             )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 SCORE, THRESHOLD = 'presence_score', 'presence_threshold'
 """Of data samples: how sure a presence head is, 0 to 1, and from where it is there."""
@@ -118,7 +119,7 @@ def check_max_false_alarms(share: float | None) -> None:
         raise ValueError(f'max_false_alarms {share} is out of range: 0...1')
 
 
-def auroc(present: Sequence[float], absent: Sequence[float]) -> float:
+def auroc(present: npt.ArrayLike, absent: npt.ArrayLike) -> float:
     """How often a score with the object is higher; equal ones count half."""
     high, low = np.asarray(present), np.sort(absent)
     below = np.searchsorted(low, high, side='left')

@@ -166,8 +166,9 @@ class ReferringIoUMetric(BaseMetric):
                     union,
                     int(truth.sum()),
                     *truth.shape,
-                    *(_rle_counts(m) if self.save_rle else '' for m in (pred, truth)),
-                    sample.get('kind', ''),
+                    pred_counts=_rle_counts(pred) if self.save_rle else '',
+                    truth_counts=_rle_counts(truth) if self.save_rle else '',
+                    kind=sample.get('kind', ''),
                 )
             )
 
