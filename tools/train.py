@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcadformer.engine import (
@@ -68,6 +69,11 @@ def parse_args() -> argparse.Namespace:
         '--amp',
         action='store_true',
         help='mixed precision: bfloat16, or float16 on GPUs without it',
+    )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='torch.compile the network, which takes minutes at the first step',
     )
     parser.add_argument('--seed', type=int, help='seed of every random number')
     parser.add_argument(
@@ -171,13 +177,18 @@ def main() -> None:
     """Trains."""
     with ExitStack() as ended:
         with user_errors():
-            cfg = build_config(parse_args())
+            args = parse_args()
+            cfg = build_config(args)
             if is_first_process():
                 ended.enter_context(locked(cfg.work_dir))
             prepare_cpu_processes(cfg)
         with user_errors(KeyError, TypeError):
             runner = Runner.from_cfg(cfg)
             check_loaders(runner, ['train', 'val'])
+            if args.compile:
+                wrapped = is_model_wrapper(runner.model)
+                model = runner.model.module if wrapped else runner.model
+                model.compile_network()
         with disk_errors(cfg.work_dir):
             train(runner)
         end_processes()

@@ -152,8 +152,22 @@ def test_gate_has_no_bias():
     torch.testing.assert_close(module(x), gate(module, x))
 
 
-def test_instance_norm_matches_torch_and_takes_one_position():
+def test_instance_norm_is_torchs():
     x = torch.randn(B, HW, C)
     expected = nn.functional.instance_norm(x.transpose(1, 2)).transpose(1, 2)
     torch.testing.assert_close(instance_norm(x), expected, rtol=1e-4, atol=1e-5)
     assert (instance_norm(torch.randn(B, 1, C)) == 0).all()
+
+
+@pytest.mark.parametrize('size', [(2, 12, 8), (2, 1500, 80), (1, 1500, 80)])
+def test_instance_norm_in_bfloat16_has_statistics_in_float32(size):
+    """Small samples, and large ones, which take another way on a CPU."""
+    own = (torch.randn(size) + 3).bfloat16().requires_grad_()
+    other = own.detach().float().requires_grad_()
+    found, expected = instance_norm(own), instance_norm(other)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, rtol=0.01, atol=0.01)
+    weight = torch.randn(size)
+    (found * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(own.grad.float(), other.grad, rtol=0.02, atol=0.02)

@@ -17,11 +17,35 @@ def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
     the result is zero. Statistics are taken in float32 at least; ``eps`` is added to
     the variance.
     """
+    if _takes_batch_norm(x):
+        return _norm_of_each(x, eps)
     y = x if x.dtype == torch.float64 else x.float()
     # Not torch.var_mean, which takes several times as long over this dimension.
     y = y - y.mean(dim=1, keepdim=True)
     var = y.square().mean(dim=1, keepdim=True)
     return (y * torch.rsqrt(var + eps)).to(x.dtype)
+
+
+# Values of a sample from which the calls of batch norm, one a sample, don't matter.
+_LARGE = 100_000
+
+
+def _takes_batch_norm(x: Tensor) -> bool:
+    """Whether PyTorch's batch norm, one sample after the other, is the faster way.
+
+    It takes bfloat16 as it is on CPUs, in a seventh of the time. In float32 it is less
+    exact where means are large beside deviations, and exporters can't write it.
+    """
+    if torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return False
+    small = x.dtype == torch.bfloat16 and x.device.type == 'cpu'
+    return small and x.shape[1] > 1 and x[0].numel() >= _LARGE
+
+
+def _norm_of_each(x: Tensor, eps: float) -> Tensor:
+    """The positions of one sample are what batch norm takes for a batch."""
+    normed = [F.batch_norm(y, None, None, training=True, eps=eps) for y in x]
+    return torch.stack(normed) if len(normed) > 1 else normed[0].unsqueeze(0)
 
 
 class CrossModalAttention(BaseModule):
