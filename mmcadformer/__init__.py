@@ -9,7 +9,12 @@ in MMSegmentation's registries, so that a config needs only
 import importlib
 import os
 
-from .utils.stack import check_opencv, check_stack, quiet_import
+from .utils.stack import (
+    check_opencv,
+    check_stack,
+    explain_torchvision,
+    quiet_import,
+)
 from .version import __version__
 
 _ROOMS = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
@@ -21,9 +26,12 @@ _WHEN = 'MMCADFORMER_REGISTER'
 def register() -> None:
     """Registers every component, as the import of the package does by itself."""
     check_opencv()
-    with quiet_import():
-        for room in _ROOMS:
-            importlib.import_module(f'{__name__}.{room}')
+    try:
+        with quiet_import():
+            for room in _ROOMS:
+                importlib.import_module(f'{__name__}.{room}')
+    except (RuntimeError, OSError) as error:
+        raise explain_torchvision(error) or error from error
 
 
 # First: with a broken stack the imports fail in less helpful ways.

@@ -57,6 +57,8 @@ def test_requirements_in_the_metadata(repo_root, tmp_path):
         'export',
         'nltk',
         'mmpretrain',
+        'timm',
+        'lora',
         'tests',
         'all',
     } == extras.keys()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stack check: what it accepts, what it refuses, and what it says."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from mmcadformer.utils.stack import (
     TORCH_MIN,
     TRANSFORMERS_BELOW,
     TRANSFORMERS_MIN,
+    TRANSFORMERS_NEW,
     check_opencv,
     check_stack,
     find_problems,
@@ -160,11 +162,36 @@ def test_oldest_torch_and_transformers(name, version, accepted):
         assert f'{version} is too old' in problems[0]
 
 
-@pytest.mark.parametrize('version', ['5.0.0', '5.0.0rc1', '5.17.0'])
-def test_transformers_that_ignore_the_vocabulary_are_refused(version):
-    problem = only_problem({**ONEDL, 'transformers': version})
-    assert f'transformers {version} is too new' in problem
+@pytest.mark.parametrize('version', ['5.0.0', '5.0.0rc1', '5.24.0'])
+def test_new_transformers_need_a_new_torch(version):
+    problem = only_problem({**ONEDL, 'transformers': version, 'torch': '2.5.1'})
+    assert f'transformers {version} needs PyTorch 2.6 or newer, not 2.5.1' in problem
     assert "pip install 'transformers>=4.40,<5'" in problem
+    assert find_problems({**ONEDL, 'transformers': version, 'torch': '2.6.0'}) == []
+
+
+def test_transformers_of_the_future_are_refused():
+    problem = only_problem({**ONEDL, 'transformers': '6.0.0'})
+    assert 'transformers 6.0.0 is too new' in problem
+
+
+def test_a_torchvision_that_does_not_load_is_named(repo_root, tmp_path):
+    """As timm fails on it, which mmsegmentation imports where it is there."""
+    (tmp_path / 'timm.py').write_text('import torchvision\n')
+    (tmp_path / 'torchvision.py').write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', 'import mmcadformer'],
+        cwd=repo_root,
+        env={**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{repo_root}'},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith('ImportError: mmcadformer cannot run: the installed')
+    assert 'torchvision::nms' in last and '--no-deps torchvision==0.16.2' in last
 
 
 @pytest.mark.parametrize(
@@ -235,10 +262,14 @@ def test_requirements_have_the_bounds_of_the_check(repo_root):
             )
     runtime = (repo_root / 'requirements' / 'runtime.txt').read_text()
     assert f'\ntorch>={TORCH_MIN}' in runtime
-    wanted = f'transformers>={TRANSFORMERS_MIN},<{TRANSFORMERS_BELOW}'
-    for name in ('runtime', 'openmmlab', 'constraints'):
+    bounds = dict(
+        runtime=TRANSFORMERS_BELOW,
+        openmmlab=TRANSFORMERS_NEW,  # with an older PyTorch
+        constraints=TRANSFORMERS_NEW,
+    )
+    for name, below in bounds.items():
         text = (repo_root / 'requirements' / f'{name}.txt').read_text()
-        assert f'\n{wanted} ' in text, name
+        assert f'\ntransformers>={TRANSFORMERS_MIN},<{below} ' in text, name
 
 
 def test_import_prints_nothing(repo_root):

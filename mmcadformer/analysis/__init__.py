@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model costs: parameters, operations, time."""
+"""What a model costs: parameters, operations, time; whether a backbone is fit."""
 
+from .backbone_check import Finding, check_backbone
 from .cost import (
     CONVENTION,
     analyse,
@@ -15,10 +16,12 @@ from .latency import Latency, compare_latency, measure, timed
 
 __all__ = [
     'CONVENTION',
+    'Finding',
     'Latency',
     'analyse',
     'build_tree',
     'build_without_weights',
+    'check_backbone',
     'compare_latency',
     'count_flops',
     'explain',

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ..models import ReferringSegmentor
+from ..models import ReferringBackbone, ReferringSegmentor
 from ..models.fusions import StageFusion
+from ..utils.pretrained_config import resolve_sizes
 
 CONVENTION = (
     'One multiply-add is two FLOPs. Counted: convolutions, matrix products and both '
@@ -33,15 +35,18 @@ _BERT_VOCABULARY = 30522
 def without_weights(cfg: Config, tokens: int) -> Config:
     """A copy of a config whose model has random weights and takes so many tokens.
 
-    Nothing is downloaded: a text encoder with a vocabulary from a hub cuts words by
-    the one in this package, and keeps the size of its embedding.
+    No weights are downloaded: a text encoder with a vocabulary from a hub cuts words
+    by the one in this package, and keeps the size of its embedding.
     """
     cfg = Config(cfg.to_dict())
+    resolve_sizes(cfg.model)
     text_encoder = cfg.model.text_encoder
     if text_encoder.get('vocab') is None:
         options = dict(text_encoder.get('config') or {})
         options.setdefault('vocab_size', _BERT_VOCABULARY)
-        text_encoder.update(vocab='remote_sensing', pretrained=None, config=options)
+        own = Path(text_encoder.get('pretrained') or '') / 'tokenizer.json'
+        vocab = str(own) if own.is_file() else 'remote_sensing'
+        text_encoder.update(vocab=vocab, pretrained=None, config=options)
     text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
     return cfg
 
@@ -134,7 +139,25 @@ def count_flops(model: nn.Module, **inputs: Any) -> dict[str, int]:
     for name, counts in counter.get_flop_counts().items():
         if name.startswith(f'{root}.'):
             flops[name[len(root) + 1 :]] = sum(counts.values())
+    _move_fusions_out(model, flops)
     return flops
+
+
+def _move_fusions_out(model: nn.Module, flops: dict[str, int]) -> None:
+    """Takes the fusions out of the modules of a host that they were called inside of.
+
+    Hooks on its stages call them, so the counter puts them down to all around.
+    """
+    for name, module in model.named_modules():
+        if not isinstance(module, ReferringBackbone):
+            continue
+        for i, stage in enumerate(module.stage_names):
+            fusion = flops.get(f'{name}.fusions.{i}'.lstrip('.'), 0)
+            parts = f'host.{stage}'.split('.')
+            for end in range(1, len(parts)):
+                around = '.'.join([name, *parts[:end]]).lstrip('.')
+                if around in flops:
+                    flops[around] -= fusion
 
 
 def build_tree(name: str, module: nn.Module, flops: dict[str, int]) -> Node:

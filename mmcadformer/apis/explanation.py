@@ -153,12 +153,8 @@ def _fusions_and_cells(
 ) -> tuple[dict[nn.Module, Callable[..., WordAttention]], list[tuple[int, int]]]:
     """Each stage's fusion, and height and width in pixels of its positions."""
     try:
-        cells = [backbone.patch_embed.projection.stride]
-        for stage in list(backbone.stages)[:-1]:
-            step = stage.downsample.sampler.stride
-            step = (step, step) if isinstance(step, int) else step
-            cells.append((cells[-1][0] * step[0], cells[-1][1] * step[1]))
-        return {fusion: fusion.word_attention for fusion in backbone.fusions}, cells
+        fusions = {fusion: fusion.word_attention for fusion in backbone.fusions}
+        return fusions, list(backbone.strides)
     except AttributeError as error:
         raise ValueError(
             f'{_NOTHING}: its backbone is not built as those of this package ({error})'

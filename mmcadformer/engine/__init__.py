@@ -9,6 +9,7 @@ from .hooks.presence_hook import PresenceThresholdHook
 from .hooks.runtime_info_hook import RuntimeInfoHook
 from .hooks.truncation_hook import TruncationReportHook
 from .hooks.visualization_hook import ReferringVisualizationHook
+from .layer_decay import LayerDecayConstructor
 from .optim_wrapper import AmpOptimWrapper, BFloat16OptimWrapper, OptimWrapper
 from .resuming import find_resume_checkpoint
 from .run_setup import (
@@ -34,6 +35,7 @@ __all__ = [
     'EpochBasedTrainLoop',
     'EpochSeedHook',
     'FiniteStepsHook',
+    'LayerDecayConstructor',
     'OptimWrapper',
     'PresenceThresholdHook',
     'ReferringVisualizationHook',

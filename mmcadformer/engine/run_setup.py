@@ -17,6 +17,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from ..utils.config import building, find_loader, leaf_datasets, read_config
+from ..utils.pretrained_config import resolve_sizes
 
 # First NVIDIA architecture that computes in bfloat16: Ampere.
 _BFLOAT16_CAPABILITY = (8, 0)
@@ -34,11 +35,14 @@ def read_run_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a config.
+        RuntimeError: The sizes of pretrained parts, which the run's config and
+            checkpoints carry from then on, can't be had.
     """
     # Launchers that set the variable don't pass the option.
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config, args.cfg_options)
     check_seed((cfg.get('randomness') or {}).get('seed'), 'randomness.seed')
+    resolve_sizes(cfg.get('model') or {})
     cfg.launcher = args.launcher
     override_data(cfg, args.data_root, args.data_name)
     if args.work_dir is not None:

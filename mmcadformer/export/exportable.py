@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from ..models import ReferringSegmentor
 from ..models.backbones import ReferringSwin
 from ..models.layers import AdaptiveRotatedConv2d, FusedShiftWindowMSA, FusedWindowMSA
+from ..models.layers.adapters import merge_adapters
 from ..models.layers.window_attention import shifted_window_mask
 from ..models.necks.pooled_interaction import PooledInteractionNeck
 
@@ -41,7 +42,9 @@ class ExportableSegmentor(nn.Module):
 
     def __init__(self, model: ReferringSegmentor) -> None:
         super().__init__()
-        self.model = _replace_parts(deepcopy(model))
+        copied = deepcopy(model)
+        merge_adapters(copied)
+        self.model = _replace_parts(copied)
         preprocessor = model.data_preprocessor
         self.takes_bgr = not _swaps_channels(preprocessor)
         mean = getattr(preprocessor, 'mean', torch.zeros(3, 1, 1))

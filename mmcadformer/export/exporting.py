@@ -118,7 +118,7 @@ def portable_tokenizer(model: ReferringSegmentor) -> Tokenizer:
     tokenizer = Tokenizer.from_str(encoder.tokenizer.to_str())
     if encoder.keep_end:
         tokenizer.enable_truncation(encoder.max_tokens)
-    pad_id = encoder.bert.config.pad_token_id or 0
+    pad_id = encoder.pad_id
     tokenizer.enable_padding(
         pad_id=pad_id,
         pad_token=tokenizer.id_to_token(pad_id) or '[PAD]',

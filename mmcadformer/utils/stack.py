@@ -68,9 +68,9 @@ LINES = (ONEDL, OPENMMLAB)
 
 TORCH_MIN = '2.1'
 TRANSFORMERS_MIN = '4.40'
-# From this release on, tokenizers ignore the vocabulary file that they are given and
-# turn every word into [UNK], without a message.
-TRANSFORMERS_BELOW = '5'
+TRANSFORMERS_BELOW = '6'
+# From this release on it works without PyTorch if that is older than the second.
+TRANSFORMERS_NEW, TORCH_FOR_NEW = '5', '2.6'
 # mmengine <= 0.10.7 calls ``torch.load`` without ``weights_only``, whose default
 # became True in this release; its own checkpoints then don't load.
 TORCH_SAFE_LOAD = '2.6'
@@ -169,6 +169,22 @@ def check_opencv() -> None:
         ) from error
 
 
+def explain_torchvision(error: Exception) -> ImportError | None:
+    """What to do about a torchvision that does not load; None if it isn't that.
+
+    mmsegmentation imports timm where it is there, and timm imports torchvision, of
+    which only the one that belongs to the PyTorch at hand loads.
+    """
+    if 'torchvision' not in str(error):
+        return None
+    reason = str(error).splitlines()[0]
+    return ImportError(
+        f'mmcadformer cannot run: the installed torchvision does not load ({reason}). '
+        'Install the one of your PyTorch build, on a CPU without one: pip install '
+        '--no-deps torchvision==0.16.2 (docs/install.md, "MMPretrain and timm")'
+    )
+
+
 # OneDL's mmseg prints this once per module that looks for a dataset service of
 # its makers; it is meant as a debug message.
 DATASET_SERVICE_MESSAGE = 'Could not import OneDL'
@@ -213,10 +229,15 @@ def _transformers_problems(versions: Versions) -> Iterator[str]:
     elif parse_version(version) < parse_version(TRANSFORMERS_MIN):
         yield f'transformers {version} is too old.\n{remedy}'
     elif parse_version(version) >= parse_version(TRANSFORMERS_BELOW):
-        yield (
-            f'transformers {version} is too new, it would read every word as unknown.\n'
-            + remedy
-        )
+        yield f'transformers {version} is too new.\n{remedy}'
+    elif parse_version(version) >= parse_version(TRANSFORMERS_NEW):
+        torch = versions.get('torch', TORCH_FOR_NEW)
+        if parse_version(torch) < parse_version(TORCH_FOR_NEW):
+            yield (
+                f'transformers {version} needs PyTorch {TORCH_FOR_NEW} or newer, not '
+                f"{torch}.\nRun: pip install 'transformers>={TRANSFORMERS_MIN},"
+                f"<{TRANSFORMERS_NEW}'"
+            )
 
 
 def _line_problems(line: StackLine, versions: Versions) -> Iterator[str]:

@@ -3,9 +3,10 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from mmcadformer.models import BertTextEncoder
+from mmcadformer.models.text_encoders.expression_tokens import read_word_pieces
 
 SMALL = dict(
     hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24
@@ -23,8 +24,8 @@ def saved_bert(tmp_path):
     """A folder as `save_pretrained` writes it, pooler included."""
     words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'the', 'red', 'roof', '##s']
     (tmp_path / 'vocab.txt').write_text('\n'.join(words))
-    tokenizer = BertTokenizerFast(vocab_file=str(tmp_path / 'vocab.txt'))
-    tokenizer.save_pretrained(tmp_path)
+    tokenizer = read_word_pieces(tmp_path / 'vocab.txt')
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path)
     BertModel(BertConfig(vocab_size=len(words), **SMALL)).save_pretrained(tmp_path)
     return tmp_path
 
@@ -122,7 +123,10 @@ def test_weights_without_a_tokenizer_still_load():
 
 
 def test_weights_that_cannot_be_had_name_the_key(tmp_path):
-    encoder = BertTextEncoder(pretrained=str(tmp_path / 'none'), config=SMALL)
+    missing = str(tmp_path / 'none')
+    with pytest.raises(RuntimeError, match='model.text_encoder.pretrained: cannot'):
+        BertTextEncoder(pretrained=missing, config=SMALL)
+    encoder = BertTextEncoder(pretrained=missing, config=dict(SMALL, vocab_size=9))
     with pytest.raises(RuntimeError, match='model.text_encoder.pretrained: cannot'):
         encoder.init_weights()
 

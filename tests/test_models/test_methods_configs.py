@@ -34,7 +34,7 @@ DISTINCT = [
 TINY = sorted(
     str(path.relative_to(ROOT))
     for path in (
-        *(ROOT / 'configs').glob('*_tiny_synthrs.py'),
+        *(ROOT / 'configs' / f'{method}_tiny_synthrs.py' for method in METHODS),
         *PROJECT.glob('synthrs/*.py'),
     )
 )

@@ -96,6 +96,16 @@ class ReferringSwin(SwinTransformer):
             )
             self.fusions.append(MODELS.build({**fusion, **stage_args}))
 
+    @property
+    def strides(self) -> tuple[tuple[int, int], ...]:
+        """Height and width in pixels of the image of one position of each stage."""
+        strides = [tuple(self.patch_embed.projection.stride)]
+        for stage in list(self.stages)[:-1]:
+            step = stage.downsample.sampler.stride
+            rows, columns = (step, step) if isinstance(step, int) else step
+            strides.append((strides[-1][0] * rows, strides[-1][1] * columns))
+        return tuple(strides)
+
     def train(self, mode: bool = True) -> ReferringSwin:
         """Switch mode and return the module, which the host's version doesn't."""
         super().train(mode)

@@ -16,6 +16,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptSampleList, SampleList, add_prefix
 from torch import Tensor
 
+from ...utils.log import warn
 from ...utils.precision import AMP_TYPES, autocast
 
 
@@ -73,6 +74,22 @@ class ReferringSegmentor(EncoderDecoder):
                 f'backbone.text_output={text_used}, or parameters stay without '
                 'gradient'
             )
+        self._check_pixel_statistics()
+
+    def _check_pixel_statistics(self) -> None:
+        """Warns of images that are normalised otherwise than the weights want."""
+        wanted = getattr(self.backbone, 'pixel_statistics', None)
+        mean = getattr(self.data_preprocessor, 'mean', None)
+        if wanted is None or mean is None:
+            return
+        given = mean, self.data_preprocessor.std
+        for name, here, there in zip(('mean', 'std'), given, wanted, strict=True):
+            here = here.flatten().tolist()
+            if any(abs(a - b) > 1 for a, b in zip(here, there, strict=True)):
+                warn(
+                    f'data_preprocessor.{name}={here}, but the weights of the '
+                    f'backbone want {[round(value, 3) for value in there]}'
+                )
 
     def forward(
         self,

@@ -3,5 +3,6 @@
 
 from .bert import BertTextEncoder
 from .phrase_bert import PhraseBertTextEncoder
+from .transformers_encoder import TransformersTextEncoder
 
-__all__ = ['BertTextEncoder', 'PhraseBertTextEncoder']
+__all__ = ['BertTextEncoder', 'PhraseBertTextEncoder', 'TransformersTextEncoder']

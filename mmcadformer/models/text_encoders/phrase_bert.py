@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmseg.registry import MODELS
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from ...language.phrases import find_objects, find_positions, group_word_pieces
@@ -19,8 +20,9 @@ from ...language.released_phrases import (
 )
 from ...utils.text import check_choice
 from .bert import BertTextEncoder
+from .word_pieces import as_word_pieces, piece_style
 
-_SPECIAL_TOKENS = ('[PAD]', '[CLS]', '[SEP]', '[MASK]')
+_PADDING = '[PAD]'
 
 
 @MODELS.register_module()
@@ -63,6 +65,7 @@ class PhraseBertTextEncoder(BertTextEncoder):
                 'which the object words are looked up in'
             )
         self.categories = tuple(categories)
+        self._known_marks: tuple[Tokenizer, set[str], str] | None = None
 
     def mask_expressions(
         self, expressions: list[str], input_ids: Tensor, text_mask: Tensor
@@ -112,15 +115,26 @@ class PhraseBertTextEncoder(BertTextEncoder):
     def _masks(self, ids: list[int], mask: Tensor) -> Tensor:
         """The three masks (3, N) of one sequence."""
         tokens = [
-            self.tokenizer.id_to_token(i) if real else '[PAD]'
+            self.tokenizer.id_to_token(i) if real else _PADDING
             for i, real in zip(ids, mask.tolist(), strict=True)
         ]
-        words, members = group_word_pieces(tokens, _SPECIAL_TOKENS)
+        special, style = self._marks()
+        pieces = as_word_pieces(tokens, special, style)
+        words, members = group_word_pieces(pieces, special)
         objects, positions = (
             [piece for word in found for piece in members[word]]
             for found in (find_objects(words, self.categories), find_positions(words))
         )
         return _stack_masks(mask, objects, positions)
+
+    def _marks(self) -> tuple[set[str], str]:
+        """Tokens that are no words, and how the tokenizer marks pieces of words."""
+        tokenizer = self.tokenizer
+        if self._known_marks is None or self._known_marks[0] is not tokenizer:
+            added = tokenizer.get_added_tokens_decoder().values()
+            special = {token.content for token in added if token.special}
+            self._known_marks = tokenizer, special | {_PADDING}, piece_style(tokenizer)
+        return self._known_marks[1:]
 
     def _released_masks(self, expression: str, mask: Tensor) -> Tensor:
         """The three masks (3, N), as FIANet's authors make them.

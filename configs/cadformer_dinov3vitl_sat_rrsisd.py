@@ -1,0 +1,7 @@
+# CADFormer on RRSIS-D with DINOv3's satellite ViT-L, otherwise with the paper's settings.
+_base_ = [
+    './_base_/models/cadformer_dinov3vitl_sat.py',
+    './_base_/datasets/rrsisd.py',
+    './_base_/schedules/poly_40e.py',
+    './_base_/default_runtime.py',
+]
