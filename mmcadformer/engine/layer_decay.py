@@ -63,7 +63,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             # Taken out: calls nest, and each parameter is scaled once.
             scale = self._scales.pop(parameter, None)
             if scale is not None:
-                group['lr'] = group.get('lr', self.base_lr) * scale
+                rate: Any = group.get('lr', self.base_lr)
+                group['lr'] = rate * scale
 
     def _scale_parameters(self, model: nn.Module) -> dict[nn.Parameter, float]:
         backbone = getattr(model, 'backbone', None)

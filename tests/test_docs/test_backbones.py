@@ -44,9 +44,11 @@ def run(project, tool, *args) -> str:
 def test_a_backbone_of_ones_own_is_checked_and_trained(project, tiny_data):
     report = run(project, 'misc/check_backbone.py', 'my_config.py')
     assert 'channels (32, 64, 128, 256)' in report and 'FAILS' not in report
-    run(
-        project, 'train.py', 'my_config.py', '--data-root', tiny_data,
-        '--work-dir', 'run', '--cfg-options', 'train_cfg.max_epochs=1',
-        'train_dataloader.batch_size=4', 'val_dataloader.batch_size=2',
+    train = (
+        'train.py', 'my_config.py', '--data-root', tiny_data, '--work-dir', 'run',
+        '--cfg-options', 'train_dataloader.batch_size=4', 'val_dataloader.batch_size=2',
     )  # fmt: skip
+    run(project, *train, 'train_cfg.max_epochs=1')
     assert (project / 'run' / 'epoch_1.pth').is_file()
+    run(project, *train, 'train_cfg.max_epochs=2', '--resume')
+    assert (project / 'run' / 'epoch_2.pth').is_file()

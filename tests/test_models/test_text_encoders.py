@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from mmseg.registry import MODELS
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 from transformers import PreTrainedTokenizerFast
 
 from mmcadformer.models import PhraseBertTextEncoder, TransformersTextEncoder
-from mmcadformer.utils.pretrained_config import sizes
+from mmcadformer.utils.pretrained_config import resolve_sizes
 
 SENTENCES = [
     'the large white ship on the left of the harbor',
@@ -187,9 +188,10 @@ def test_trained_saved_resumed_without_the_folder(saved):
     lacking = [n for n, p in encoder.named_parameters() if p.grad is None]
     assert lacking == []
     optimizer.step()
-    config = sizes(encoder.config)
+    cfg = dict(type='TransformersTextEncoder', pretrained=str(folder), max_tokens=60)
+    resolve_sizes(dict(text_encoder=cfg))  # as a training does before it begins
     shutil.rmtree(folder)
-    fresh = TransformersTextEncoder(str(folder), config=config, max_tokens=60)
+    fresh = MODELS.build(cfg)
     fresh.load_state_dict(encoder.state_dict())
     encoder.eval(), fresh.eval()
     with torch.no_grad():

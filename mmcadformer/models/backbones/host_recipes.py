@@ -204,8 +204,8 @@ def find_recipe(
             a key is unknown.
     """
     own = dict(own or {})
-    known: HostRecipe | FlatRecipe | None
-    known = getattr(host, 'recipe', None) if isinstance(host, nn.Module) else None
+    built: Any = host if isinstance(host, nn.Module) else None
+    known: HostRecipe | FlatRecipe | None = getattr(built, 'recipe', None)
     known = known or _look_up(host if isinstance(host, type) else type(host))
     kind: type = FlatRecipe if 'blocks' in own else HostRecipe
     if 'stages' in own or 'blocks' in own:

@@ -193,7 +193,7 @@ class TransformersTextEncoder(ExpressionTokens):
         """The key that leaves a pooler out, for models that have both."""
         if self.config.model_type in _CLASSES:
             return {}
-        cls = transformers.MODEL_MAPPING[type(self.config)]
+        cls: Any = transformers.MODEL_MAPPING[type(self.config)]
         takes = inspect.signature(cls).parameters
         return dict(add_pooling_layer=False) if 'add_pooling_layer' in takes else {}
 
