@@ -219,10 +219,13 @@ def find_recipe(
             f'backbone.recipe: unknown keys {sorted(own.keys() - names)}; there are '
             f'{sorted(names)}'
         )
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in own.items()}
-    recipe: HostRecipe | FlatRecipe
-    recipe = replace(known, **values) if known is not None else kind(**values)
-    return recipe
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in own.items()
+    }
+    base: Any = known
+    made: HostRecipe | FlatRecipe
+    made = replace(base, **values) if known is not None else kind(**values)
+    return made
 
 
 def host_name(host: nn.Module | type) -> str:
