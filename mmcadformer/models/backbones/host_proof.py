@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 
 from .host_features import StageFeature, find_module, first_tensor, read_feature
 from .host_recipes import HostRecipe, host_name
@@ -47,7 +50,8 @@ def prove_host(host: nn.Module, recipe: HostRecipe, size: int | None) -> HostFac
     The global random state, batch statistics and the host's mode stay as they are.
 
     Args:
-        host: With random or other weights, also on the meta device.
+        host: With random or other weights; on the meta device only its shapes are
+            looked at.
         recipe: Where its stages are.
         size: Of the image, which is square and black. None tries some.
 
@@ -64,13 +68,16 @@ def prove_host(host: nn.Module, recipe: HostRecipe, size: int | None) -> HostFac
         runs, side = _run(host, recipe, [module for _, module in modules], size)
     _check_runs(name, [path for path, _ in modules], runs)
     features = [feature for _, feature, _ in runs]
-    maps = [_normed(host, recipe, i, feature) for i, feature in enumerate(features)]
+    traced: dict[str, Any] = {}
+    if not _is_empty(host):
+        maps = [_normed(host, recipe, i, feature) for i, feature in enumerate(features)]
+        traced = _trace(host, [feature.pixels for feature in features], maps)
     return HostFacts(
         channels=tuple(feature.pixels.shape[2] for feature in features),
         strides=tuple(
             (round(side / f.hw_shape[0]), round(side / f.hw_shape[1])) for f in features
         ),
-        **_trace(host, [feature.pixels for feature in features], maps),
+        **traced,
     )
 
 
@@ -79,7 +86,6 @@ def _run(
 ) -> tuple[list[tuple[int, StageFeature, Tensor]], int]:
     """Number, feature and tensor of each run of a stage, and the image's side."""
     errors: list[Exception] = []
-    device = next(host.parameters()).device
     extra = extra_tokens(host, recipe)
     for side in (size,) if size is not None else _SIZES:
         runs: list[tuple[int, StageFeature, Tensor]] = []
@@ -92,7 +98,7 @@ def _run(
             for i, stage in enumerate(stages)
         ]
         try:
-            host(torch.zeros(1, 3, side, side, device=device))
+            _call(host, side)
             return runs, side
         except Exception as error:  # what a host raises at a size that it can't take
             errors.append(error)
@@ -105,6 +111,29 @@ def _run(
         f'{side} px ({reason[0] if reason else type(errors[-1]).__name__}). Name a '
         'size that it takes by backbone.probe_size'
     ) from errors[-1]
+
+
+def _is_empty(host: nn.Module) -> bool:
+    """Whether a host has shapes, but no weights."""
+    return next(host.parameters()).device.type == 'meta'
+
+
+def _call(host: nn.Module, side: int) -> None:
+    """Runs a host on a black image; one without weights by shapes alone.
+
+    Those on the meta device become PyTorch's fake tensors, since parts of hosts ask
+    their device for what 'meta' has not.
+    """
+    if not _is_empty(host):
+        device = next(host.parameters()).device
+        host(torch.zeros(1, 3, side, side, device=device))
+        return
+    with FakeTensorMode(), torch.device('cpu'):
+        tensors = chain(host.named_parameters(), host.named_buffers())
+        fake = {
+            name: torch.empty(value.shape, dtype=value.dtype) for name, value in tensors
+        }
+        functional_call(host, fake, (torch.zeros(1, 3, side, side),))
 
 
 class _Note:
