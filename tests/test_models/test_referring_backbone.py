@@ -234,7 +234,8 @@ def test_checkpoints_inside_the_host_change_no_gradient():
             assert gradients[1][name] is None, name
         else:
             difference = (gradients[1][name] - expected).norm()
-            assert difference <= 1e-4 * expected.norm(), name
+            # Of a sum over all maps; some are zero but for rounding.
+            assert difference <= 1e-4 * expected.norm() + 1e-3, name
 
 
 def test_other_statistics_of_pixels_are_warned_of(general_cfg, build_model, tmp_path):
