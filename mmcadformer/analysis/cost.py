@@ -39,14 +39,20 @@ def without_weights(cfg: Config, tokens: int) -> Config:
     by the one in this package, and keeps the size of its embedding.
     """
     cfg = Config(cfg.to_dict())
-    resolve_sizes(cfg.model)
     text_encoder = cfg.model.text_encoder
-    if text_encoder.get('vocab') is None:
-        options = dict(text_encoder.get('config') or {})
+    options = dict(text_encoder.get('config') or {})
+    named = text_encoder.get('pretrained') or ''
+    no_vocabulary = text_encoder.get('vocab') is None
+    is_bert = text_encoder.get('type') != 'TransformersTextEncoder'
+    if no_vocabulary and is_bert and not (named and Path(named).is_dir()):
+        # All is known then, so that no hub is asked.
         options.setdefault('vocab_size', _BERT_VOCABULARY)
-        own = Path(text_encoder.get('pretrained') or '') / 'tokenizer.json'
+        text_encoder.config = options
+    resolve_sizes(cfg.model)
+    if no_vocabulary:
+        own = Path(named) / 'tokenizer.json'
         vocab = str(own) if own.is_file() else 'remote_sensing'
-        text_encoder.update(vocab=vocab, pretrained=None, config=options)
+        text_encoder.update(vocab=vocab, pretrained=None)
     text_encoder.max_tokens = max(tokens, text_encoder.get('max_tokens', 20))
     return cfg
 
