@@ -158,6 +158,8 @@ def serve():
         assert code == 0
         assert list(folder.iterdir()) == []  # it leaves no files behind
 
+    return start
+
 
 class Fork:
     """A process that begins with all that this one has imported.

@@ -9,12 +9,13 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError  # facts of a file raise it as it is
 from rasterio.enums import MaskFlags
 from rasterio.errors import (
     NodataShadowWarning,
@@ -212,6 +213,10 @@ class Raster:
     def _describe(self) -> None:
         self._choose_part()
         file = self._file
+        # GDAL reads a TIFF's tags when it is first asked for one, and complains then
+        # of those that it leaves out; the picture is none the worse for them.
+        with suppress(CPLE_BaseError):
+            _ = file.colorinterp
         self.height, self.width, self.count = file.height, file.width, file.count
         self._blocks = BlockCache(file) if BlockCache.helps(file) else None
         with self._stream() or nullcontext() as stream:

@@ -384,3 +384,18 @@ def test_bad_files_are_named(tmp_path, picture, write_tiff):
             read_picture(path)
         assert 'vsimem' not in str(error.value)
         assert str(error.value).count(name) == 1
+
+
+def test_a_tag_that_makes_no_sense_does_not_cost_the_picture(picture, write_tiff):
+    """GDAL leaves it out with an error, once."""
+    path = write_tiff(picture, photometric='RGB', interleave='pixel')
+    data = bytearray(path.read_bytes())
+    first = struct.unpack_from('<I', data, 4)[0] + 2
+    (place,) = (
+        place
+        for place in range(first, first + 12 * 12, 12)
+        if struct.unpack_from('<H', data, place) == (284,)  # the layout of the planes
+    )
+    struct.pack_into('<HHII', data, place, 3100, 24322, 155, 1)
+    path.write_bytes(data)
+    assert np.array_equal(both_ways(str(path)).rgb, picture)
