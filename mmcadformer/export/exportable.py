@@ -241,38 +241,6 @@ class _MatrixPooling(PooledInteractionNeck):
         return inside.to(like.dtype) / (end - start).to(like.dtype)
 
 
-class _PlainMultiheadAttention:
-    """Attention of the decoder's layers; PyTorch's writes the batch size down."""
-
-    in_proj_weight: Tensor
-    in_proj_bias: Tensor
-    out_proj: nn.Module
-    num_heads: int
-    head_dim: int
-
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        key_padding_mask: Tensor | None = None,
-        **_: object,
-    ) -> tuple[Tensor, None]:
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        projected = (
-            F.linear(*layer)
-            for layer in zip((query, key, value), weights, biases, strict=True)
-        )
-        q, k, v = (
-            x.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for x in projected
-        )
-        logits = q @ k.transpose(-2, -1) * self.head_dim**-0.5
-        if key_padding_mask is not None:
-            logits = logits.masked_fill(key_padding_mask[:, None, None], -1e9)
-        attended = (logits.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
-        return self.out_proj(attended), None
-
-
 _REPLACEMENTS: dict[type[nn.Module], type] = {
     AdaptiveRotatedConv2d: _PerTapRotatedConv2d,
     FusedShiftWindowMSA: _UncachedWindowAttention,
@@ -281,7 +249,6 @@ _REPLACEMENTS: dict[type[nn.Module], type] = {
     ReferringSwin: _ResizedPositions,
     PatchMerging: _ReshapedPatchMerging,
     PooledInteractionNeck: _MatrixPooling,
-    nn.MultiheadAttention: _PlainMultiheadAttention,
 }
 
 
