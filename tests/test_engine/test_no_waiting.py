@@ -33,7 +33,8 @@ def read(repo_root, name):
     encoder = cfg.model.text_encoder
     encoder.config.hidden_dropout_prob = 0.1
     encoder.config.attention_probs_dropout_prob = 0.1
-    cfg.model.backbone.drop_path_rate = 0.1
+    if 'drop_path_rate' in cfg.model.backbone:
+        cfg.model.backbone.drop_path_rate = 0.1
     losses = cfg.model.decode_head.loss_decode
     for loss in [losses] if isinstance(losses, dict) else losses:
         if loss.type == 'CrossEntropyLoss':

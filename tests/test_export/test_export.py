@@ -71,6 +71,10 @@ def small_model(root, method, with_neck=True):
     if method == 'cadformer':
         options['decode_head']['text_levels'] = (1,)
     cfg.merge_from_dict(dict(model=options))
+    cfg.model.backbone.pretrain_img_size = SHAPE[0]
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step.type == 'Resize':
+            step.scale = SHAPE
     neck = NECKS[method] if with_neck else None
     cfg.model.neck = neck and dict(neck, in_channels=(8, 16))
     torch.manual_seed(0)

@@ -128,7 +128,8 @@ def _call(host: nn.Module, side: int) -> None:
         device = next(host.parameters()).device
         host(torch.zeros(1, 3, side, side, device=device))
         return
-    with FakeTensorMode(), torch.device('cpu'):
+    # Some hosts keep small tables that are neither parameters nor buffers.
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device('cpu'):
         tensors = chain(host.named_parameters(), host.named_buffers())
         fake = {
             name: torch.empty(value.shape, dtype=value.dtype) for name, value in tensors
