@@ -49,6 +49,12 @@ def count(page, state):
     return int(page.inner_text(f'#states [data-state={state}] b'))
 
 
+def wait_for_count(page, state, number):
+    """Waits for a number that follows an answer to a question of the page."""
+    shown = page.locator(f'#states [data-state={state}] b')
+    shown.filter(has_text=re.compile(f'^{number}$')).wait_for()
+
+
 def card(page, item_id):
     return page.locator(f'.card[data-id="{item_id}"]')
 
@@ -214,16 +220,18 @@ def test_annotators_at_one_computer_are_kept_apart(chromium, page_file, tmp_path
     page.keyboard.press('a')
     enter('Bo')
     page.get_by_role('button', name='Start a review by Bo').click()
-    assert count(page, 'accept') == 0
+    wait_for_count(page, 'accept', 0)
     page.keyboard.press('r')
     save(page, tmp_path / 'bo.json')
     enter('Ann')
-    assert (count(page, 'accept'), count(page, 'reject')) == (1, 0)
+    wait_for_count(page, 'accept', 1)
+    assert count(page, 'reject') == 0
     save(page, tmp_path / 'ann.json')
     reviews = [read_review(tmp_path / f'{name}.json') for name in ('ann', 'bo')]
     assert find_consensus(reviews).disputed == [ids[0]]
     enter('Anna')
     page.get_by_role('button', name='Rename Ann').click()
+    page.wait_for_function("document.querySelector('#annotator').value === 'Anna'")
     assert count(page, 'accept') == 1
     page.reload()
     assert page.input_value('#annotator') == 'Anna' and count(page, 'accept') == 1

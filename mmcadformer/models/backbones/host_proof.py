@@ -128,13 +128,28 @@ def _call(host: nn.Module, side: int) -> None:
         device = next(host.parameters()).device
         host(torch.zeros(1, 3, side, side, device=device))
         return
-    # Some hosts keep small tables that are neither parameters nor buffers.
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.device('cpu'):
+    with FakeTensorMode(), torch.device('cpu'), _remembering_nothing():
         tensors = chain(host.named_parameters(), host.named_buffers())
         fake = {
             name: torch.empty(value.shape, dtype=value.dtype) for name, value in tensors
         }
         functional_call(host, fake, (torch.zeros(1, 3, side, side),))
+
+
+@contextmanager
+def _remembering_nothing() -> Iterator[None]:
+    """Keeps parts of transformers from remembering tensors without values.
+
+    Some remember a table for each size, for all models of the process, unless PyTorch
+    traces; ``torch.export`` says by this flag that it does.
+    """
+    flags = vars(torch.compiler)
+    before = flags.get('_is_compiling_flag', False)
+    flags['_is_compiling_flag'] = True
+    try:
+        yield
+    finally:
+        flags['_is_compiling_flag'] = before
 
 
 class _Note:
