@@ -165,6 +165,8 @@ def _in_list(file: str, asset: str | None) -> Iterator[SceneSource]:
         raise FileNotFoundError(f'the list of scenes {file} does not exist') from None
     except (OSError, ValueError) as error:
         raise ValueError(f'{file} is not a list of scenes: {error}') from None
+    if any('\0' in line for line in lines):
+        raise ValueError(f'{file} is not a list of scenes: it is no text')
     entries = [line.strip() for line in lines]
     entries = [entry for entry in entries if entry and not entry.startswith('#')]
     if not entries:

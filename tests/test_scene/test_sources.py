@@ -58,6 +58,7 @@ def test_lists_name_scenes_as_seen_from_here_or_from_their_folder(tree):
         ('@gone.txt', 'list of scenes gone.txt does not exist'),
         ('@empty.txt', 'list of scenes empty.txt is empty'),
         ('@bytes.txt', 'bytes.txt is not a list of scenes'),
+        ('@nul.txt', 'nul.txt is not a list of scenes'),
         ('@nested.txt', 'nested.txt: a list names scenes'),
         ('*.nothing', r'no file matches \*\.nothing'),
         ('empty', r"the folder empty has no pictures .*'empty/\*\*/\*\.tif'"),
@@ -77,6 +78,7 @@ def test_what_gives_no_scenes_is_named(tree, given, error):
         'none.json': '{"type": "FeatureCollection", "features": []}',
     }.items():
         (tree / name).write_text(text)
+    (tree / 'nul.txt').write_bytes(b'b/t\0.png')
     (tree / 'bytes.txt').write_bytes(b'\xff\xfe\0')
     with pytest.raises((FileNotFoundError, ValueError), match=error):
         find_scenes(given)
