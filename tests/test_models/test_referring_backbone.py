@@ -246,6 +246,7 @@ def test_other_statistics_of_pixels_are_warned_of(general_cfg, build_model, tmp_
     (tmp_path / 'config.json').write_text('{"model_type": "convnextv2"}')
     general_cfg['data_preprocessor'].update(mean=[123.675] * 3, std=[58.395] * 3)
     cfg = copy.deepcopy(general_cfg)
+    init_default_scope('mmseg')
     messages = []
     import logging
 

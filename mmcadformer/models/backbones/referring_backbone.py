@@ -12,7 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType
 from torch import Tensor, nn
 
-from ..fusions.base import HW
+from ..fusions.base import HW, build_fusions
 from ..layers.adapters import add_adapters
 from .host_build import build_host
 from .host_features import (
@@ -121,18 +121,10 @@ class ReferringBackbone(BaseModule):
         self._freeze_unused()
         if lora is not None:
             add_adapters(self.host, lora, 'backbone.lora')
-        self.fusions = ModuleList()
-        self.norms = ModuleList()
-        for i, channels in enumerate(facts.channels):
-            last = i == len(facts.channels) - 1
-            stage_args = dict(
-                visual_channels=channels,
-                text_channels=text_channels,
-                text_used_later=text_output or not last,
-                visual_used_later=not last,
-            )
-            self.fusions.append(MODELS.build({**fusion, **stage_args}))
-            self.norms.append(self._build_norm(i, channels))
+        self.fusions = build_fusions(fusion, facts.channels, text_channels, text_output)
+        self.norms = ModuleList(
+            self._build_norm(i, channels) for i, channels in enumerate(facts.channels)
+        )
         self._add_hooks()
 
     @property

@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType
 from torch import Tensor
 
+from ..fusions.base import build_fusions
 from ..layers import fuse_window_attention, sine_position_embedding
 
 
@@ -85,16 +86,9 @@ class ReferringSwin(SwinTransformer):
         self.text_channels = text_channels
         self.text_output = text_output
         self.stages: ModuleList = ModuleList(map(SwinStage, self.stages))
-        self.fusions = ModuleList()
-        for i, channels in enumerate(self.num_features):
-            last = i == num_stages - 1
-            stage_args = dict(
-                visual_channels=channels,
-                text_channels=text_channels,
-                text_used_later=text_output or not last,
-                visual_used_later=not last,
-            )
-            self.fusions.append(MODELS.build({**fusion, **stage_args}))
+        self.fusions = build_fusions(
+            fusion, self.num_features, text_channels, text_output
+        )
 
     @property
     def strides(self) -> tuple[tuple[int, int], ...]:

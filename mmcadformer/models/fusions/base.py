@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
+from mmseg.registry import MODELS
+from mmseg.utils import ConfigType
 from torch import Tensor, nn
 
 HW = tuple[int, int]
@@ -87,3 +90,27 @@ class StageFusion(BaseModule):
     ) -> WordAttention:
         """The attention inside :meth:`forward`, averaged over heads, if any."""
         return WordAttention()
+
+
+def build_fusions(
+    fusion: ConfigType, channels: Sequence[int], text_channels: int, text_output: bool
+) -> ModuleList:
+    """One fusion for each stage, without what nothing reads after the last.
+
+    Args:
+        fusion: Config of a :class:`StageFusion`.
+        channels: C_i of each stage.
+        text_channels: C_t.
+        text_output: Whether a later part reads the text that the last stage returns.
+    """
+    last = len(channels) - 1
+    fusions = ModuleList()
+    for i, visual_channels in enumerate(channels):
+        stage_args = dict(
+            visual_channels=visual_channels,
+            text_channels=text_channels,
+            text_used_later=text_output or i < last,
+            visual_used_later=i < last,
+        )
+        fusions.append(MODELS.build({**fusion, **stage_args}))
+    return fusions
