@@ -34,7 +34,9 @@ _PART = 64
 class ExportableSegmentor(nn.Module):
     """From RGB pixels and token ids to the probability of each pixel.
 
-    A copy of the model, with normalisation and the upsampling to the image's size.
+    A copy of the model, with normalisation and the upsampling to the image's size. With
+    a presence head it says, too, how probable it is that there is a target at all;
+    ``outputs`` names what it gives.
     """
 
     mean: Tensor
@@ -46,6 +48,8 @@ class ExportableSegmentor(nn.Module):
         merge_adapters(copied)
         self.model = _replace_parts(copied)
         preprocessor = model.data_preprocessor
+        has_head = model.decode_head.presence is not None
+        self.outputs = ('probability', 'presence') if has_head else ('probability',)
         self.takes_bgr = not _swaps_channels(preprocessor)
         mean = getattr(preprocessor, 'mean', torch.zeros(3, 1, 1))
         std = getattr(preprocessor, 'std', torch.ones(3, 1, 1))
@@ -53,8 +57,10 @@ class ExportableSegmentor(nn.Module):
         self.register_buffer('std', std.detach().clone())
         self.eval().requires_grad_(False)
 
-    def forward(self, image: Tensor, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Probability of the target, float32 (B, H, W).
+    def forward(
+        self, image: Tensor, input_ids: Tensor, text_mask: Tensor
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Probability of the target, float32 (B, H, W); with a head its presence (B,).
 
         Args:
             image: RGB, 0...255, float32 (B, 3, H, W).
@@ -64,17 +70,21 @@ class ExportableSegmentor(nn.Module):
         """
         if self.takes_bgr:
             image = image.flip(1)
+        inputs = ((image - self.mean) / self.std, input_ids, text_mask)
+        presence = None
         with PortableOperations():
-            logits = self.model.decode(
-                (image - self.mean) / self.std, input_ids, text_mask
-            )
+            if len(self.outputs) == 1:
+                logits = self.model.decode(*inputs)
+            else:
+                logits, presence = self.model.decode_with_presence(*inputs)
         logits = F.interpolate(
             logits,
             size=(image.shape[2], image.shape[3]),
             mode='bilinear',
             align_corners=self.model.decode_head.align_corners,
         )
-        return logits.softmax(dim=1)[:, 1]
+        probability = logits.softmax(dim=1)[:, 1]
+        return probability if presence is None else (probability, presence.sigmoid())
 
 
 def _swaps_channels(preprocessor: nn.Module) -> bool:

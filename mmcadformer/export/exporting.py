@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..models import ReferringSegmentor
 from ..utils.config import find_reading
-from ..utils.log import warn
 from ..version import __version__
 from .exportable import ExportableSegmentor
 from .writers import OnnxWriter, Plan, ProgramWriter, Runner, Writer
@@ -70,8 +69,6 @@ def export_model(
             'format'
         )
     writer = WRITERS[path.suffix]
-    if getattr(model.decode_head, 'presence', None) is not None:
-        warn('the file has no presence head: it gives a mask in any case')
     # The model last: where it is, the others are, too.
     targets = [path.with_suffix('.json'), path.with_suffix('.tokenizer.json'), path]
     for target in targets:
@@ -92,8 +89,9 @@ def export_model(
     companions = {'metadata.json': facts, 'tokenizer.json': tokenizer.to_str()}
     with _folder_for_work(path) as folder:
         *_, file = sources = [Path(folder) / target.name for target in targets]
-        plan = Plan(example, dynamic_size, companions)
-        writer.write(ExportableSegmentor(model).cpu(), plan, file)
+        exportable = ExportableSegmentor(model).cpu()
+        plan = Plan(example, dynamic_size, companions, exportable.outputs)
+        writer.write(exportable, plan, file)
         others = check_sizes if dynamic_size else ()
         results = _check(model, writer.open(file), shape, others, path)
         sources[0].write_text(f'{facts}\n', encoding='utf-8')
@@ -131,6 +129,11 @@ def _describe(model: ReferringSegmentor, plan: dict, mask_shape: Sequence[int]) 
     """Facts that a program without this package needs, for JSON."""
     # Encoders that tell phrases apart take one mask for each kind of them.
     kinds = ''.join(f'{size}, ' for size in mask_shape[1:-1])
+    outputs = dict(probability='float32 (batch, height, width), of the target')
+    head, presence = model.decode_head.presence, {}
+    if head is not None:
+        outputs['presence'] = 'float32 (batch,), probability that there is a target'
+        presence['presence_threshold'] = float(head.threshold)
     return dict(
         package=f'mmcadformer {__version__}',
         inputs=dict(
@@ -138,11 +141,12 @@ def _describe(model: ReferringSegmentor, plan: dict, mask_shape: Sequence[int]) 
             input_ids='int64 (batch, tokens), the first max_tokens of a sentence',
             text_mask=f'bool (batch, {kinds}tokens), true on real tokens',
         ),
-        outputs=dict(probability='float32 (batch, height, width), of the target'),
+        outputs=outputs,
         **plan,
         # How its result is enlarged, to equal the package's own.
         align_corners=model.decode_head.align_corners,
         threshold=0.5,
+        **presence,
         # The model takes the first so many ids; with keep_end the tokenizer has cut
         # to them already and kept [SEP], without it loses what is behind, [SEP] too.
         max_tokens=model.text_encoder.max_tokens,
@@ -193,7 +197,7 @@ class Parity:
     batch: int  # images and expressions
     size: tuple[int, int]  # height and width
     tokens: int  # length of the longest expression
-    difference: float  # the largest absolute one of two probabilities
+    difference: float  # the largest absolute one of two probabilities, presence's too
 
 
 @torch.no_grad()
@@ -215,9 +219,13 @@ def check_parity(
         for batch in expressions:
             tokens = model.text_encoder.tokenize(list(batch))
             image = _random_image(len(batch), size, generator)
-            expected = _probability(model, image.to(device), tokens).cpu()
+            expected = _probabilities(model, image.to(device), tokens)
             found = runner(image, tokens['input_ids'].cpu(), tokens['text_mask'].cpu())
-            difference = (found - expected).abs().max().item()
+            pairs = zip(
+                [found] if isinstance(found, Tensor) else found, expected, strict=True
+            )
+            differences = [(one - other.cpu()).abs().max() for one, other in pairs]
+            difference = torch.stack(differences).max().item()  # NaN if one is
             length = tokens['input_ids'].shape[1]
             results.append(Parity(len(batch), size, length, difference))
     return results
@@ -235,21 +243,30 @@ def _random_image(count: int, size: tuple[int, int], rng: torch.Generator) -> Te
     return (255 * (0.8 * areas + 0.2 * noise)).round()
 
 
-def _probability(
+def _probabilities(
     model: ReferringSegmentor, images: Tensor, tokens: dict[str, Tensor]
-) -> Tensor:
-    """What the model itself says, one image after the other, which takes less room."""
-    found = []
+) -> list[Tensor]:
+    """What the model itself says, one image after the other, which takes less room.
+
+    The map (B, H, W) and, with a presence head, presence (B,).
+    """
+    found, presence = [], []
     for i, image in enumerate(images):
         # From its own preprocessing on, which takes BGR, as files are loaded.
         data = dict(inputs=[image.flip(0)], data_samples=[SegDataSample()])
         inputs = model.data_preprocessor(data)['inputs']
+        mine = {name: v[i : i + 1] for name, v in tokens.items()}
+        if model.decode_head.presence is None:
+            logits = model.decode(inputs, **mine)
+        else:
+            logits, score = model.decode_with_presence(inputs, **mine)
+            presence.append(score.sigmoid())
         logits = resize(
-            model.decode(inputs, **{name: v[i : i + 1] for name, v in tokens.items()}),
+            logits,
             size=image.shape[1:],
             mode='bilinear',
             align_corners=model.decode_head.align_corners,
             warning=False,
         )
         found.append(logits.softmax(dim=1)[:, 1])
-    return torch.cat(found)
+    return [torch.cat(parts) for parts in (found, presence) if parts]

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Runner = Callable[[Tensor, Tensor, Tensor], Tensor]
+# From the inputs to the output, or to several.
+Runner = Callable[[Tensor, Tensor, Tensor], Tensor | Sequence[Tensor]]
 INPUTS = ('image', 'input_ids', 'text_mask')
-OUTPUT = 'probability'
 # The newest that onnxruntime 1.18 and PyTorch 2.1 both know.
 OPSET = 17
 # A protobuf message, which a file is, holds no more.
@@ -31,6 +31,7 @@ class Plan:
     example: tuple[Tensor, ...]  # inputs to trace with
     dynamic_size: bool  # height and width stay open, too
     companions: dict[str, str]  # texts by name that go into the file
+    outputs: tuple[str, ...]  # names: the map, then numbers of each expression
 
     def open_axes(self) -> list[dict[int, str]]:
         """Names of the open axes of each input."""
@@ -76,9 +77,9 @@ class OnnxWriter(Writer):
         import onnx
 
         axes = dict(zip(INPUTS, plan.open_axes(), strict=True))
-        axes[OUTPUT] = {0: 'batch'}
+        axes |= {name: {0: 'batch'} for name in plan.outputs}
         if plan.dynamic_size:
-            axes[OUTPUT] |= {1: 'height', 2: 'width'}
+            axes[plan.outputs[0]] |= {1: 'height', 2: 'width'}
         # The newer exporter doesn't exist in PyTorch 2.1 and fixes the image size.
         # PyTorch versions that have it must be asked for the one that traces.
         asked: dict[str, Any] = {}
@@ -92,7 +93,7 @@ class OnnxWriter(Writer):
                 plan.example,
                 str(path),
                 input_names=list(INPUTS),
-                output_names=[OUTPUT],
+                output_names=list(plan.outputs),
                 dynamic_axes=axes,
                 opset_version=OPSET,
                 **asked,
@@ -114,9 +115,9 @@ class OnnxWriter(Writer):
             str(path), options, providers=['CPUExecutionProvider']
         )
 
-        def run(*inputs: Tensor) -> Tensor:
+        def run(*inputs: Tensor) -> list[Tensor]:
             feed = {k: v.numpy() for k, v in zip(INPUTS, inputs, strict=True)}
-            return torch.from_numpy(session.run([OUTPUT], feed)[0])
+            return [torch.from_numpy(output) for output in session.run(None, feed)]
 
         return run
 

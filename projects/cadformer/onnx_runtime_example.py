@@ -78,12 +78,18 @@ def main(model: str, image_file: str, sentence: str, out_file: str) -> None:
         input_ids=np.array([ids], np.int64),
         text_mask=np.array([text_mask], bool),
     )
-    (probability,) = session.run(['probability'], inputs)[0].clip(1e-7, 1 - 1e-7)
+    found = session.run(None, inputs)
+    (probability,) = found[0].clip(1e-7, 1 - 1e-7)
     logits = np.log(probability / (1 - probability))
     logits = resize(logits, image.size[::-1], facts['align_corners'])
     mask = logits > np.log(facts['threshold'] / (1 - facts['threshold']))
-    Image.fromarray(mask).save(out_file)
-    print(f'{sentence}: {mask.sum()} pixels')
+    # Models with a presence head also say whether there is anything to mark.
+    missing = len(found) > 1 and found[1][0] < facts['presence_threshold']
+    Image.fromarray(mask & (not missing)).save(out_file)
+    if missing:
+        print(f'{sentence}: not found, {found[1][0]:.2f}')
+    else:
+        print(f'{sentence}: {mask.sum()} pixels')
 
 
 if __name__ == '__main__':

@@ -49,7 +49,7 @@ NECKS = dict(
 )
 
 
-def small_model(root, method, with_neck=True):
+def small_model(root, method, with_neck=True, presence=None, seed=0):
     """A method with two stages, a BERT of one layer and random weights."""
     cfg = Config.fromfile(root / f'configs/{method}_tiny_synthrs.py')
     bert = dict(hidden_size=32, num_attention_heads=2, intermediate_size=32)
@@ -65,7 +65,12 @@ def small_model(root, method, with_neck=True):
             text_channels=32,
         ),
         decode_head=dict(
-            **widths, in_index=(0, 1), channels=16, num_heads=2, feedforward_channels=16
+            **widths,
+            in_index=(0, 1),
+            channels=16,
+            num_heads=2,
+            feedforward_channels=16,
+            presence=presence,
         ),
     )
     if method == 'cadformer':
@@ -77,7 +82,7 @@ def small_model(root, method, with_neck=True):
             step.scale = SHAPE
     neck = NECKS[method] if with_neck else None
     cfg.model.neck = neck and dict(neck, in_channels=(8, 16))
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = init_model(cfg, device='cpu')
     with torch.no_grad():
         for parameter in model.parameters():  # none stays at zero or one
@@ -120,7 +125,8 @@ def run_export(repo_root):
 
 @pytest.fixture(scope='module')
 def model(repo_root):
-    model = small_model(repo_root, 'cadformer')
+    model = small_model(repo_root, 'cadformer', presence={}, seed=2)
+    model.decode_head.presence.threshold.fill_(0.0)  # all is found
     model.decode_head.conv_seg.bias.data[0] += 0.6  # as many pixels in as out
     for transform in model.cfg.test_dataloader.dataset.pipeline:
         if transform['type'] == 'Resize':
@@ -225,10 +231,13 @@ def test_onnx_gives_the_packages_probabilities(model, exported):
                 input_ids=np.array([e.ids for e in encodings]),
                 text_mask=np.array([e.attention_mask for e in encodings], bool),
             )
-            found = session.run(['probability'], feed)[0]
-            assert found.shape == (count, *size)
-            for probability, result in zip(found, expected, strict=False):
+            found, presence = session.run(['probability', 'presence'], feed)
+            assert found.shape == (count, *size) and presence.shape == (count,)
+            for i, (probability, result) in enumerate(
+                zip(found, expected, strict=False)
+            ):
                 assert np.abs(probability - result.probability).max() < 1e-3
+                assert abs(presence[i] - result.presence.score) < 1e-3
                 assert result.probability.std() > 0.05
 
 
@@ -240,6 +249,7 @@ def test_tokenizer_travels_along(model, exported):
     assert facts == json.loads(exported.with_name('small.json').read_text())
     assert facts['size'] == list(SHAPE)
     assert facts['dynamic_size'] and facts['antialias']
+    assert facts['presence_threshold'] == 0
     tokenizer = portable_tokenizer(model)
     assert tokenizer.to_str() == inside['tokenizer.json']
     expected = model.text_encoder.tokenize(SENTENCES)
@@ -345,6 +355,18 @@ def test_example_runs_without_the_package(
     assert wrong < (0.001 if backend == 'pillow' else 0.01)
 
 
+def test_example_says_that_nothing_is_found(model, exported, run_example, tmp_path):
+    graph = onnx.load(str(exported))
+    (entry,) = (e for e in graph.metadata_props if e.key == 'metadata.json')
+    entry.value = json.dumps(dict(json.loads(entry.value), presence_threshold=1.0))
+    onnx.save(graph, str(tmp_path / 'small.onnx'))
+    Image.fromarray(smooth_picture(64, 64)).save(tmp_path / 'image.png')
+    ran = run_example(tmp_path, 'small.onnx', 'image.png', 'pool', 'mask.png')
+    assert ran.returncode == 0, ran.stderr
+    assert re.fullmatch(r'pool: not found, 0\.\d\d', ran.stdout.strip())
+    assert not np.asarray(Image.open(tmp_path / 'mask.png')).any()
+
+
 def test_example_names_what_is_wrong(exported, run_example, tmp_path):
     Image.fromarray(random_picture(9, 9)).save(tmp_path / 'image.png')
     save_picture('16 bit', random_picture(9, 9), tmp_path / 'deep.png')
@@ -376,6 +398,7 @@ def test_fixed_size_with_masks_of_phrases(repo_root, run_export, run_example, tm
     facts = json.loads((tmp_path / 'fixed.json').read_text())
     assert facts['inputs']['text_mask'].startswith('bool (batch, 3, tokens)')
     assert not facts['dynamic_size'] and not facts['antialias']
+    assert [*facts['outputs']] == ['probability']  # no presence head
     ran = run_example(tmp_path, path, 'image.png', 'it', 'mask.png')
     assert ran.returncode == 1 and 'fixed.onnx needs masks of phrases' in ran.stderr
 
@@ -385,7 +408,7 @@ def test_torch_export_gives_the_models_probabilities(repo_root, tmp_path):
     if not hasattr(torch.export.Dim, 'AUTO'):
         pytest.skip('needs PyTorch 2.6')
     # Tracing takes many seconds, and the neck's share isn't small.
-    model = small_model(repo_root, 'cadformer', with_neck=False)
+    model = small_model(repo_root, 'cadformer', with_neck=False, presence={})
     path = tmp_path / 'small.pt2'
     results = export_model(model, path, SHAPE)
     assert max(result.difference for result in results) < 1e-3
