@@ -31,4 +31,4 @@ fi
 
 export OMP_NUM_THREADS=1 MMCADFORMER_NEED_HOSTS=1
 exec "$VENV_PYTHON" -m pytest -q tests/test_models/test_hosts_extra.py \
-  tests/test_models/test_adapters.py "$@"
+  tests/test_models/test_adapters.py tests/test_models/test_adapter_files.py "$@"

@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from ..models import ReferringSegmentor
+from ..models.layers.adapters import add_base
 from ..utils.checkpoint import read_checkpoint
 from ..utils.config import building, read_config
 from ..utils.log import warn
@@ -71,6 +72,9 @@ def load_checkpoint(
 ) -> dict:
     """Loads a file's weights into a model, without running code from the file.
 
+    A file of adapters alone is completed by the weights that they were trained beside,
+    which the config names; see docs/backbones.md.
+
     Args:
         model: Not wrapped for distributed training.
         path: See :func:`read_checkpoint`.
@@ -82,11 +86,14 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file holds no weights, or those of another model.
+        ValueError: If the file holds no weights, or those of another model, or
+            adapters for other weights than those that the config names.
+        RuntimeError: If the weights that the config names can't be had.
     """
     # Copied from the file's own pages: read, the weights would leave as much of the
     # process's memory behind as they took, in pieces too small to go back.
     checkpoint = read_checkpoint(path, mapped=True)
+    add_base(model, checkpoint, path)
     state = checkpoint['state_dict']
     expected = model.state_dict()
     if not expected.keys() & state.keys():

@@ -11,10 +11,13 @@ from typing import Any
 from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook as HostCheckpointHook
+from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
+from torch import nn
 
+from ...models.layers.adapters import add_base, base_weights, describe_base
 from ...utils.checkpoint import check_finite, is_whole
 from ...utils.files import remove_unfinished, whole_file
 from ..errors import TrainingError
@@ -53,6 +56,8 @@ class CheckpointHook(HostCheckpointHook):
       :func:`mmcadformer.engine.resuming.adapt_checkpoint`.
 
     Args:
+        adapters_only: Leave the frozen weights of parts with ``lora`` out of the files,
+            and note their SHA-256; they are taken from where the config has them.
         **kwargs: Keys of :class:`mmengine.hooks.CheckpointHook`.
     """
 
@@ -60,13 +65,43 @@ class CheckpointHook(HostCheckpointHook):
     out_dir: str
     backend_args: dict | None
 
+    def __init__(self, adapters_only: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.adapters_only = adapters_only
+        self._base: dict[str, dict] | None = None
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make a checkpoint to resume from one of this run."""
+        model = _plain_model(runner)
+        if self.adapters_only:
+            self._base = describe_base(model)
+        try:
+            completed = add_base(model, checkpoint, 'the checkpoint to begin from')
+        except ValueError as error:
+            raise TrainingError(str(error)) from None
+        for hook in runner.hooks:
+            if completed and isinstance(hook, EMAHook):  # which copied random weights
+                hook.ema_model.module.load_state_dict(base_weights(model), strict=False)
         if runner._resume:
             adapt_checkpoint(runner, checkpoint)
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leave out what the config names."""
+        if not self.adapters_only:
+            return
+        base = base_weights(_plain_model(runner))
+        for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
+            if key in checkpoint:
+                left_out = {prefix + name for name in base}
+                checkpoint[key] = {
+                    k: v for k, v in checkpoint[key].items() if k not in left_out
+                }
+        checkpoint['meta']['adapter_base'] = self._base
+
     def before_train(self, runner: Runner) -> None:
         """Find out what is there, and validate if a killed run didn't."""
+        if self.adapters_only:
+            self._base = _find_base(_plain_model(runner), self._base)
         if self.out_dir:
             self.out_dir = local_path(self.out_dir)
         super().before_train(runner)
@@ -211,13 +246,47 @@ class CheckpointHook(HostCheckpointHook):
                 other.unlink()
 
 
+def _plain_model(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _find_base(model: nn.Module, before: dict[str, dict] | None) -> dict[str, dict]:
+    """The base of adapters, which has to be found again without this run's files.
+
+    Args:
+        model: As the training begins.
+        before: Its base before a checkpoint was loaded; None if none was.
+
+    Raises:
+        TrainingError: It can't be found again.
+    """
+    option = 'default_hooks.checkpoint.adapters_only'
+    base = describe_base(model)
+    if not base:
+        raise TrainingError(f'{option} needs lora in text_encoder or backbone')
+    for part, entry in base.items():
+        if entry['source'] is None:
+            raise TrainingError(
+                f'{option}: the weights of {part} come from no file that could bring '
+                f'them back: name one by {entry["key"]}, or a whole checkpoint by '
+                "model.init_cfg=dict(type='Pretrained', checkpoint=PATH)"
+            )
+        if before is not None and entry != before.get(part):
+            raise TrainingError(
+                f'{option}: load_from puts other weights into {part} than those of '
+                f'{entry["source"]!r}, which would not be found again: name its file '
+                "by model.init_cfg=dict(type='Pretrained', checkpoint=PATH) instead"
+            )
+    return base
+
+
 def _refuse_what_is_not_finite(runner: Runner) -> None:
     """All processes end if the first one, which saves, has such weights."""
     problem: list[str | None] = [None]
     if is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         try:
-            check_finite(model.state_dict(), 'this checkpoint is not saved')
+            state = _plain_model(runner).state_dict()
+            check_finite(state, 'this checkpoint is not saved')
         except ValueError as error:
             problem = [f'{error}. {last_good(runner)}']
     broadcast_object_list(problem)

@@ -13,7 +13,7 @@ from mmseg.utils import ConfigType
 from torch import Tensor, nn
 
 from ..fusions.base import HW, build_fusions
-from ..layers.adapters import add_adapters
+from ..layers.adapters import add_adapters, is_adapter
 from .host_build import build_host
 from .host_features import (
     StageFeature,
@@ -120,7 +120,7 @@ class ReferringBackbone(BaseModule):
         self._extra_tokens = extra_tokens(self.host, self.recipe)
         self._freeze_unused()
         if lora is not None:
-            add_adapters(self.host, lora, 'backbone.lora')
+            add_adapters(self.host, lora, 'backbone.lora', self._weights_source())
         self.fusions = build_fusions(fusion, facts.channels, text_channels, text_output)
         self.norms = ModuleList(
             self._build_norm(i, channels) for i, channels in enumerate(facts.channels)
@@ -165,10 +165,11 @@ class ReferringBackbone(BaseModule):
         host: Any = self.host
         missing: list[str] = []
         handle = host.register_load_state_dict_post_hook(
-            lambda _, keys: missing.extend(keys.missing_keys)
+            lambda _, keys: missing.extend(
+                k for k in keys.missing_keys if not is_adapter(k)
+            )
         )
-        init_cfg = getattr(host, 'init_cfg', None)
-        source = init_cfg.get('checkpoint') if isinstance(init_cfg, Mapping) else None
+        _, source = self._weights_source()
         try:
             if hasattr(host, 'init_weights'):
                 host.init_weights()
@@ -181,6 +182,7 @@ class ReferringBackbone(BaseModule):
             ) from error
         finally:
             handle.remove()
+        missing = [name for name in missing if not is_adapter(name)]
         if len(missing) > len(host.state_dict()) // 2:
             raise RuntimeError(
                 f'model.backbone.host.init_cfg.checkpoint: the weights in {source!r} '
@@ -276,6 +278,16 @@ class ReferringBackbone(BaseModule):
     def parameter_layers(self) -> tuple[dict[str, int], int]:
         """Parameter of the host -> its layer, from 0; and how many layers there are."""
         return parameter_layers(self.facts.stage_of, self.stage_names, self.recipe)
+
+    def _weights_source(self) -> tuple[str, str | None]:
+        """The key of the config that names the host's weights, and its value."""
+        host: Any = self.host
+        init_cfg = getattr(host, 'init_cfg', None)
+        if isinstance(init_cfg, Mapping) and 'checkpoint' in init_cfg:
+            return 'model.backbone.host.init_cfg.checkpoint', init_cfg['checkpoint']
+        name = getattr(host, 'pretrained', None)
+        name = host.model_name if name is True else name
+        return 'model.backbone.host.pretrained', name or None
 
     def _staged(self, recipe: Any) -> HostRecipe:
         if not isinstance(recipe, HostRecipe):

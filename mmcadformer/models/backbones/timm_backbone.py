@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ...utils.checkpoint import read_checkpoint
+from ..layers.adapters import load_plain_weights
 from .host_recipes import FlatRecipe, HostRecipe
 
 _STRIDES = (4, 8, 16, 32)
@@ -123,7 +124,7 @@ class TimmBackbone(BaseModule):
                 f'Give a local file by --cfg-options {where}=PATH, or train from '
                 f'scratch with {where}=False'
             ) from error
-        self.model.load_state_dict(source.state_dict())
+        load_plain_weights(self.model, source.state_dict())
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """The features before the head, from images (B, 3, H, W)."""

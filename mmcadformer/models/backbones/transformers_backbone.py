@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
 from ...utils.checkpoint import check_finite
 from ...utils.pretrained_config import read_config
+from ..layers.adapters import load_plain_weights
 from .host_features import find_module
 from .host_recipes import NOT_THIS_WAY, FlatRecipe, HostRecipe, four
 
@@ -167,7 +168,7 @@ class TransformersBackbone(BaseModule):
                 f'{where}: not in the file: {", ".join(sorted(missing)[:4])}',
                 logger='current',
             )
-        self.model.load_state_dict(source.state_dict())
+        load_plain_weights(self.model, source.state_dict())
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """The maps that the model gives by itself, from images (B, 3, H, W)."""

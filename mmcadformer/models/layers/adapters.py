@@ -9,10 +9,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...utils.checkpoint import weights_digest
+
 _KEYS = {'rank', 'alpha', 'dropout', 'target_modules'}
+# In the name of every weight of an adapter.
+_MARK = 'lora_'
 
 
-def add_adapters(part: nn.Module, lora: Mapping[str, Any], key: str) -> None:
+def add_adapters(
+    part: nn.Module, lora: Mapping[str, Any], key: str, base: tuple[str, str | None]
+) -> None:
     """Puts adapters beside linear layers, and freezes all else of a part.
 
     W x becomes W x + (alpha / rank) B A x with B = 0 at first (Hu et al. 2022, "LoRA",
@@ -23,6 +29,7 @@ def add_adapters(part: nn.Module, lora: Mapping[str, Any], key: str) -> None:
         lora: ``rank``, ``target_modules`` (ends of names, or one regular expression),
             and ``alpha`` (default: ``rank``) and ``dropout`` (default: 0).
         key: Of the config, for messages.
+        base: Key of the config that names the weights of the part, and its value.
 
     Raises:
         ImportError: peft isn't installed.
@@ -48,10 +55,21 @@ def add_adapters(part: nn.Module, lora: Mapping[str, Any], key: str) -> None:
     except ValueError as error:
         raise ValueError(f'{key}: {str(error).splitlines()[0]}') from None
     for name, parameter in part.named_parameters():
-        parameter.requires_grad_('lora_' in name)
+        parameter.requires_grad_(_MARK in name)
+    vars(part)['adapter_base'] = base
     for module in part.modules():
         if _is_adapted(module):
             module.register_load_state_dict_pre_hook(_take_plain_weights)
+
+
+def load_plain_weights(part: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Loads all weights of a part but its adapters, which stay.
+
+    Raises:
+        RuntimeError: Some are missing, unknown or of another shape.
+    """
+    own = {name: v for name, v in part.state_dict().items() if _MARK in name}
+    part.load_state_dict({**own, **state})
 
 
 def merge_adapters(model: nn.Module) -> int:
@@ -68,7 +86,107 @@ def merge_adapters(model: nn.Module) -> int:
         module.merge(safe_merge=True)
         owner, _, leaf = name.rpartition('.')
         setattr(model.get_submodule(owner), leaf, module.get_base_layer())
+    for _, part in adapted_parts(model):
+        del vars(part)['adapter_base']
     return len(adapted)
+
+
+def adapted_parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Names and modules of the parts that :func:`add_adapters` was called for."""
+    return [(n, m) for n, m in model.named_modules() if 'adapter_base' in vars(m)]
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a weight of this name belongs to an adapter."""
+    return _MARK in name
+
+
+def base_weights(model: nn.Module) -> dict[str, Tensor]:
+    """What adapters stand beside: the frozen weights of their parts, by full name."""
+    return {
+        f'{name}.{key}': value.detach()
+        for name, part in adapted_parts(model)
+        for key, value in part.named_parameters()
+        if not value.requires_grad
+    }
+
+
+def describe_base(model: nn.Module) -> dict[str, dict[str, str | None]]:
+    """What tells a base from any other, for each part with adapters.
+
+    Returns:
+        Part -> ``sha256`` of the names that the weights have without adapters, and of
+        their values; ``source`` and ``key``, their file or hub name and where the
+        config has it.
+    """
+    own = getattr(model, 'init_cfg', None)
+    whole = own.get('checkpoint') if isinstance(own, Mapping) else None
+    found = {}
+    for name, part in adapted_parts(model):
+        key, source = vars(part)['adapter_base']
+        if whole is not None:
+            key, source = 'model.init_cfg.checkpoint', whole
+        plain = {
+            key.replace('.base_layer.', '.'): value
+            for key, value in sorted(base_weights(part).items())
+        }
+        digest = weights_digest(plain).hexdigest()
+        found[name] = dict(sha256=digest, source=source, key=key)
+    return found
+
+
+def add_base(model: Any, checkpoint: dict[str, Any], path: object) -> bool:
+    """Completes a file of adapters alone by their base; leaves any other as it is.
+
+    The base is that of the model. A model that has only random weights yet is
+    initialised as its config says.
+
+    Args:
+        model: The one that the file is for.
+        checkpoint: Content of the file, changed in place: ``state_dict`` and ``meta``.
+        path: What messages call the file.
+
+    Returns:
+        Whether it is a file of adapters alone.
+
+    Raises:
+        ValueError: The model has another base, or no adapters.
+        RuntimeError: The base that the config names can't be had.
+    """
+    wanted = checkpoint.get('meta', {}).get('adapter_base')
+    if not isinstance(wanted, dict):
+        return False
+    if not getattr(model, 'is_init', True) and not _has_base(model, wanted):
+        model.init_weights()
+    if not _has_base(model, wanted):
+        raise ValueError(_other_base(path, wanted, describe_base(model)))
+    checkpoint['state_dict'] = {**base_weights(model), **checkpoint['state_dict']}
+    return True
+
+
+def _has_base(model: nn.Module, wanted: dict[str, dict]) -> bool:
+    found = describe_base(model)
+    return found.keys() == wanted.keys() and all(
+        found[part]['sha256'] == wanted[part].get('sha256') for part in wanted
+    )
+
+
+def _other_base(path: object, wanted: dict[str, dict], found: dict[str, dict]) -> str:
+    """Names the base that a file is for, and the one that is there."""
+    if found.keys() != wanted.keys():
+        return (
+            f'{path} holds the adapters of {", ".join(wanted)} alone, but lora in the '
+            f'config puts them in {", ".join(found) or "no part"}: use the config that '
+            'it was trained with'
+        )
+    part = next(p for p in wanted if wanted[p].get('sha256') != found[p]['sha256'])
+    base, other = wanted[part], found[part]
+    return (
+        f'{path} holds adapters alone. Those of {part} belong to the weights of '
+        f'{base.get("source")!r} with SHA-256 {str(base.get("sha256"))[:16]}..., but '
+        f'{other["source"]!r} gives {other["sha256"][:16]}...: name the right ones by '
+        f'--cfg-options {other["key"]}=PATH'
+    )
 
 
 def _is_adapted(module: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from transformers import AutoModel
 
 from ...utils.checkpoint import check_finite
 from ...utils.pretrained_config import read_config
-from ..layers.adapters import add_adapters
+from ..layers.adapters import add_adapters, load_plain_weights
 from .expression_tokens import ExpressionTokens
 
 # Where AutoModel would build more than the text encoder, or nothing.
@@ -113,7 +113,8 @@ class TransformersTextEncoder(ExpressionTokens):
                     'text_encoder.lora says by itself what trains: leave trainable and '
                     'trainable_last out'
                 )
-            add_adapters(self.network, lora, 'text_encoder.lora')
+            base = 'model.text_encoder.pretrained', pretrained
+            add_adapters(self.network, lora, 'text_encoder.lora', base)
 
     @property
     def network(self) -> nn.Module:
@@ -154,7 +155,7 @@ class TransformersTextEncoder(ExpressionTokens):
                     f'they are not of a {self.config.model_type} model: '
                     f'{len(missing)} are missing, such as {missing[0]}'
                 )
-            self.network.load_state_dict(self._wanted(source))
+            load_plain_weights(self.network, self._wanted(source))
         except (OSError, ValueError, RuntimeError) as error:
             raise RuntimeError(self._unavailable('weights', error)) from error
         if self.vocab is None:
