@@ -44,11 +44,12 @@ def test_a_flat_host_is_fused(name):
     check(FLAT[name], type='ReferringViT', pyramid_channels=16)
 
 
-def test_two_processes_train_hosts_of_each_layout(repo_root):
-    """Without a search for parameters that got no gradient."""
+def test_two_processes_train_hosts_of_each_layout(repo_root, tiny_config, tmp_path):
+    """And resume; without a search for parameters that got no gradient."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    script = repo_root / 'tests' / 'ddp_backbones.py'
     result = subprocess.run(
-        [*command, '--nproc-per-node=2', str(repo_root / 'tests' / 'ddp_backbones.py')],
+        [*command, '--nproc-per-node=2', script, tiny_config, tmp_path],
         env={**os.environ, 'PYTHONPATH': str(repo_root), 'CUDA_VISIBLE_DEVICES': ''},
         capture_output=True,
         text=True,
