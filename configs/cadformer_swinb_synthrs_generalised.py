@@ -1,23 +1,8 @@
 # CADFormer with a presence head on SynthRS with no, one or several targets (docs/generalised.md), at full size.
 _base_ = [
     './_base_/models/cadformer_swinb.py',
-    './_base_/datasets/synthrs.py',
+    './_base_/datasets/synthrs_generalised.py',
     './_base_/schedules/poly_40e.py',
-    './_base_/default_runtime.py',
+    './_base_/generalised_runtime.py',
 ]
 model = dict(text_encoder=dict(max_tokens=40), decode_head=dict(presence=dict()))
-train_dataloader = dict(dataset=dict(data_root='data_generalised'))
-val_dataloader = dict(dataset=dict(data_root='data_generalised'))
-test_dataloader = dict(dataset=dict(data_root='data_generalised'))
-# Validation chooses the threshold of presence, which is stored with the weights.
-val_evaluator = dict(
-    _delete_=True, type='GeneralizedReferringMetric', choose_threshold=True
-)
-test_evaluator = dict(_delete_=True, type='GeneralizedReferringMetric')
-default_hooks = dict(checkpoint=dict(save_best='gIoU'))
-custom_hooks = [
-    dict(type='EpochSeedHook'),
-    dict(type='FiniteStepsHook', interval=10, max_in_row=10),
-    dict(type='TruncationReportHook'),
-    dict(type='PresenceThresholdHook'),
-]

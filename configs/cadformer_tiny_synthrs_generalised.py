@@ -4,9 +4,9 @@
 #     --train 2500 --val 150 --test 250
 _base_ = [
     './_base_/models/cadformer_tiny.py',
-    './_base_/datasets/synthrs.py',
+    './_base_/datasets/synthrs_generalised.py',
     './_base_/schedules/poly_40e.py',
-    './_base_/default_runtime.py',
+    './_base_/generalised_runtime.py',
 ]
 model = dict(neck=None, decode_head=dict(presence=dict()))
 image_size = (64, 64)
@@ -26,27 +26,9 @@ test_pipeline = [
     dict(type='PackReferringInputs'),
 ]
 _loader = dict(batch_size=32, num_workers=1)
-train_dataloader = dict(
-    **_loader, dataset=dict(data_root='data_generalised', pipeline=train_pipeline)
-)
-val_dataloader = dict(
-    **_loader, dataset=dict(data_root='data_generalised', pipeline=test_pipeline)
-)
-test_dataloader = dict(
-    **_loader, dataset=dict(data_root='data_generalised', pipeline=test_pipeline)
-)
-# Validation chooses the threshold of presence, which is stored with the weights.
-val_evaluator = dict(
-    _delete_=True, type='GeneralizedReferringMetric', choose_threshold=True
-)
-test_evaluator = dict(_delete_=True, type='GeneralizedReferringMetric')
-default_hooks = dict(checkpoint=dict(save_best='gIoU'))
-custom_hooks = [
-    dict(type='EpochSeedHook'),
-    dict(type='FiniteStepsHook', interval=10, max_in_row=10),
-    dict(type='TruncationReportHook'),
-    dict(type='PresenceThresholdHook'),
-]
+train_dataloader = dict(**_loader, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(**_loader, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(**_loader, dataset=dict(pipeline=test_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
 train_cfg = dict(max_epochs=8)
 param_scheduler = [

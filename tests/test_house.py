@@ -17,7 +17,7 @@ BELOW = {
     'imagery': 'utils',
     'datasets': 'imagery language utils',
     'evaluation': 'datasets imagery language utils',
-    'visualization': 'datasets imagery language utils',
+    'visualization': 'datasets evaluation imagery language utils',
     'models': 'language utils',
     'engine': 'datasets evaluation imagery language models utils visualization',
 }

@@ -92,13 +92,9 @@ def build_config(args: argparse.Namespace) -> Config:
         metric.pop('eval_size', None)  # the old name
         metric['protocol'] = args.protocol
     if args.out is not None:
-        names = ['ReferringIoUMetric']
-        if not args.save_masks:
-            names.append('GeneralizedReferringMetric')
-        metric = find_metric(cfg, '--save-masks' if args.save_masks else '--out', names)
-        metric.update(output_file=args.out)
-        if metric['type'].endswith('ReferringIoUMetric'):
-            metric.update(save_rle=args.save_masks)
+        names = ('ReferringIoUMetric', 'GeneralizedReferringMetric')
+        metric = find_metric(cfg, '--out', names)
+        metric.update(output_file=args.out, save_rle=args.save_masks)
         check_writable(args.out)
     elif args.save_masks:
         raise ValueError('--save-masks needs --out')

@@ -39,9 +39,14 @@ class ReferringResult:
     presence: Decision | None = None
 
     def overlay(self) -> np.ndarray:
-        """Draws the mask and the sentence, as RGB uint8."""
+        """Draws the mask and the sentence, or that there is nothing, as RGB uint8."""
+        absence = self.presence.absence() if self.presence is not None else ''
         return draw_referring_overlay(
-            self.image, self.expression, self.mask, score=self.score
+            self.image,
+            self.expression,
+            self.mask,
+            score=None if absence else self.score,
+            remark=absence,
         )
 
     def record(self) -> dict:

@@ -3,72 +3,41 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
 from tabulate import tabulate
 
-from ..utils.files import whole_file
-from .presence import THRESHOLD, auroc, choose_threshold, decide
+from .compared import Compared, compare, grouped, write_lines
+from .presence import THRESHOLD, Decision, auroc, choose_threshold, decide
 from .protocols import EXACT, THRESHOLDS, summarize
 
-_FACTS = (
-    *('dataset_name', 'image_id', 'ref_id', 'sent_id', 'img_path'),
-    *('category', 'expression'),
-)
-"""What is taken over from a data sample."""
 
-
-class _Case(NamedTuple):
-    """What is kept of one expression until all have been seen."""
-
-    dataset_name: str
-    image_id: int | str
-    ref_id: int | str
-    sent_id: int | str
-    img_path: str
-    category: str
-    expression: str
-    kind: str
-    intersection: int
-    union: int  # of the truth and the mask before any rejection
-    truth_area: int
-    pred_area: int
-    score: float
-    found: bool
-
-    @property
-    def present(self) -> bool:
-        """Whether there is a target in truth."""
-        return self.truth_area > 0
-
-    @property
-    def iou(self) -> float:
-        """As gIoU counts it: a rejected target is 0, a rightly denied one 1."""
-        if not self.present:
-            return float(not self.found)
-        return self.intersection / self.union if self.found else 0.0
+def generalized_iou(case: Compared) -> float:
+    """As gIoU counts it: a rejected target is 0, a rightly denied one 1."""
+    if not case.truth_area:
+        return float(not case.found)
+    return case.intersection / case.union if case.found else 0.0
 
 
 def summarize_generalized(
-    cases: Sequence[_Case], thresholds: Sequence[float] = THRESHOLDS
+    cases: Sequence[Compared], thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, float]:
     """All scores that some expressions allow, in percent.
 
     gIoU and cIoU of all; N-acc of those without a target; T-acc and Pr@X of those with
     one, and their mIoU and oIoU as if nothing had been rejected; AUROC of both.
     """
-    metrics = dict(gIoU=100 * sum(case.iou for case in cases) / len(cases))
+    metrics = dict(gIoU=100 * sum(generalized_iou(case) for case in cases) / len(cases))
     shared = sum(case.intersection for case in cases if case.found)
-    unions = sum(case.union for case in cases if case.present or case.found)
+    unions = sum(case.union for case in cases if case.truth_area or case.found)
     metrics['cIoU'] = 100 * shared / unions if unions else 100.0
-    with_target = [case for case in cases if case.present]
-    without = [case for case in cases if not case.present]
+    with_target = [case for case in cases if case.truth_area]
+    without = [case for case in cases if not case.truth_area]
     if without:
         denied = sum(not case.found for case in without)
         metrics['N-acc'] = 100 * denied / len(without)
@@ -76,7 +45,7 @@ def summarize_generalized(
         kept = sum(case.found for case in with_target)
         metrics['T-acc'] = 100 * kept / len(with_target)
         for x in thresholds:
-            hits = sum(case.iou >= x for case in with_target)
+            hits = sum(generalized_iou(case) >= x for case in with_target)
             metrics[f'Pr@{x:g}'] = 100 * hits / len(with_target)
         masks = summarize(
             [case.intersection for case in with_target],
@@ -90,7 +59,7 @@ def summarize_generalized(
     return metrics
 
 
-def _auroc(with_target: Sequence[_Case], without: Sequence[_Case]) -> float:
+def _auroc(with_target: Sequence[Compared], without: Sequence[Compared]) -> float:
     """Of presence scores, in percent."""
     return 100 * auroc([c.score for c in with_target], [c.score for c in without])
 
@@ -121,7 +90,10 @@ class GeneralizedReferringMetric(BaseMetric):
             the mean of N-acc and T-acc, and return it as ``presence_threshold``, which
             ``PresenceThresholdHook`` stores with the weights: for validation alone.
         thresholds: The X of Pr@X.
+            Does nothing without a presence head.
         output_file: Write one line of JSON per expression.
+        save_rle: Also write both masks (COCO's compressed RLE), that of the prediction
+            as it was before any rejection, like intersection and union.
         ignore_index: Label of pixels that don't count.
         collect_device, prefix, **kwargs: See :class:`BaseMetric`.
     """
@@ -133,6 +105,7 @@ class GeneralizedReferringMetric(BaseMetric):
         choose_threshold: bool = False,
         thresholds: Sequence[float] = THRESHOLDS,
         output_file: str | None = None,
+        save_rle: bool = False,
         ignore_index: int = 255,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -141,7 +114,12 @@ class GeneralizedReferringMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
         self.choose_threshold = choose_threshold
         self.thresholds = tuple(thresholds)
+        if save_rle and output_file is None:
+            raise ValueError(
+                'GeneralizedReferringMetric: save_rle needs an output_file'
+            )
         self.output_file = output_file
+        self.save_rle = save_rle
         self.ignore_index = ignore_index
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -154,33 +132,21 @@ class GeneralizedReferringMetric(BaseMetric):
                 )
             pred = sample['pred_sem_seg']['data'].squeeze(0)
             truth = sample['gt_sem_seg']['data'].squeeze(0).to(pred.device)
-            pred = (pred == 1) & (truth != self.ignore_index)
-            truth = truth == 1
-            decision, area = decide(sample), int(truth.sum())
-            stated = sample.get('kind') or ('one' if area else 'none')
-            facts = {name: sample.get(name, '') for name in _FACTS}
-            self.results.append(
-                _Case(
-                    **facts,
-                    kind=stated,
-                    intersection=int((pred & truth).sum()),
-                    union=int((pred | truth).sum()),
-                    truth_area=area,
-                    pred_area=int(pred.sum()),
-                    score=decision.score,
-                    found=decision.found,
-                )
-            )
+            case = compare(sample, pred, truth, self.ignore_index, self.save_rle)
+            kind = case.kind or ('one' if case.truth_area else 'none')
+            decision = decide(sample)._asdict()
+            self.results.append(case._replace(kind=kind, **decision))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages from the results of all processes."""
         if not results:
             raise ValueError('GeneralizedReferringMetric: no expression was evaluated')
-        cases = [_Case(*result) for result in results]
+        cases = [Compared(*result) for result in results]
         metrics: dict[str, float] = {}
-        if self.choose_threshold and len({case.present for case in cases}) > 1:
+        has_head = cases[0].threshold is not None
+        if self.choose_threshold and has_head and _are_mixed(cases):
             cases, metrics[THRESHOLD] = _decided_anew(cases)
-        elif self.choose_threshold:
+        elif self.choose_threshold and has_head:
             print_log(
                 'GeneralizedReferringMetric: no threshold is chosen, which needs '
                 'expressions with and without a target',
@@ -188,21 +154,18 @@ class GeneralizedReferringMetric(BaseMetric):
                 level=logging.WARNING,
             )
         if self.output_file is not None:
-            with whole_file(self.output_file) as path, open(path, 'wb') as file:
-                for case in cases:
-                    line = dict(case._asdict(), iou=round(case.iou, 6))
-                    file.write(json.dumps(line, ensure_ascii=False).encode() + b'\n')
+            write_lines(self.output_file, map(_line, cases))
         metrics.update(summarize_generalized(cases, self.thresholds))
         rows = {'all': metrics}
-        datasets = _group(cases, lambda case: case.dataset_name)
+        datasets = grouped(cases, lambda case: case.dataset_name)
         if len(datasets) > 1:
             for name, group in datasets.items():
                 rows[name] = summarize_generalized(group, self.thresholds)
                 metrics.update({f'{name}/{k}': v for k, v in rows[name].items()})
-        targets = [case for case in cases if case.present]
-        for kind, group in _group(cases, lambda case: case.kind).items():
+        targets = [case for case in cases if case.truth_area]
+        for kind, group in grouped(cases, lambda case: case.kind).items():
             rows[kind] = summarize_generalized(group, self.thresholds)
-            if targets and not group[0].present:
+            if targets and not group[0].truth_area:
                 rows[kind]['AUROC'] = _auroc(targets, group)
             metrics.update({f'kind/{kind}/{k}': v for k, v in rows[kind].items()})
         self._print(rows)
@@ -225,19 +188,23 @@ class GeneralizedReferringMetric(BaseMetric):
         )
 
 
-def _decided_anew(cases: list[_Case]) -> tuple[list[_Case], float]:
+def _line(case: Compared) -> dict[str, Any]:
+    decision = Decision(case.found, case.score, case.threshold)
+    return case.to_line(**decision._asdict(), iou=round(generalized_iou(case), 6))
+
+
+def _are_mixed(cases: Sequence[Compared]) -> bool:
+    """Whether there are both, expressions with and without a target."""
+    return len({case.truth_area > 0 for case in cases}) > 1
+
+
+def _decided_anew(cases: list[Compared]) -> tuple[list[Compared], float]:
     """Cases decided by the best threshold of their own scores, and that threshold."""
     limit = choose_threshold(
-        [case.score for case in cases if case.present],
-        [case.score for case in cases if not case.present],
+        [case.score for case in cases if case.truth_area],
+        [case.score for case in cases if not case.truth_area],
     ).threshold
-    return [case._replace(found=case.score >= limit) for case in cases], limit
-
-
-def _group(
-    cases: Sequence[_Case], key: Callable[[_Case], str]
-) -> dict[str, list[_Case]]:
-    groups: dict[str, list[_Case]] = {}
-    for case in cases:
-        groups.setdefault(key(case), []).append(case)
-    return dict(sorted(groups.items()))
+    decided = [
+        case._replace(found=case.score >= limit, threshold=limit) for case in cases
+    ]
+    return decided, limit

@@ -43,6 +43,14 @@ class Decision(NamedTuple):
     score: float  # 0 to 1
     threshold: float | None  # of a presence head; None: the mask decides
 
+    def absence(self) -> str:
+        """What is said where a presence head finds nothing, such as 'not found (0.03)'.
+
+        Empty where there is a target, or no head.
+        """
+        denied = self.threshold is not None and not self.found
+        return f'not found ({self.score:.2f})' if denied else ''
+
 
 def decide(sample: dict[str, Any], threshold: float | None = None) -> Decision:
     """Decides on a predicted data sample, as a dict.

@@ -3,65 +3,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 from mmseg.registry import METRICS
-from pycocotools import mask as mask_utils
 from tabulate import tabulate
 from torch import Tensor
 
-from ..utils.files import whole_file
+from .compared import Compared, compare, grouped, write_lines
 from .protocols import (
     EXACT,
     THRESHOLDS,
-    Protocol,
     find_protocol,
     resample_truth,
     summarize,
 )
-
-
-class _Result(NamedTuple):
-    """What is kept of one expression until all have been seen."""
-
-    dataset_name: str
-    image_id: int | str
-    ref_id: int | str
-    sent_id: int | str
-    img_path: str
-    category: str
-    expression: str
-    intersection: int
-    union: int
-    truth_area: int
-    height: int
-    width: int
-    # Counts of compressed RLE; '' where masks aren't kept.
-    pred_counts: str = ''
-    truth_counts: str = ''
-    kind: str = ''  # of the expression, where it isn't about one object
-
-    def to_line(self, protocol: Protocol) -> dict[str, Any]:
-        """What the output file holds of it."""
-        iou = protocol.iou(self.intersection, self.union)
-        line = dict(self._asdict(), iou=round(iou, 6), protocol=protocol.name)
-        if not self.kind:
-            del line['kind']
-        for name in ('pred', 'truth'):
-            counts = line.pop(f'{name}_counts')
-            if counts:
-                line[f'{name}_rle'] = dict(
-                    size=[self.height, self.width], counts=counts
-                )
-        return line
 
 
 @METRICS.register_module()
@@ -91,9 +51,9 @@ class ReferringIoUMetric(BaseMetric):
             ``category/<category>/<metric>``.
         output_file: Write one line of JSON per expression, in the order of the data:
             dataset_name, image_id, ref_id, sent_id, img_path, category, expression,
-            intersection, union, truth_area, height, width (pixels of the compared
-            masks), iou (0 to 1), protocol; and kind (none, several, ...) where an
-            expression isn't about one object.
+            intersection, union, truth_area, pred_area, height, width (pixels of the
+            compared masks), iou (0 to 1), protocol; and kind (none, several, ...) where
+            an expression isn't about one object.
         save_rle: Also write both masks, as ``pred_rle`` and ``truth_rle`` (COCO's
             compressed RLE), so that they can be drawn later.
         ignore_index: Label of pixels that don't count.
@@ -147,30 +107,9 @@ class ReferringIoUMetric(BaseMetric):
             data_samples: Model outputs with the truth.
         """
         for sample in data_samples:
-            pred, truth = self._masks(sample)
-            valid = truth != self.ignore_index
-            pred = (pred == 1) & valid
-            truth = truth == 1
-            intersection = int((pred & truth).sum())
-            union = int((pred | truth).sum())
+            masks = self._masks(sample)
             self.results.append(
-                _Result(
-                    sample.get('dataset_name', ''),
-                    sample.get('image_id', ''),
-                    sample.get('ref_id', ''),
-                    sample.get('sent_id', ''),
-                    sample.get('img_path', ''),
-                    sample.get('category', ''),
-                    sample.get('expression', ''),
-                    intersection,
-                    union,
-                    int(truth.sum()),
-                    height=truth.shape[0],
-                    width=truth.shape[1],
-                    pred_counts=_rle_counts(pred) if self.save_rle else '',
-                    truth_counts=_rle_counts(truth) if self.save_rle else '',
-                    kind=sample.get('kind', ''),
-                )
+                compare(sample, *masks, self.ignore_index, self.save_rle)
             )
 
     def _masks(self, sample: dict) -> tuple[Tensor, Tensor]:
@@ -215,26 +154,27 @@ class ReferringIoUMetric(BaseMetric):
         if not results:
             raise ValueError('ReferringIoUMetric: no expression was evaluated')
         # A process sends its own as plain tuples.
-        results = [_Result(*result) for result in results]
+        results = [Compared(*result) for result in results]
         if self.output_file is not None:
-            with whole_file(self.output_file) as path, open(path, 'wb') as file:
-                for result in results:
-                    line = json.dumps(result.to_line(self.protocol), ensure_ascii=False)
-                    file.write(line.encode() + b'\n')
+            write_lines(self.output_file, map(self._line, results))
         metrics = self._summarize(results)
         rows = {'all': results}
-        by_dataset = _group(results, 'dataset_name')
+        by_dataset = grouped(results, lambda result: result.dataset_name)
         if len(by_dataset) > 1:
             rows.update(by_dataset)
             metrics.update(self._summarize_groups(by_dataset))
         self._print('dataset', rows)
         if self.per_category:
-            by_category = _group(results, 'category')
+            by_category = grouped(results, lambda result: result.category)
             metrics.update(self._summarize_groups(by_category, 'category/'))
             self._print('category', by_category)
         return metrics
 
-    def _summarize(self, results: list[_Result]) -> dict[str, float]:
+    def _line(self, result: Compared) -> dict[str, Any]:
+        iou = self.protocol.iou(result.intersection, result.union)
+        return result.to_line(iou=round(iou, 6), protocol=self.protocol.name)
+
+    def _summarize(self, results: list[Compared]) -> dict[str, float]:
         return summarize(
             [result.intersection for result in results],
             [result.union for result in results],
@@ -243,7 +183,7 @@ class ReferringIoUMetric(BaseMetric):
         )
 
     def _summarize_groups(
-        self, groups: dict[str, list[_Result]], prefix: str = ''
+        self, groups: dict[str, list[Compared]], prefix: str = ''
     ) -> dict[str, float]:
         return {
             f'{prefix}{name}/{key}': value
@@ -251,7 +191,7 @@ class ReferringIoUMetric(BaseMetric):
             for key, value in self._summarize(group).items()
         }
 
-    def _print(self, title: str, groups: dict[str, list[_Result]]) -> None:
+    def _print(self, title: str, groups: dict[str, list[Compared]]) -> None:
         summaries = {name: self._summarize(group) for name, group in groups.items()}
         rows = [
             [name, len(groups[name]), *(f'{value:.2f}' for value in metrics.values())]
@@ -296,17 +236,3 @@ def _check_unpadded(sample: dict, name: str) -> None:
             f"{name} is padded or flipped: protocol='released' needs pictures that are "
             'resized to the input size, as Resize(keep_ratio=False) does'
         )
-
-
-def _rle_counts(mask: Tensor) -> str:
-    """Compressed RLE counts of a boolean tensor (H, W)."""
-    array = np.asfortranarray(mask.cpu().numpy().astype(np.uint8))
-    return mask_utils.encode(array)['counts'].decode('ascii')
-
-
-def _group(results: list[_Result], key: str) -> dict[str, list[_Result]]:
-    """Results by a field, in alphabetical order of its values."""
-    groups: dict[str, list[_Result]] = defaultdict(list)
-    for result in results:
-        groups[str(getattr(result, key))].append(result)
-    return dict(sorted(groups.items()))

@@ -42,6 +42,7 @@ def draw_referring_overlay(
     truth: np.ndarray | None = None,
     *,
     score: float | None = None,
+    remark: str = '',
     alpha: float = 0.45,
     text_position: str = 'below',
     min_width: int = 320,
@@ -57,6 +58,7 @@ def draw_referring_overlay(
         expression: What the masks stand for, in any script.
         pred, truth: See :func:`mask_iou`.
         score: Confidence of the prediction in 0...1, for the legend.
+        remark: Something else to say there.
         alpha: Opacity of the tint, 0...1.
         text_position: Where the strip with the text goes, 'below' or 'above'.
         min_width: Images narrower than this are enlarged by a whole factor, so
@@ -78,8 +80,8 @@ def draw_referring_overlay(
     if pred is not None:
         legend.append((PRED_COLOR, 'prediction'))
     if truth is not None:
-        legend.append((TRUTH_COLOR, 'truth'))
-    legend += _agreement(pred, truth)
+        legend.append(_truth_entry(truth))
+    legend += _agreement(pred, truth, remark)
     if score is not None:
         legend.append((None, f'score {score:.2f}'))
     width = picture.shape[1]
@@ -94,6 +96,7 @@ def draw_referring_panels(
     pred: np.ndarray | None = None,
     truth: np.ndarray | None = None,
     *,
+    remark: str = '',
     alpha: float = 0.45,
     min_width: int = 320,
 ) -> np.ndarray:
@@ -106,8 +109,8 @@ def draw_referring_panels(
     if pred is not None:
         panels.append(('prediction', pred, None))
     if truth is not None:
-        panels.append(('truth', None, truth))
-    legend = _agreement(pred, truth)
+        panels.append((_truth_entry(truth)[1], None, truth))
+    legend = _agreement(pred, truth, remark)
     return draw_titled_panels(
         image, panels, expression, legend, alpha=alpha, min_width=min_width
     )
@@ -160,10 +163,18 @@ def shrink(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _agreement(pred: np.ndarray | None, truth: np.ndarray | None) -> list[LegendEntry]:
-    if pred is None or truth is None:
-        return []
-    return [(None, f'IoU {100 * mask_iou(pred, truth):.1f} %')]
+def _truth_entry(truth: np.ndarray) -> LegendEntry:
+    """An empty mask is a statement, too: the sentence means nothing in the picture."""
+    return (TRUTH_COLOR, 'truth') if _is_target(truth).any() else (None, 'no target')
+
+
+def _agreement(
+    pred: np.ndarray | None, truth: np.ndarray | None, remark: str
+) -> list[LegendEntry]:
+    legend: list[LegendEntry] = []
+    if pred is not None and truth is not None:
+        legend.append((None, f'IoU {100 * mask_iou(pred, truth):.1f} %'))
+    return [*legend, (None, remark)] if remark else legend
 
 
 def _font_size(width: int) -> int:

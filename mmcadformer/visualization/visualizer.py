@@ -13,6 +13,7 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from ..evaluation.presence import SCORE, decide
 from ..utils.files import write_picture
 from .overlay import draw_referring_panels
 
@@ -51,13 +52,22 @@ class ReferringVisualizer(SegLocalVisualizer):
         """Draws the panels of one sample, RGB uint8 (H', W', 3).
 
         It holds ``expression`` and, as far as they are known, ``pred_sem_seg`` and
-        ``gt_sem_seg`` (1, H, W), of the size of the RGB uint8 image (H, W, 3).
+        ``gt_sem_seg`` (1, H, W), of the size of the RGB uint8 image (H, W, 3). Where a
+        presence head has found nothing, that is said, and no mask is drawn.
         """
+        pred, absence = None, ''
+        if draw_pred and 'pred_sem_seg' in data_sample:
+            pred = _mask(data_sample, 'pred_sem_seg')
+            if SCORE in data_sample:
+                absence = decide(data_sample.to_dict()).absence()
+            if absence and pred is not None:
+                pred = np.zeros_like(pred)
         return draw_referring_panels(
             image,
             data_sample.metainfo.get('expression', ''),
-            pred=_mask(data_sample, 'pred_sem_seg') if draw_pred else None,
+            pred=pred,
             truth=_mask(data_sample, 'gt_sem_seg') if draw_gt else None,
+            remark=absence,
             alpha=self.alpha,
             min_width=self.min_width,
         )

@@ -12,6 +12,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmcadformer.apis import ReferringInferencer, pair_inputs
+from mmcadformer.evaluation import Decision
+from mmcadformer.visualization import draw_referring_overlay
 
 
 @pytest.fixture(scope='module')
@@ -124,6 +126,11 @@ def test_saved_files_hold_the_result(inferencer, images, tmp_path):
     assert np.array_equal(mask, result.mask * np.uint8(255))
     overlay = read_rgb(tmp_path / 'new' / record['overlay'])
     assert np.array_equal(overlay, result.overlay())
+    result.presence = Decision(False, 0.031, 0.4)
+    said = draw_referring_overlay(
+        result.image, result.expression, result.mask, remark='not found (0.03)'
+    )
+    assert np.array_equal(result.overlay(), said)
     written = json.loads((tmp_path / 'new/scene.json').read_text(encoding='utf-8'))
     assert written == record and written['expression'] == 'озеро слева'
     assert written['area'] == result.mask.sum() and 0 <= written['score'] <= 1

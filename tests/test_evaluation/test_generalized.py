@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from mmseg.registry import METRICS
+from pycocotools import mask as mask_utils
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.evaluation.generalized import GeneralizedReferringMetric
@@ -164,6 +165,29 @@ def test_a_threshold_of_the_data_themselves(tmp_path):
     assert {line['kind'] for line in lines} == set(KINDS)
     only = [s for s in samples if s['kind'] == 'one']
     assert 'presence_threshold' not in evaluate(only, choose_threshold=True)
+
+
+def test_without_a_head_no_threshold_is_chosen():
+    """The mask decides, as it does in the test."""
+    samples = [make_sample(i, head=False) for i in range(50)]
+    assert evaluate(samples, choose_threshold=True) == evaluate(samples)
+
+
+def test_lines_hold_decisions_and_masks_before_them(tmp_path):
+    path = tmp_path / 'lines.jsonl'
+    samples = [make_sample(i) for i in range(30)]
+    evaluate(samples, output_file=str(path), save_rle=True)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for sample, line in zip(samples, lines, strict=True):
+        truth = sample['gt_sem_seg']['data'][0].numpy()
+        mask = (sample['pred_sem_seg']['data'][0].numpy() == 1) & (truth != 255)
+        assert np.array_equal(mask_utils.decode(line['pred_rle']), mask)
+        assert np.array_equal(mask_utils.decode(line['truth_rle']), truth == 1)
+        assert line['found'] == (line['score'] >= line['threshold'] == 0.4)
+        assert (line['height'], line['width']) == truth.shape
+    assert {line['found'] for line in lines} == {True, False}
+    with pytest.raises(ValueError, match='save_rle needs an output_file'):
+        GeneralizedReferringMetric(save_rle=True)
 
 
 def test_without_a_head_the_score_is_that_of_the_probabilities():

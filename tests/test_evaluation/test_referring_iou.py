@@ -61,6 +61,13 @@ def count_pixels(sample):
     return intersection, union
 
 
+def count_predicted(sample):
+    pred, truth = (
+        np.asarray(sample[key]['data'][0]) for key in ('pred_sem_seg', 'gt_sem_seg')
+    )
+    return int(((pred == 1) & (truth != 255)).sum())
+
+
 def expected_metrics(samples):
     """The definitions, in one loop."""
     ious, sum_i, sum_u = [], 0, 0
@@ -155,11 +162,12 @@ def test_lines_of_json(tmp_path):
             intersection=intersection,
             union=union,
             truth_area=int((sample['gt_sem_seg']['data'] == 1).sum()),
+            pred_area=count_predicted(sample),
             height=sample['gt_sem_seg']['data'].shape[1],
             width=sample['gt_sem_seg']['data'].shape[2],
             protocol='exact',
         )
-        assert len(line) == 13
+        assert len(line) == 14
     evaluate(samples[:2], output_file=str(path))
     assert len(path.read_text(encoding='utf-8').splitlines()) == 2
 
@@ -184,7 +192,8 @@ def test_results_are_small():
     """17,402 expressions of 1024 x 1024 px must not hold their masks."""
     metric = ReferringIoUMetric()
     metric.process(None, [make_sample(0)])
-    assert all(isinstance(value, (int, str)) for value in metric.results[0])
+    kept = metric.results[0]
+    assert all(isinstance(value, (int, float, str, type(None))) for value in kept)
 
 
 def test_tables_are_logged(capsys):

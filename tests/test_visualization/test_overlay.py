@@ -78,6 +78,17 @@ def test_legend_shows_the_agreement(scene):
     assert not np.array_equal(same[400:], part[400:])
 
 
+def test_the_legend_says_what_is_not_there(scene):
+    image, pred, truth = scene
+    nothing = np.zeros_like(truth)
+    said = draw_referring_overlay(image, 'it', truth=nothing)
+    assert not (said == TRUTH_COLOR).all(axis=-1).any()  # no swatch for no mask
+    assert (draw_referring_overlay(image, 'it', truth=truth) == TRUTH_COLOR).any()
+    denied = draw_referring_overlay(image, 'it', nothing, remark='not found (0.03)')
+    other = draw_referring_overlay(image, 'it', nothing, remark='not found (0.04)')
+    assert not np.array_equal(denied[400:], other[400:])
+
+
 def test_panels_stand_side_by_side(scene):
     image, pred, truth = scene
     three = draw_referring_panels(image, 'it', pred, truth)

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
-import mmcadformer.visualization  # noqa: F401  (registers)
+from mmcadformer.visualization import draw_referring_panels
 
 
 @pytest.fixture
@@ -43,6 +43,24 @@ def test_local_backend_gets_the_panels(tmp_path, sample):
     assert np.array_equal(written[..., ::-1], drawn)
     # The first panel is the image itself, in its own colours.
     assert (drawn == (200, 100, 50)).all(axis=-1).sum() > 40 * 50 * 7 * 7
+
+
+def test_what_a_presence_head_denies_is_said_and_not_drawn(tmp_path, sample):
+    visualizer = build(tmp_path)
+    image = np.full((40, 50, 3), (200, 100, 50), np.uint8)
+    truth = sample.gt_sem_seg.data[0].numpy()
+    nothing = np.zeros_like(truth)
+    sample.set_field(0.031, 'presence_score')
+    sample.set_field(torch.tensor(0.4), 'presence_threshold')
+    denied = visualizer.draw_datasample(image, sample)
+    expected = draw_referring_panels(
+        image, 'the left one', nothing, truth, remark='not found (0.03)'
+    )
+    assert np.array_equal(denied, expected)
+    sample.set_field(0.5, 'presence_score')
+    found = visualizer.draw_datasample(image, sample)
+    masks = (sample.pred_sem_seg.data[0].numpy(), truth)
+    assert np.array_equal(found, draw_referring_panels(image, 'the left one', *masks))
 
 
 def test_tensorboard_backend_gets_the_panels(tmp_path, sample):

@@ -49,7 +49,12 @@ def draw_sample(sample: dict) -> np.ndarray:
     if mask.shape != image.shape[:2]:
         # Test pipelines keep the truth at the original size.
         image = mmcv.imresize(image, mask.shape[::-1])
-    return draw_referring_overlay(image, data_sample.expression, truth=mask)
+    return draw_referring_overlay(
+        image,
+        data_sample.expression,
+        truth=mask,
+        remark=data_sample.metainfo.get('kind', ''),
+    )
 
 
 def main() -> None:
