@@ -83,7 +83,11 @@ class BoundedConnection(H11Protocol):
         super().resume_writing()
 
     def _make_room(self) -> None:
-        others: list[Any] = [one for one in self.connections if one is not self]
+        # Several come in one round of the loop, in which none that ends is gone yet.
+        alive: list[Any] = [o for o in self.connections if not o.transport.is_closing()]
+        if len(alive) <= most_connections():
+            return
+        others = [one for one in alive if one is not self]
         held = Counter(one.client and one.client[0] for one in others)
 
         def worth(one: Any) -> tuple[int, int, float]:
@@ -268,7 +272,9 @@ class Guard:
         self._hosts = hosts
         self._store = store
         self._limits = limits
-        self._uploads = 0  # that aren't finished
+        # Served in order: those whose connection was ended come to their end fast,
+        # and nobody who waits is passed by one who came later.
+        self._room = asyncio.Semaphore(most_connections())
         self._arriving = 0  # their bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -339,13 +345,8 @@ class Guard:
         self, scope: Scope, headers: Headers, receive: Receive, send: Send
     ) -> None:
         """One file, while there is room for it."""
-        while self._uploads >= most_connections():  # some of them are being ended
-            await asyncio.sleep(0.05)
-        self._uploads += 1
-        try:
+        async with self._room:
             await self._take_file(scope, headers, receive, send)
-        finally:
-            self._uploads -= 1
 
     async def _take_file(
         self, scope: Scope, headers: Headers, receive: Receive, send: Send

@@ -133,15 +133,7 @@ def slow_upload(place, number):
     return connection
 
 
-# Known weakness: where more uploads wait than connections are admitted, one that gets
-# free is taken by any of them, and on a busy machine a visitor may wait for long.
-MANY = pytest.param(
-    'many uploads',
-    marks=pytest.mark.xfail(raises=TimeoutError, strict=False, reason='see above'),
-)
-
-
-@pytest.mark.parametrize('kind', ['uploads', 'silent', MANY])
+@pytest.mark.parametrize('kind', ['uploads', 'silent', 'many uploads'])
 def test_a_visitor_is_served_in_a_crowd(server, picture, kind):
     visitor = Visitor(server.url)
     with ExitStack() as stack:
