@@ -11,6 +11,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .dropout import Dropout
+from .tiled_attention import attend
+
 
 class BatchFirstAttention(nn.MultiheadAttention):
     """PyTorch's layer with the fused kernels in training and evaluation alike.
@@ -43,13 +46,8 @@ class BatchFirstAttention(nn.MultiheadAttention):
             x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for x in self._project(query.contiguous(), context)
         )
-        attended = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=None if context_mask is None else context_mask[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        mask = None if context_mask is None else context_mask[:, None, None, :]
+        attended = attend(q, k, v, mask, self.dropout if self.training else 0.0)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def _project(self, query: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
@@ -81,14 +79,14 @@ class TextDecoderLayer(nn.Module):
         self.self_attn = BatchFirstAttention(channels, num_heads, dropout)
         self.multihead_attn = BatchFirstAttention(channels, num_heads, dropout)
         self.linear1 = nn.Linear(channels, feedforward_channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear2 = nn.Linear(feedforward_channels, channels)
         self.norm1 = nn.LayerNorm(channels)
         self.norm2 = nn.LayerNorm(channels)
         self.norm3 = nn.LayerNorm(channels)
-        self.dropout1 = nn.Dropout(dropout)
-        self.dropout2 = nn.Dropout(dropout)
-        self.dropout3 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
+        self.dropout3 = Dropout(dropout)
 
     def forward(
         self, pixels: Tensor, words: Tensor, words_mask: Tensor | None = None

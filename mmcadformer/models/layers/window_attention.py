@@ -77,14 +77,19 @@ class FusedWindowMSA(WindowMSA):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """From (S, h, N, C/h) to (S, N, C)."""
-        out = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=bias.to(q.dtype),
-            dropout_p=self.attn_drop.p if self.training else 0.0,
-            scale=self.scale,
-        )
+        bias = bias.to(q.dtype)
+        if _fuses_slowly(bias):
+            weights = ((q * self.scale) @ k.transpose(-2, -1) + bias).softmax(-1)
+            out = self.attn_drop(weights.to(v.dtype)) @ v
+        else:
+            out = F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=bias,
+                dropout_p=self.attn_drop.p if self.training else 0.0,
+                scale=self.scale,
+            )
         return out.transpose(1, 2).flatten(2)
 
     def _position_bias(self, tokens: int) -> Tensor:
@@ -149,6 +154,15 @@ class FusedShiftWindowMSA(ShiftWindowMSA):
         rows, columns = size[0] // window, size[1] // window
         x = x.unflatten(1, (window, window)).unflatten(0, (-1, rows, columns))
         return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # (B, H, W, C)
+
+
+def _fuses_slowly(bias: Tensor) -> bool:
+    """Whether PyTorch would go from bfloat16 to float32 and back.
+
+    It does on CPUs, where no kernel gives the gradient of the bias.
+    """
+    small = bias.dtype == torch.bfloat16 and bias.device.type == 'cpu'
+    return small and bias.requires_grad
 
 
 def fuse_window_attention(block: SwinBlock) -> None:
