@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ..models import ReferringSegmentor
 from ..models.fusions.base import WordAttention
 from ..utils.files import whole_file, write_picture
-from ..visualization.attention import AttentionRow, draw_word_attention
 from .result import ReferringResult
 
 _NOTHING = 'this model has no attention between words and pixels to show'
@@ -59,6 +58,9 @@ class Explanation:
 
     def picture(self) -> np.ndarray:
         """Overlay, and a grid of heat maps: stages down, words across; RGB uint8."""
+        # With all that matplotlib draws with, which no other result needs.
+        from ..visualization.attention import AttentionRow, draw_word_attention
+
         rows = [
             AttentionRow(f'stage {stage.stage}\n{title}', maps, stage.image_share)
             for stage in self.stages

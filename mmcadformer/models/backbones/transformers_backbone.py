@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import transformers
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
-from transformers import AutoBackbone, AutoModel, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
 from ...utils.checkpoint import check_finite
 from ...utils.pretrained_config import read_config
@@ -78,7 +77,8 @@ class TransformersBackbone(BaseModule):
                 f'{NOT_THIS_WAY[kind]}'
             )
         _ask_for_all_stages(self.config)
-        self._kind = AutoBackbone if _has_backbone(self.config) else AutoModel
+        name = 'AutoBackbone' if _has_backbone(self.config) else 'AutoModel'
+        self._kind = getattr(transformers, name)
         self.model = self._kind.from_config(self.config)
         if checkpointing:
             self._save_memory()
@@ -198,11 +198,14 @@ class TransformersBackbone(BaseModule):
             )
 
 
-def _has_backbone(config: PretrainedConfig) -> bool:
-    return type(config) in MODEL_FOR_BACKBONE_MAPPING
+def _has_backbone(config: transformers.PretrainedConfig) -> bool:
+    # Takes long to import, and most runs build no such backbone.
+    from transformers.models.auto import modeling_auto
+
+    return type(config) in modeling_auto.MODEL_FOR_BACKBONE_MAPPING
 
 
-def _ask_for_all_stages(config: PretrainedConfig) -> None:
+def _ask_for_all_stages(config: transformers.PretrainedConfig) -> None:
     """Norms are only built for the stages that are asked for."""
     names = getattr(config, 'stage_names', None)
     if names and config.model_type in _RECIPES:

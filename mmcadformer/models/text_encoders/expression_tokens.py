@@ -7,12 +7,12 @@ from itertools import takewhile
 from pathlib import Path
 
 import torch
+import transformers
 from mmengine.model import BaseModule
 from tokenizers import Encoding, Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.models import WordPiece
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from ...utils.text import visible_text
 
@@ -172,7 +172,7 @@ class ExpressionTokens(BaseModule):
         try:
             # Left open, transformers may ask whether to run Python files beside the
             # weights.
-            tokenizer = AutoTokenizer.from_pretrained(
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
                 self.pretrained, use_fast=True, trust_remote_code=False
             )
         except (OSError, ValueError, ImportError) as error:

@@ -11,7 +11,6 @@ import transformers
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from transformers import AutoModel
 
 from ...utils.checkpoint import check_finite
 from ...utils.pretrained_config import read_config
@@ -180,7 +179,9 @@ class TransformersTextEncoder(ExpressionTokens):
     def _build(self) -> nn.Module:
         name = _CLASSES.get(self.config.model_type)
         if name is None:
-            network = AutoModel.from_config(self.config, **self._no_pooler())
+            network = transformers.AutoModel.from_config(
+                self.config, **self._no_pooler()
+            )
         else:
             network = getattr(transformers, name)(self.config)
         for path in _POOLED_HEADS:
