@@ -30,7 +30,7 @@ train_dataloader = dict(**_loader, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(**_loader, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(**_loader, dataset=dict(pipeline=test_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=1.0))
-train_cfg = dict(max_epochs=8)
+train_cfg = dict(max_epochs=6)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=0.9, by_epoch=True, convert_to_iter_based=True),

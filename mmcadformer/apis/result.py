@@ -44,7 +44,7 @@ class ReferringResult:
         return draw_referring_overlay(
             self.image,
             self.expression,
-            self.mask,
+            None if absence else self.mask,
             score=None if absence else self.score,
             remark=absence,
         )

@@ -128,7 +128,7 @@ def test_saved_files_hold_the_result(inferencer, images, tmp_path):
     assert np.array_equal(overlay, result.overlay())
     result.presence = Decision(False, 0.031, 0.4)
     said = draw_referring_overlay(
-        result.image, result.expression, result.mask, remark='not found (0.03)'
+        result.image, result.expression, remark='not found (0.03)'
     )
     assert np.array_equal(result.overlay(), said)
     written = json.loads((tmp_path / 'new/scene.json').read_text(encoding='utf-8'))
