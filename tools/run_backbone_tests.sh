@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests of hosts of MMPretrain and timm, and of low-rank adapters, in an
+# Runs the tests of hosts of MMPretrain and timm, of low-rank adapters, and those of
+# hosts and text encoders that take too long for the whole suite, in an
 # environment of their own that is made as docs/install.md says:
 #   bash tools/run_backbone_tests.sh [options of pytest]
 set -euo pipefail
@@ -18,7 +19,7 @@ for name in ${PYTHON:-python3.11 python3.10 python3 python}; do
 done
 [ -n "$PYTHON" ] || fail 'no Python 3.10 or 3.11 found; name one: PYTHON=/path/to/python3'
 MMCADFORMER_VENV="${MMCADFORMER_BACKBONE_VENV:-$REPO_ROOT/.venv_backbones}"
-prepare_environment onedl tests
+prepare_environment onedl tests export
 
 stamp="$MMCADFORMER_VENV/mmcadformer/backbones-$(fingerprint backbones)"
 if [ ! -e "$stamp" ]; then
@@ -31,4 +32,5 @@ fi
 
 export OMP_NUM_THREADS=1 MMCADFORMER_NEED_HOSTS=1
 exec "$VENV_PYTHON" -m pytest -q tests/test_models/test_hosts_extra.py \
-  tests/test_models/test_adapters.py tests/test_models/test_adapter_files.py "$@"
+  tests/test_models/test_adapters.py tests/test_models/test_adapter_files.py \
+  tests/test_models/test_text_encoders.py tests/test_export/test_export_hosts.py "$@"

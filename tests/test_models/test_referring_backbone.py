@@ -31,6 +31,17 @@ CONVNEXT = dict(
         model_type='convnextv2', depths=[1, 2, 1, 1], hidden_sizes=[16, 32, 64, 128]
     ),
 )
+VIT = dict(
+    type='TransformersBackbone',
+    config=dict(
+        model_type='dinov2',
+        hidden_size=24,
+        num_hidden_layers=4,
+        num_attention_heads=3,
+        patch_size=16,
+        image_size=64,
+    ),
+)
 
 
 class Ladder(BaseModule):
@@ -264,11 +275,19 @@ def test_other_statistics_of_pixels_are_warned_of(general_cfg, build_model, tmp_
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('host', [SWIN, CONVNEXT], ids=['sequence', 'maps'])
-def test_compiled_and_exported_as_it_runs(host):
-    backbone = ReferringBackbone(
-        host, fusion=dict(type='SMGAM'), text_channels=8
-    ).eval()
+@pytest.mark.parametrize(
+    ('kind', 'host'),
+    [
+        ('ReferringBackbone', SWIN),
+        ('ReferringBackbone', CONVNEXT),
+        ('ReferringViT', VIT),
+    ],
+    ids=['sequence', 'maps', 'flat'],
+)
+def test_compiled_and_exported_as_it_runs(kind, host):
+    init_default_scope('mmseg')
+    cfg = dict(type=kind, host=host, fusion=dict(type='SMGAM'), text_channels=8)
+    backbone = MODELS.build(cfg).eval()
     inputs = torch.randn(2, 3, 64, 64), torch.randn(2, 5, 8), torch.ones(2, 5) > 0
     expected = backbone(*inputs)[0]
     compiled = torch.compile(backbone, backend='eager', fullgraph=True)
