@@ -1,20 +1,10 @@
-# CADFormer on ConvNeXt V2-B. Public weights: ImageNet-22k at 384 px, CC-BY-NC-4.0.
-# A local folder: --cfg-options model.backbone.host.pretrained=DIR
-_base_ = './cadformer_swinb.py'
+# CADFormer on ConvNeXt V2-B.
+_base_ = ['./cadformer_swinb.py', './convnextv2b.py']
 model = dict(
     backbone=dict(
         _delete_=True,
         type='ReferringBackbone',
-        host=dict(
-            type='TransformersBackbone',
-            pretrained='facebook/convnextv2-base-22k-384',
-            config=dict(
-                model_type='convnextv2',
-                depths=[3, 3, 27, 3],
-                hidden_sizes=[128, 256, 512, 1024],
-                drop_path_rate=0.3,
-            ),
-        ),
+        host=_base_.convnextv2b,
         fusion=dict(type='SMGAM'),
         text_channels=768,
     )
