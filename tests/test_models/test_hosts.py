@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every host of the tables under a fusion: MMSegmentation's and Transformers'."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -42,6 +43,48 @@ def test_a_staged_host_is_fused(name):
 @pytest.mark.parametrize('name', FLAT)
 def test_a_flat_host_is_fused(name):
     check(FLAT[name], type='ReferringViT', pyramid_channels=16)
+
+
+WITH_BLOCKS = {**hosts.TRANSFORMERS, **hosts.FLAT_TRANSFORMERS}
+WITH_BLOCKS.pop('transformers.resnet')
+
+
+@pytest.mark.parametrize('name', WITH_BLOCKS)
+def test_checkpoints_change_no_gradient(name):
+    """Of any block; copies have checkpoints, too."""
+    init_default_scope('mmseg')
+    flat = name in hosts.FLAT_TRANSFORMERS
+    kind = 'ReferringViT' if flat else 'ReferringBackbone'
+    gradients, runs = [], []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        cfg = dict(type=kind, fusion=dict(type='SMGAM'), text_channels=16)
+        backbone = MODELS.build(
+            dict(cfg, host=dict(WITH_BLOCKS[name], with_cp=with_cp))
+        )
+        backbone = copy.deepcopy(backbone).train()
+        counted = []
+        linear = torch.nn.Linear  # the first is in the first block
+        leaf = next(m for m in backbone.host.modules() if isinstance(m, linear))
+        leaf.register_forward_pre_hook(lambda *_, c=counted: c.append(1))
+        torch.manual_seed(1)
+        inputs = torch.randn(2, 3, 64, 64), torch.randn(2, 5, 16), torch.ones(2, 5) > 0
+        maps, text = backbone(*inputs)
+        sum(m.square().mean() for m in (*maps, text)).backward()
+        runs.append(len(counted))
+        gradients.append({n: p.grad for n, p in backbone.named_parameters()})
+    assert runs == [1, 2]
+    for key, expected in gradients[0].items():
+        torch.testing.assert_close(
+            gradients[1][key], expected, rtol=1e-3, atol=1e-6, msg=key
+        )
+
+
+def test_a_host_with_batch_norms_keeps_its_features():
+    init_default_scope('mmseg')
+    host = dict(hosts.TRANSFORMERS['transformers.resnet'], with_cp=True)
+    with pytest.raises(ValueError, match=r'with_cp: not for transformers\.resnet'):
+        MODELS.build(host)
 
 
 def test_two_processes_train_hosts_of_each_layout(repo_root, tiny_config, tmp_path):

@@ -6,15 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from mmengine.config import Config
+from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 from transformers import PreTrainedTokenizerFast
 
+from mmcadformer.apis import ReferringInferencer
 from mmcadformer.models import PhraseBertTextEncoder, TransformersTextEncoder
 from mmcadformer.utils.pretrained_config import resolve_sizes
 
@@ -197,6 +201,61 @@ def test_trained_saved_resumed_without_the_folder(saved):
     with torch.no_grad():
         expected = encoder(**encoder.tokenize(SENTENCES))
         assert torch.equal(fresh(**fresh.tokenize(SENTENCES)), expected)
+
+
+def test_checkpoints_change_no_gradient(saved):
+    gradients = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        encoder = make(saved[1], max_tokens=60, with_cp=with_cp).train()
+        again = []
+        _, layers = encoder._layers(encoder.network)
+        linear = next(m for m in layers[0].modules() if isinstance(m, torch.nn.Linear))
+        linear.register_forward_pre_hook(lambda *_, again=again: again.append(1))
+        torch.manual_seed(1)
+        features = encoder(**encoder.tokenize(SENTENCES))
+        features.mul(torch.linspace(-1, 1, 16)).sum().backward()
+        assert len(again) == 1 + with_cp  # once more, backwards
+        gradients.append({n: p.grad for n, p in encoder.named_parameters()})
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, msg=name)
+
+
+# The rest of them where the backbones are tested, tools/run_backbone_tests.sh.
+RUNS = ['roberta', 'clip_text_model', 't5']
+if os.environ.get('MMCADFORMER_NEED_HOSTS'):
+    RUNS = list(FAMILIES)
+
+
+@pytest.mark.parametrize('saved', RUNS, indirect=True)
+def test_a_run_is_resumed_and_segments_without_the_folder(
+    saved, tiny_config, tmp_path_factory
+):
+    _, folder = saved
+    runs = tmp_path_factory.mktemp('runs')
+    cfg = Config.fromfile(tiny_config, format_python_code=False)
+    cfg.model.text_encoder = dict(
+        type='TransformersTextEncoder', pretrained=str(folder), max_tokens=40
+    )
+    resolve_sizes(cfg.model)
+    cfg.model.backbone.text_channels = cfg.model.decode_head.text_channels = 16
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.default_hooks.checkpoint.save_best = None
+    states = []
+    for part in ('whole', 'resumed'):
+        cfg.work_dir, cfg.experiment_name = str(runs / part), runs.name + part
+        if states:
+            cfg.load_from, cfg.resume = str(runs / 'whole/epoch_1.pth'), True
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        states.append(runner.model.state_dict())
+    shutil.rmtree(folder)
+    inferencer = ReferringInferencer(cfg, runs / 'resumed/epoch_2.pth', 'cpu')
+    for name, value in inferencer.model.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, states[0][name]), name
+    (result,) = inferencer(np.zeros((64, 64, 3), np.uint8), SENTENCES[0])
+    assert result.mask.shape == (64, 64)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ optim_wrapper = dict(
         bias_decay_mult=0.0,
         flat_decay_mult=0.0,  # biases by other names, as in nn.MultiheadAttention
         custom_keys={'relative_position_bias_table': dict(decay_mult=0.0)},
+        bypass_duplicate=True,  # T5 has its embedding under two names
     ),
 )
 # Without an end of its own, a schedule ends with train_cfg.max_epochs.

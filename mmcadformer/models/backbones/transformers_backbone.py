@@ -12,11 +12,13 @@ import transformers
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.checkpoint import check_finite
 from ...utils.pretrained_config import read_config
 from ..layers.adapters import load_plain_weights
+from ..layers.checkpointing import checkpoint_blocks
 from .host_features import find_module
 from .host_recipes import NOT_THIS_WAY, FlatRecipe, HostRecipe, four
 
@@ -48,8 +50,7 @@ class TransformersBackbone(BaseModule):
         pretrained: Folder or hub name of the weights, read when training starts.
         config: Keys of the model's config. They win over those of ``pretrained``;
             with ``model_type`` among them nothing has to be there to build the model.
-        checkpointing: Trade time for memory, as ``gradient_checkpointing_enable``
-            does, but for the last block of each stage.
+        with_cp: Trade time for memory: keep the input of each block only.
 
     The model is ``.model``: paths in a recipe of one's own begin with it.
 
@@ -62,7 +63,7 @@ class TransformersBackbone(BaseModule):
         self,
         pretrained: str | None = None,
         config: Mapping[str, Any] | None = None,
-        checkpointing: bool = False,
+        with_cp: bool = False,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -70,17 +71,16 @@ class TransformersBackbone(BaseModule):
         self.config = read_config(
             pretrained, config, 'model.backbone.host', 'vision_config'
         )
-        kind = self.config.model_type
-        if kind in NOT_THIS_WAY:
+        name = self.config.model_type
+        if name in NOT_THIS_WAY:
             raise ValueError(
-                f'backbone.host: {kind} cannot be fused stage by stage: '
-                f'{NOT_THIS_WAY[kind]}'
+                f'backbone.host: {name} cannot be fused stage by stage: '
+                f'{NOT_THIS_WAY[name]}'
             )
         _ask_for_all_stages(self.config)
-        name = 'AutoBackbone' if _has_backbone(self.config) else 'AutoModel'
-        self._kind = getattr(transformers, name)
-        self.model = self._kind.from_config(self.config)
-        if checkpointing:
+        auto = 'AutoBackbone' if _has_backbone(self.config) else 'AutoModel'
+        self.model = getattr(transformers, auto).from_config(self.config)
+        if with_cp:
             self._save_memory()
 
     @property
@@ -142,7 +142,9 @@ class TransformersBackbone(BaseModule):
             return
         where = 'model.backbone.host.pretrained'
         try:
-            source, report = self._kind.from_pretrained(
+            # Not by AutoBackbone, which takes a folder for a name from 5 on.
+            cls: Any = type(self.model)
+            source, report = cls.from_pretrained(
                 self.pretrained,
                 config=self.config,
                 output_loading_info=True,
@@ -180,22 +182,35 @@ class TransformersBackbone(BaseModule):
         return maps if maps is not None else (result.last_hidden_state,)
 
     def _save_memory(self) -> None:
-        self.model.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs=dict(use_reentrant=False)
-        )
         recipe = self.recipe
-        # A hook on a module that is checkpointed as a whole would run twice.
-        for path in getattr(recipe, 'stages', ()):
-            parts = path.split('.')
-            for end in range(1, len(parts) + 1):
-                _, module = find_module(self, '.'.join(parts[:end]))
-                if hasattr(module, 'gradient_checkpointing'):
-                    vars(module)['gradient_checkpointing'] = False
-        if isinstance(recipe, FlatRecipe):
-            raise ValueError(
-                'backbone.host.checkpointing: not for Vision Transformers of one '
-                'resolution, whose blocks are the stages'
+        if recipe is None or any(isinstance(m, _BatchNorm) for m in self.modules()):
+            why = (
+                'where its blocks are is not known'
+                if recipe is None
+                else ('its batch norms would count every batch twice')
             )
+            raise ValueError(f'backbone.host.with_cp: not for {self.host_name}: {why}')
+        if isinstance(recipe, FlatRecipe):
+            containers = [find_module(self, recipe.blocks)[1]]
+        else:
+            containers = [self._blocks_before(path) for path in recipe.stages]
+        for container in containers:
+            checkpoint_blocks(container)
+
+    def _blocks_before(self, path: str) -> nn.Module:
+        """The container of the blocks of the stage that ends with a module."""
+        parent = path.rpartition('.')[0]
+        if path.endswith('.-1'):
+            return find_module(self, parent)[1]
+        for owner in (path, parent):
+            _, module = find_module(self, owner)
+            for name in ('blocks', 'layers'):
+                if isinstance(getattr(module, name, None), nn.Module):
+                    return getattr(module, name)
+        raise ValueError(
+            f'backbone.host.with_cp: where the blocks of {self.host_name} are is not '
+            'known'
+        )
 
 
 def _has_backbone(config: transformers.PretrainedConfig) -> bool:

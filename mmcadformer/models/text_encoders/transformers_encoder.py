@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...utils.checkpoint import check_finite
 from ...utils.pretrained_config import read_config
 from ..layers.adapters import add_adapters, load_plain_weights
+from ..layers.checkpointing import checkpoint_blocks
 from .expression_tokens import ExpressionTokens
 
 # Where AutoModel would build more than the text encoder, or nothing.
@@ -26,8 +27,9 @@ _CLASSES = {
     'siglip_text_model': 'SiglipTextModel',
     'siglip2_text_model': 'Siglip2TextModel',
 }
-# These take masks (B, queries, N).
+# These take masks (B, queries, N), or (B, heads, queries, N) from transformers 5 on.
 _TAKE_QUERY_MASKS = ('bert', 'roberta', 'xlm-roberta')
+_MASKS_OF_HEADS = int(transformers.__version__.split('.')[0]) >= 5
 # Their positions start behind the id of padding.
 _SHIFTED_POSITIONS = ('roberta', 'xlm-roberta', 'camembert', 'mpnet')
 _RELATIVE_POSITIONS = ('t5', 'mt5', 'umt5')
@@ -63,6 +65,7 @@ class TransformersTextEncoder(ExpressionTokens):
         lora: Train low-rank adapters in place of the encoder's weights: keys of
             :func:`~mmcadformer.models.layers.adapters.add_adapters`. Needs
             ``trainable='all'``.
+        with_cp: Trade time for memory: keep the input of each layer only.
         keep_end: Keep the mark of the end when a sequence is cut. The related methods'
             released code cuts it off too.
         pad_to_max: Pad every batch to ``max_tokens``. Only matters to models whose
@@ -88,6 +91,7 @@ class TransformersTextEncoder(ExpressionTokens):
         trainable: str | int = 'all',
         trainable_last: int | None = None,
         lora: Mapping[str, Any] | None = None,
+        with_cp: bool = False,
         keep_end: bool = True,
         pad_to_max: bool = False,
     ) -> None:
@@ -106,6 +110,8 @@ class TransformersTextEncoder(ExpressionTokens):
         self.trainable = trainable
         self.trainable_last = trainable_last
         self._freeze()
+        if with_cp:
+            checkpoint_blocks(self._layers(self.network)[1])
         if lora is not None:
             if trainable != 'all' or trainable_last is not None:
                 raise ValueError(
@@ -166,7 +172,7 @@ class TransformersTextEncoder(ExpressionTokens):
         if self.config.model_type in _TAKE_QUERY_MASKS:
             # One for all queries. Of a mask (B, N), transformers asks whether all of
             # it is set, and so makes the program wait for the GPU.
-            mask = mask.unsqueeze(1)
+            mask = mask.bool()[:, None, None] if _MASKS_OF_HEADS else mask[:, None]
         return self.network(input_ids=input_ids, attention_mask=mask).last_hidden_state
 
     def train(self, mode: bool = True) -> TransformersTextEncoder:
