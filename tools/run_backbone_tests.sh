@@ -31,6 +31,7 @@ if [ ! -e "$stamp" ]; then
 fi
 
 export OMP_NUM_THREADS=1 MMCADFORMER_NEED_HOSTS=1
-exec "$VENV_PYTHON" -m pytest -q tests/test_models/test_hosts_extra.py \
+exec "$VENV_PYTHON" -m pytest -q tests/test_models/test_hosts.py \
+  tests/test_models/test_hosts_extra.py \
   tests/test_models/test_adapters.py tests/test_models/test_adapter_files.py \
   tests/test_models/test_text_encoders.py tests/test_export/test_export_hosts.py "$@"

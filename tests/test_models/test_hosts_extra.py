@@ -37,10 +37,10 @@ def build(cfg: dict, **kwargs):
     )
 
 
-def check(cfg: dict, **kwargs) -> list:
+def check(cfg: dict, size: tuple[int, int] = (64, 64), **kwargs) -> list:
     text, mask = torch.randn(2, 6, 32), torch.ones(2, 6, dtype=torch.bool)
     mask[1, 4:] = False
-    findings = check_backbone(build(cfg, **kwargs), text, mask)
+    findings = check_backbone(build(cfg, **kwargs), text, mask, size)
     assert all(f.passed for f in findings), [f for f in findings if not f.passed]
     return findings
 
@@ -49,6 +49,20 @@ def check(cfg: dict, **kwargs) -> list:
 @pytest.mark.parametrize('name', hosts.MMPRETRAIN)
 def test_a_host_of_mmpretrain(name):
     check(hosts.MMPRETRAIN[name], type='ReferringBackbone')
+
+
+@needs('mmpretrain')
+def test_a_host_that_is_bound_to_its_size():
+    """Any other one is refused by name."""
+    arch = dict(
+        layers=[1, 1, 1, 2],
+        embed_dims=[16, 24, 32, 48],
+        downsamples=[False, True, True, True],
+        vit_num=1,
+    )
+    host = dict(type='mmpretrain.EfficientFormer', arch=arch, drop_path_rate=0.0)
+    findings = check(host, size=(224, 224), type='ReferringBackbone')
+    assert 'mmpretrain.EfficientFormer fails on images' in findings[-1].detail
 
 
 @needs('mmpretrain')
