@@ -17,6 +17,8 @@ import argparse
 import os
 import sys
 
+import torch
+
 from mmcadformer.scene import (
     SET_NAME,
     ObjectFilter,
@@ -25,6 +27,7 @@ from mmcadformer.scene import (
     SceneSegmentor,
     ScenesResult,
     SetOptions,
+    Share,
     Writing,
     check_expressions,
     find_scenes,
@@ -109,6 +112,12 @@ def add_set_options(group: Parser) -> None:
         help="leave out scenes that can't be used; all_scenes.json says why",
     )
     group.add_argument('--asset', metavar='NAME', help='which asset of STAC items')
+    group.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='share the scenes among the processes of torchrun or srun',
+    )
 
 
 def add_network_options(group: Parser) -> None:
@@ -209,6 +218,23 @@ def split_inputs(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     return scenes, texts
 
 
+def read_share(args: argparse.Namespace, many: bool) -> Share | None:
+    """This process's part, for which a GPU of its own is chosen.
+
+    Raises:
+        ValueError: If there is no launcher, or nothing to share.
+    """
+    if args.launcher == 'none':
+        return None
+    if not many:
+        raise ValueError('--launcher shares scenes, but only one is given')
+    share = Share.from_launcher(args.launcher)
+    gpus = torch.cuda.device_count()
+    if args.device is None and gpus:
+        args.device = f'cuda:{share.local_rank % gpus}'
+    return share
+
+
 def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
     """Runs the scenes.
 
@@ -233,6 +259,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         many = prepare_scenes(scenes, args.out_dir, options, reading, writing)
     elif first.problem:
         raise FileNotFoundError(first.problem)
+    share = read_share(args, many is not None)
     segmentor = SceneSegmentor.from_config(
         args.config,
         args.checkpoint,
@@ -249,10 +276,10 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         aoi=args.aoi,
         aoi_layer=args.aoi_layer,
         restart=args.restart,
-        progress=not args.quiet,
+        progress=not args.quiet and (share is None or share.is_first),
     )
     if many is not None:
-        return segment_scenes(segmentor, many, texts, **how)
+        return segment_scenes(segmentor, many, texts, share=share, **how)
     return segmentor(
         first.path, texts, args.out_dir, reading=reading, writing=writing, **how
     )
@@ -277,6 +304,8 @@ def report(result: SceneResult | ScenesResult) -> None:
 
 def report_many(result: ScenesResult) -> None:
     """Prints how many objects are in all scenes, and what was left out."""
+    if not result.files:
+        return  # another process reports
     done = result.of('done')
     for number, text in enumerate(result.report['expressions']):
         count = sum(record['objects'][number] for record in done)

@@ -28,6 +28,7 @@ from .rasters import MASK_NO_DATA, RasterWriter
 from .reader import Reading, SceneReader
 from .results import SceneResult, Writing
 from .segmentor import SceneSegmentor, check_expressions
+from .sharing import Share
 from .sources import SET_NAME, SceneSource, find_scenes, is_picture_name
 from .tiling import Tiling, quantise
 from .vectors import write_vectors
@@ -48,6 +49,7 @@ __all__ = [
     'SceneSource',
     'ScenesResult',
     'SetOptions',
+    'Share',
     'TileNetwork',
     'Tiling',
     'Writing',

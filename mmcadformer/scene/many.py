@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rasterio.errors import RasterioError
 from tqdm import tqdm
 
 from ..imagery import common_value_range, open_raster
 from ..utils.files import read_json, write_json
+from ..utils.lock import FolderInUse
 from ..utils.log import warn
 from ..utils.progress import progress_bar
 from .aoi import OutsideSceneError
@@ -20,6 +23,7 @@ from .merging import merge_scenes
 from .reader import Reading, SceneReader
 from .results import SceneResult, Writing
 from .segmentor import SceneSegmentor, check_expressions
+from .sharing import Share
 from .sources import SET_NAME, SceneSource, find_scenes
 from .tiling import Tiling
 
@@ -53,7 +57,7 @@ class ScenesResult:
             'failed', or 'outside' of the area of interest), and ``error`` or
             ``objects`` (how many, per expression).
         files: All files, the report last.
-        kept: How many scenes had been finished before.
+        kept: How many scenes had been finished before; 0 where processes share them.
     """
 
     report: dict
@@ -151,6 +155,7 @@ def segment_scenes(
     writing: Writing | None = None,
     restart: bool = False,
     progress: bool = True,
+    share: Share | None = None,
 ) -> ScenesResult:
     """Segments many scenes, one after the other, with one bar for all.
 
@@ -167,6 +172,9 @@ def segment_scenes(
         options: What is done with them as a whole.
         aoi, aoi_layer, reading, writing, restart, progress: See
             :class:`SceneSegmentor`. Scenes outside of the area are left out.
+        share: This process's part, where several do the same call. The first of them
+            takes over what others don't come to, and alone writes what is about all
+            scenes; the result of the others is about their own.
 
     Raises:
         FileNotFoundError, ValueError: If a scene can't be used and errors aren't to be
@@ -179,9 +187,22 @@ def segment_scenes(
         if out_dir is None:
             raise ValueError('out_dir is missing: where are the results to go?')
         scenes = prepare_scenes(scenes, out_dir, options, reading, writing)
+    if share is not None and restart:
+        raise ValueError(
+            'several processes can only go on with what there is: remove the results '
+            'in place of beginning anew'
+        )
     scenes = _with_common_stretch(scenes)
     arguments = dict(aoi=aoi, aoi_layer=aoi_layer, restart=restart)
+    arguments['wait'] = share is not None
     result = ScenesResult(dict(expressions=expressions, scenes=[]))
+    if share is not None:
+        own = _part(scenes, share)
+        found = _each_scene(segmentor, own, expressions, arguments, progress)
+        result.report['scenes'] = [record for record, _ in found]
+        if not share.is_first:
+            return result
+        result.report['scenes'] = []
     found = _each_scene(segmentor, scenes, expressions, arguments, progress)
     summaries = []
     for record, of_scene in found:
@@ -189,7 +210,7 @@ def segment_scenes(
         if of_scene is not None:
             summaries.append((record['name'], of_scene.summary))
             result.files += of_scene.files
-            result.kept += of_scene.kept
+            result.kept += of_scene.kept and share is None
     if scenes.options.merge and summaries:
         merge_scenes(scenes.merged_file, summaries)
         result.files.append(scenes.merged_file)
@@ -250,6 +271,11 @@ def _with_common_stretch(scenes: SceneSet) -> SceneSet:
     return replace(scenes, reading=replace(scenes.reading, value_range=found))
 
 
+def _part(scenes: SceneSet, share: Share) -> SceneSet:
+    sources, sizes = share.of(scenes.sources), share.of(scenes.sizes)
+    return replace(scenes, sources=sources, sizes=sizes)
+
+
 def _each_scene(
     segmentor: SceneSegmentor,
     scenes: SceneSet,
@@ -295,7 +321,8 @@ def _one_scene(
     try:
         if source.problem:
             raise ValueError(source.problem)
-        result = segmentor(
+        result = _when_free(
+            segmentor,
             source.path,
             expressions,
             scenes.folder,
@@ -314,6 +341,19 @@ def _one_scene(
         return dict(record, state='failed', error=str(error)), None
     counts = [found['objects'] for found in result.summary['expressions']]
     return dict(record, state='done', objects=counts), result
+
+
+def _when_free(
+    segmentor: SceneSegmentor, *args: Any, wait: bool, **kwargs: Any
+) -> SceneResult:
+    """A scene's result, waiting for the process that has it if work is shared."""
+    while True:
+        try:
+            return segmentor(*args, **kwargs)
+        except FolderInUse:
+            if not wait:
+                raise
+        time.sleep(0.5)
 
 
 def _write_report(scenes: SceneSet, result: ScenesResult) -> None:

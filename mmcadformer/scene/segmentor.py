@@ -168,7 +168,7 @@ class SceneSegmentor:
         Raises:
             FileNotFoundError: If scene or area of interest don't exist.
             ValueError: If an input can't be used; the message says which and why.
-            OSError: If another process works in the output folder, or a file can't
+            OSError: If another process works on the same results, or a file can't
                 be written.
         """
         expressions = check_expressions(expressions)
@@ -187,7 +187,8 @@ class SceneSegmentor:
             area = None if aoi is None else read_aoi(aoi, place, *size, aoi_layer)
             # Wrong formats and folders are found before any work is done.
             formats = choose_formats(writing.formats, place, reader.path)
-            outputs = Outputs(Path(out_dir), name or reader.stem(), formats)
+            name = name or reader.stem()
+            outputs = Outputs(Path(out_dir), name, formats)
             inputs = [reader.path, *reader.files(), *([] if aoi is None else [aoi])]
             outputs.check(reader.name, inputs)
             try:
@@ -199,7 +200,7 @@ class SceneSegmentor:
             plan = self._plan(reader, area, expressions)
             chosen = asdict(replace(writing, formats=tuple(formats)))
             fingerprint = digest(dict(plan, writing=chosen))
-            with locked(outputs.folder):
+            with locked(outputs.folder, name):
                 finished = outputs.finished(fingerprint)
                 if keep and not restart and finished is not None:
                     return finished

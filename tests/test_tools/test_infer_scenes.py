@@ -3,7 +3,9 @@
 
 import json
 import os
+import runpy
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +98,53 @@ def test_killed_and_resumed_with_one_damaged_among_them(
     assert [name for name, _ in pyogrio.list_layers(merged)] == ['objects']
     counts = sum(sum(record.get('objects', [])) for record in report['scenes'])
     assert pyogrio.read_info(merged)['features'] == counts
+
+
+def test_two_processes_share_scenes(scenes, command, fork, repo_root, tmp_path):
+    """One is killed: the other does its part; started again, both keep all."""
+    arguments = ['in', '--text', 'the pond', '--merge', '--probability', 'none']
+    variables = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')
+
+    def main(rank, arguments):
+        for name, value in zip(variables, (rank, rank, 2), strict=True):
+            os.environ[name] = str(value)
+        sys.argv = [str(repo_root / 'tools/infer_scene.py'), *arguments]
+        runpy.run_path(sys.argv[0], run_name='__main__')
+
+    def start(rank, out='out'):
+        shared = command(*arguments, '--launcher', 'pytorch', out=out)
+        return fork(main, rank, shared, cwd=tmp_path)
+
+    second = start(1)
+    second.wait_for(lambda output: (tmp_path / 'out/s1.json').exists())
+    os.kill(second.pid, signal.SIGKILL)
+    second.wait()
+    done = (tmp_path / 'out/s1.json').stat().st_mtime_ns
+    first, second = start(0), start(1)
+    for process in (first, second):
+        assert process.wait().returncode == 0, process.output
+    assert f'in {COUNT} scenes' in first.output
+    assert 'scenes' not in second.output
+    assert (tmp_path / 'out/s1.json').stat().st_mtime_ns == done
+
+    alone = fork(main, 0, command(*arguments, out='alone'), cwd=tmp_path)
+    assert alone.wait().returncode == 0, alone.output
+    assert contents(tmp_path / 'out') == contents(tmp_path / 'alone')
+
+
+def test_sharing_that_cannot_be(scenes, infer, capsys, monkeypatch):
+    shared = ['--text', 'it', '--launcher', 'slurm']
+    with pytest.raises(SystemExit):
+        infer(scenes[0], *shared)
+    assert 'only one is given' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        infer(*scenes, *shared)
+    assert 'needs SLURM_PROCID in the environment' in capsys.readouterr().err
+    for name in ('PROCID', 'NTASKS', 'LOCALID'):
+        monkeypatch.setenv(f'SLURM_{name}', '1')
+    with pytest.raises(SystemExit):
+        infer(*scenes, *shared, '--restart')
+    assert 'several processes can only go on' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
