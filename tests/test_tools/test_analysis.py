@@ -3,12 +3,15 @@
 
 import json
 import mmap
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+
+from mmcadformer.analysis import steps
 
 
 def test_browse_draws_what_the_pipeline_returns(call_tool, tiny_config, tmp_path):
@@ -80,9 +83,27 @@ def test_benchmark_reads_data(benchmark):
     assert [row['setting'] for row in numbers['rows']] == ['0 workers', '1 workers']
 
 
-def test_benchmark_steps_do_the_work(load_tool, tiny_config):
-    tool = load_tool('analysis/benchmark.py')
-    args = type('Args', (), dict(shape=(64, 64), device='cpu', checkpoint=None))
+def test_benchmark_suite_writes_a_page(call_tool, tiny_config, tmp_path):
+    def suite(part):
+        options = ['--device', 'cpu', '--shape', 64, '--tokens', 9, '--rounds', 1]
+        options += ['--suite', tmp_path, '--parts', part]
+        return call_tool('analysis/benchmark.py', tiny_config, *options)
+
+    suite('inference')
+    printed = suite('data')  # beside what was measured before
+    (page,) = tmp_path.glob('speed_*.md')
+    assert page.read_text() in printed
+    assert '## Inference' in printed and '## Data' in printed
+    parts = json.loads(page.with_suffix('.json').read_text())['parts']
+    first = parts['inference']['rows'][0]
+    assert first['setting'] == 'float32' and first['ratio'] == 1
+    assert first['images/s'] == pytest.approx(1 / first['time, s'], rel=0.01)
+    for _, other in pairwise(parts['data']['rows']):
+        assert other['images/s of a worker'] > 0
+
+
+def test_benchmark_steps_do_the_work(tiny_config):
+    tool, args = steps, steps.Conditions('train', (64, 64), 'cpu')
     cfg = Config.fromfile(tiny_config)
     setting = tool.Setting('base', 2, 9)
     model = tool.build_model(cfg, setting, args)

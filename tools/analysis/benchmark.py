@@ -6,6 +6,7 @@
     benchmark.py CONFIG --mode train --batch-size 2 --amp    training steps
     benchmark.py CONFIG --mode data --workers 0 2 4          reading data
     benchmark.py CONFIG --compare amp=True --compare amp=True compile=True
+    benchmark.py CONFIG --suite FOLDER                       all of it, as a page
 
 Each --compare is one variant: amp, compile, channels_last, batch_size, tokens, or
 any config key. The plain settings are measured before and after the variants, so
@@ -13,28 +14,22 @@ that a machine which is getting slower shows.
 """
 
 import argparse
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from tabulate import tabulate
-from torch import nn
 from torch.utils.data import DataLoader
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.analysis import build_without_weights, measure, random_inputs
-from mmcadformer.apis import init_model
-from mmcadformer.engine import BFloat16OptimWrapper, check_data_roots
+from mmcadformer.analysis import measure
+from mmcadformer.analysis.speed_suite import PARTS, run_suite
+from mmcadformer.analysis.steps import Conditions, Setting, measure_model
+from mmcadformer.engine import check_data_roots
 from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
 from mmcadformer.utils.files import write_json
@@ -50,95 +45,6 @@ COLUMNS = {
     'ratio': ('speed, ratio', '{:.3f}'),
     'memory': ('peak memory, MiB', '{:.0f}'),
 }
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is measured."""
-
-    name: str
-    batch_size: int
-    tokens: int
-    amp: bool = False
-    compile: bool = False
-    channels_last: bool = False
-    cfg_options: tuple = ()
-
-
-def build_model(cfg: Config, setting: Setting, args: argparse.Namespace) -> BaseModel:
-    """Builds a model with random weights, or those of the checkpoint."""
-    cfg = Config(cfg.to_dict())
-    cfg.merge_from_dict(dict(setting.cfg_options))
-    if args.checkpoint is None:
-        model = build_without_weights(cfg, setting.tokens, args.device)
-    else:
-        limit = cfg.model.text_encoder.get('max_tokens', 20)
-        cfg.model.text_encoder.max_tokens = max(setting.tokens, limit)
-        model = init_model(cfg, args.checkpoint, args.device)
-    if setting.channels_last:
-        # Not model.to(), which refuses models that have parameters of five axes.
-        for parameter in model.parameters():
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.to(memory_format=torch.channels_last)
-    return model
-
-
-def inference_step(
-    model: nn.Module, setting: Setting, args: argparse.Namespace
-) -> Callable[[], object]:
-    """One forward pass of the network on tensors that are on the device."""
-    model.eval()
-    inputs = random_inputs(args.shape, setting.tokens, setting.batch_size, args.device)
-    if setting.channels_last:
-        inputs['inputs'] = inputs['inputs'].to(memory_format=torch.channels_last)
-    run = torch.compile(model) if setting.compile else model
-
-    @torch.no_grad()
-    def step() -> object:
-        with _autocast(setting.amp, args.device):
-            return run(**inputs)
-
-    return step
-
-
-def training_step(
-    model: BaseModel, setting: Setting, args: argparse.Namespace
-) -> Callable[[], object]:
-    """One step as MMEngine runs it: from uint8 images on the host to new weights."""
-    model.train()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    wrapper = BFloat16OptimWrapper if setting.amp else OptimWrapper
-    optimizer = wrapper(torch.optim.AdamW(trained, lr=1e-6))
-    # Two tokens are [CLS] and [SEP].
-    expression = ' '.join(['the'] * max(1, setting.tokens - 2))
-    mask = torch.zeros(1, *args.shape, dtype=torch.long)
-    mask[:, : args.shape[0] // 3, : args.shape[1] // 3] = 1
-    meta = dict(expression=expression, img_shape=args.shape, ori_shape=args.shape)
-
-    def batch() -> dict:
-        samples = [
-            SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=mask))
-            for _ in range(setting.batch_size)
-        ]
-        return dict(inputs=list(images), data_samples=samples)
-
-    images = torch.randint(256, (setting.batch_size, 3, *args.shape), dtype=torch.uint8)
-    run = torch.compile(model.train_step) if setting.compile else model.train_step
-    return lambda: run(batch(), optim_wrapper=optimizer)
-
-
-def measure_model(cfg: Config, setting: Setting, args: argparse.Namespace) -> dict:
-    """Builds, measures, and frees a model."""
-    model = build_model(cfg, setting, args)
-    make = inference_step if args.mode == 'infer' else training_step
-    step = make(model, setting, args)
-    result = measure(step, args.warmup, args.iters, torch.device(args.device))
-    del model, step
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    throughput = 1000 * setting.batch_size / result['mean']
-    return dict(setting=setting.name, images_per_s=throughput, **result)
 
 
 def measure_data(cfg: Config, args: argparse.Namespace) -> list[dict]:
@@ -220,6 +126,22 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--split', default='train', help='with --mode data')
     parser.add_argument('--out', metavar='FILE.json', help='write the numbers here')
+    suite = parser.add_argument_group('suite')
+    suite.add_argument(
+        '--suite',
+        metavar='FOLDER',
+        help='measure all that can be had on this machine, and write '
+        'speed_DEVICE.md and .json',
+    )
+    suite.add_argument(
+        '--parts',
+        nargs='+',
+        choices=PARTS,
+        help='only these; the others stay as they are in the page (default: all)',
+    )
+    suite.add_argument(
+        '--rounds', type=int, default=2, help='turns (default: %(default)s)'
+    )
     add_cfg_options(parser)
     args = parser.parse_args()
     args.shape = tuple(args.shape * 2 if len(args.shape) == 1 else args.shape)
@@ -234,6 +156,10 @@ def run(args: argparse.Namespace) -> list[dict]:
     """Measures everything that the command line asks for."""
     cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
+    if args.suite is not None:
+        text = run_suite(cfg, args.config, args)
+        print(text)
+        return []
     if args.mode == 'data':
         check_data_roots(cfg, [args.split])
         return measure_data(cfg, args)
@@ -248,7 +174,10 @@ def run(args: argparse.Namespace) -> list[dict]:
     settings = [base, *(parse_variant(base, options) for options in args.compare)]
     if args.compare:
         settings.append(replace(base, name='base again'))
-    rows = [measure_model(cfg, setting, args) for setting in settings]
+    conditions = Conditions(
+        args.mode, args.shape, args.device, args.checkpoint, args.warmup, args.iters
+    )
+    rows = [measure_model(cfg, setting, conditions) for setting in settings]
     if args.compare:
         add_ratios(rows, [setting.batch_size for setting in settings])
     return rows
@@ -274,6 +203,8 @@ def main() -> None:
     with user_errors():
         args = parse_args()
         rows = run(args)
+        if not rows:
+            return
         machine = describe_run(args)
         print(machine)
         columns = {key: form for key, form in COLUMNS.items() if key in rows[0]}
@@ -296,12 +227,6 @@ def describe_run(args: argparse.Namespace) -> str:
     height, width = args.shape
     what = '' if args.mode == 'data' else f', {height} x {width} px'
     return f'{args.mode}: {args.config}{what}; {name}; PyTorch {torch.__version__}'
-
-
-def _autocast(enabled: bool, device: str) -> AbstractContextManager:
-    if not enabled:
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
 
 
 if __name__ == '__main__':

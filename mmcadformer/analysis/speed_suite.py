@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine reaches: ratios to plain float32, by turns, on one page."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmseg.registry import TRANSFORMS
+from tabulate import tabulate
+
+from ..apis import ReferringInferencer
+from ..utils.files import read_json, write_json, write_text
+from ..utils.machine import describe_machine, device_name
+from ..utils.precision import has_bfloat16
+from .cost import build_without_weights, count_flops, random_inputs, without_weights
+from .latency import timed
+from .steps import Conditions, Setting, measure_model
+
+PARTS = ('inference', 'expressions', 'training', 'data')
+"""What can be measured."""
+
+_FORMAT, _VERSION = 'mmcadformer speed', 1
+_SENTENCES = 8
+# Makers' numbers for dense products in bfloat16, in 1e12 operations a second.
+_PEAKS = {'H100': 989, 'H200': 989, 'A100': 312, 'L40S': 362, 'RTX 4090': 165}
+# Operations of a training step per those of its forward pass.
+_TRAINING = 3
+
+
+@dataclass
+class Machine:
+    """Where it is measured, and in how many turns."""
+
+    device: str
+    shape: tuple[int, int]
+    tokens: int
+    rounds: int
+    checkpoint: str | None = None
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether the device is a GPU: there steps are short and many."""
+        return torch.device(self.device).type == 'cuda'
+
+    def conditions(self, mode: str) -> Conditions:
+        """Steps of a turn."""
+        steps = (5, 20) if self.is_gpu else (1, 3 if mode == 'infer' else 2)
+        known = (mode, self.shape, self.device, self.checkpoint)
+        return Conditions(*known, warmup=steps[0], iters=steps[1])
+
+
+def run_suite(cfg: Config, name: str, args: argparse.Namespace) -> str:
+    """Measures, and writes page and numbers into a folder.
+
+    Args:
+        cfg: Of the model.
+        name: Of the config, for the page.
+        args: ``suite`` (the folder), ``parts`` (None for all), ``device``, ``shape``,
+            ``tokens``, ``rounds``, ``checkpoint``.
+
+    Returns:
+        The page.
+    """
+    machine = Machine(
+        args.device, args.shape, args.tokens, args.rounds, args.checkpoint
+    )
+    kind = ''.join(c if c.isalnum() else '_' for c in device_name(args.device).lower())
+    file = Path(args.suite) / f'speed_{kind}.json'
+    parts = {}
+    if file.exists():
+        parts = read_json(file, _FORMAT, _VERSION)['parts']
+    measures: dict[str, Callable[[Config, Machine], list[dict]]] = dict(
+        inference=measure_inference,
+        expressions=measure_expressions,
+        training=measure_training,
+        data=measure_data,
+    )
+    height, width = args.shape
+    for part in args.parts or PARTS:
+        parts[part] = dict(
+            config=f'{name}, {height} x {width} px',
+            machine=describe_machine(args.device),
+            date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            rows=measures[part](cfg, machine),
+        )
+        # Each as soon as it is known.
+        write_json(file, dict(format=_FORMAT, version=_VERSION, parts=parts))
+        write_text(file.with_suffix('.md'), write_page(parts))
+    return write_page(parts)
+
+
+def write_page(parts: dict[str, dict]) -> str:
+    """Markdown from the numbers of each part."""
+    lines = ['# Speed', '']
+    lines += ['Written by `tools/analysis/benchmark.py CONFIG --suite FOLDER`. Weights']
+    lines += [
+        'are random. Settings take turns; `time` is the median, `ratio` the median'
+    ]
+    lines += ['of the turns, of the time by that of the first row: below 1 is faster.']
+    for name in PARTS:
+        if name not in parts:
+            continue
+        part = parts[name]
+        about = f'{part["config"]}; {part["machine"]}; {part["date"]}.'
+        table = tabulate(part['rows'], headers='keys', tablefmt='github')
+        lines += ['', f'## {name.capitalize()}', '', about, '', table]
+    return '\n'.join(lines) + '\n'
+
+
+def measure_inference(cfg: Config, machine: Machine) -> list[dict]:
+    """The network alone, one image and one sentence; in batches on GPUs."""
+    plain = Setting('float32', 1, machine.tokens)
+    settings = [plain]
+    if has_bfloat16(machine.device):
+        settings.append(replace(plain, name='bfloat16', amp=True))
+        fast = replace(settings[-1], name='bfloat16, channels last', channels_last=True)
+        settings.append(fast)
+    if machine.is_gpu:
+        settings.append(replace(settings[-1], name='bfloat16, compiled', compile=True))
+        settings += [
+            replace(s, name=f'{s.name}, batch 16', batch_size=16) for s in settings
+        ]
+    return by_turns(cfg, settings, machine, 'infer')
+
+
+def measure_training(cfg: Config, machine: Machine) -> list[dict]:
+    """Whole steps, from uint8 images on the host to new weights."""
+    rows = []
+    for size in (2, 8, 16) if machine.is_gpu else (2,):
+        plain = Setting(f'float32, batch {size}', size, machine.tokens)
+        settings = [plain]
+        if machine.is_gpu:
+            settings.append(replace(plain, name=f'tf32, batch {size}', tf32=True))
+        if has_bfloat16(machine.device):
+            small = replace(plain, name=f'bfloat16, batch {size}', amp=True)
+            settings.append(small)
+            if machine.is_gpu:
+                name = f'bfloat16, compiled, batch {size}'
+                settings.append(replace(small, name=name, compile=True))
+        rows += by_turns(cfg, settings, machine, 'train')
+    peak = _peak(machine.device)
+    if peak is None:
+        return rows
+    model = build_without_weights(cfg, machine.tokens, machine.device)
+    inputs = random_inputs(machine.shape, machine.tokens, device=machine.device)
+    flops = _TRAINING * count_flops(model, **inputs)['']
+    for row in rows:
+        row['share of bf16 peak'] = round(flops * row['images/s'] / peak, 3)
+    return rows
+
+
+def _peak(device: str) -> float | None:
+    """Operations a second in bfloat16 by its maker, if known."""
+    name = device_name(device)
+    return next((1e12 * top for gpu, top in _PEAKS.items() if gpu in name), None)
+
+
+def by_turns(
+    cfg: Config, settings: list[Setting], machine: Machine, mode: str
+) -> list[dict]:
+    """Rows of settings, which are measured in alternating order."""
+    conditions = machine.conditions(mode)
+    # On GPUs, which compile for minutes, one turn.
+    turns: list[dict[str, dict]] = []
+    for turn in range(1 if machine.is_gpu else machine.rounds):
+        order = settings[:: -1 if turn % 2 else 1]
+        turns.append({s.name: measure_model(cfg, s, conditions) for s in order})
+    rows = []
+    first = settings[0]
+    for setting in settings:
+        results = [turn[setting.name] for turn in turns]
+        milliseconds = statistics.median(result['median'] for result in results)
+        ratios = [
+            turn[setting.name]['median'] / turn[first.name]['median'] for turn in turns
+        ]
+        per_image = first.batch_size / setting.batch_size
+        rows.append(
+            {
+                'setting': setting.name,
+                'time, s': round(milliseconds / 1000, 4),
+                'images/s': round(1000 * setting.batch_size / milliseconds, 3),
+                'ratio': round(statistics.median(ratios) * per_image, 3),
+                'peak memory, MiB': round(max(r['memory'] for r in results)),
+            }
+        )
+    return rows
+
+
+def measure_expressions(cfg: Config, machine: Machine) -> list[dict]:
+    """Eight sentences on one picture: a call for each, and one for all."""
+    cfg = without_weights(cfg, machine.tokens)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(256, size=(*machine.shape, 3), dtype=np.uint8)
+    texts = [f'the {word} pool' for word in ('red', 'large', 'left', 'blue')]
+    texts = (texts * _SENTENCES)[:_SENTENCES]
+
+    def call(sentences: list, **how: Any) -> Callable[[], object]:
+        run = ReferringInferencer(cfg, None, machine.device, **how)
+        return lambda: [run(picture, sentence) for sentence in sentences]
+
+    together = dict(expression_batch_size=_SENTENCES)
+    ways = {
+        'eight calls, float32': call(texts),
+        'eight calls, --amp': call(texts, amp='auto'),
+        'one call, float32': call([texts], **together),
+        'one call, --amp': call([texts], amp='auto', **together),
+    }
+    for way in ways.values():
+        way()
+    device = torch.device(machine.device)
+    turns = [
+        {name: timed(ways[name], device) for name in list(ways)[:: -1 if n % 2 else 1]}
+        for n in range(max(machine.rounds, 2))
+    ]
+    first = next(iter(ways))
+    return [
+        {
+            'setting': name,
+            'time, s': round(statistics.median(t[name] for t in turns) / 1000, 3),
+            'ratio': round(statistics.median(t[name] / t[first] for t in turns), 3),
+        }
+        for name in ways
+    ]
+
+
+def measure_data(cfg: Config, machine: Machine) -> list[dict]:
+    """Pictures read and resized by one worker: MMCV's transforms, and ours."""
+    resize = dict(type='Resize', scale=machine.shape[::-1], keep_ratio=False)
+    ways: dict[str, list[dict]] = {
+        'MMCV': [dict(type='mmcv.LoadImageFromFile'), resize],
+        'WholeLoadImageFromFile': [
+            dict(type='WholeLoadImageFromFile'),
+            dict(resize, backend='pillow'),
+        ],
+    }
+    rows = []
+    for side in (800, 1024):
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder, 'picture.jpg'))
+            rng = np.random.default_rng(0)
+            noise = rng.integers(256, size=(side // 8, side // 8, 3), dtype=np.uint8)
+            cv2.imwrite(file, cv2.resize(noise, (side, side)))
+            rates = {name: _rate(ways[name], file, machine.rounds) for name in ways}
+        for name, rate in rates.items():
+            rows.append(
+                {
+                    'setting': f'{name}, {side} px',
+                    'images/s of a worker': round(rate, 1),
+                    'ratio': round(rates['MMCV'] / rate, 3),
+                }
+            )
+    return rows
+
+
+def _rate(pipeline: list[dict], file: str, rounds: int) -> float:
+    """Pictures a second, by the process's own time, which neighbours don't stretch."""
+    steps = [TRANSFORMS.build(step) for step in pipeline]
+    rates = []
+    for _ in range(rounds + 1):
+        count, start = 20, time.process_time()
+        for _ in range(count):
+            sample: dict = dict(img_path=file)
+            for step in steps:
+                sample = step(sample)
+        rates.append(count / (time.process_time() - start))
+    return statistics.median(rates[1:])
