@@ -47,7 +47,7 @@ def read_requirements(name: str) -> list[str]:
 # 'all' holds what goes with either stack. Not in it: the stacks themselves, of
 # which exactly one is wanted; mmpretrain, which belongs to one of them; and timm,
 # which drags in a torchvision.
-COMBINABLE = ('geo', 'demo', 'export', 'nltk', 'tests')
+COMBINABLE = ('geo', 'demo', 'export', 'openvino', 'nltk', 'tests')
 extras = {
     name: read_requirements(name)
     for name in ('onedl', 'openmmlab', 'mmpretrain', 'timm', 'lora', *COMBINABLE)

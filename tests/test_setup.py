@@ -55,6 +55,7 @@ def test_requirements_in_the_metadata(repo_root, tmp_path):
         'geo',
         'demo',
         'export',
+        'openvino',
         'nltk',
         'mmpretrain',
         'timm',
@@ -100,7 +101,8 @@ def test_the_lock_file_has_what_the_commands_install(repo_root, python):
             assert version.operator == '=='
             locked[name] = version.version
     assert 'torch' not in locked
-    for name in ('runtime', 'onedl', 'tests', 'geo', 'demo', 'export', 'nltk'):
+    extras = ('geo', 'demo', 'export', 'openvino', 'nltk')
+    for name in ('runtime', 'onedl', 'tests', *extras):
         for requirement in read_names(folder / f'{name}.txt'):
             if requirement.name != 'torch':
                 version = locked[canonicalize_name(requirement.name)]

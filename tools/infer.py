@@ -4,6 +4,7 @@
 
 infer.py IMAGE "EXPRESSION" ["EXPRESSION"...] --config C --checkpoint W
 infer.py IMAGE "EXPRESSION" --model NAME      a released model, see docs/model_zoo.md
+infer.py IMAGE "EXPRESSION" --checkpoint model.xml      a file of tools/export.py
 infer.py IMAGE IMAGE... "EXPRESSION"          one sentence for all images
 infer.py IMAGE... "EXPRESSION"...             as many sentences as images
 infer.py --list FILE                          a file of pairs
@@ -31,7 +32,7 @@ from mmcadformer.utils.command_line import (
     given_reading,
     user_errors,
 )
-from mmcadformer.utils.files import check_writable, write_json
+from mmcadformer.utils.files import check_writable, is_exported, write_json
 from mmcadformer.utils.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
@@ -200,6 +201,11 @@ def main() -> None:
     with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
         check_model_options(args)
+        if args.explain and is_exported(args.checkpoint):
+            raise ValueError(
+                f'{args.checkpoint} is exported, and shows no attention: --explain '
+                'needs config and checkpoint'
+            )
         check_writable(Path(args.out_dir) / 'results.json')
         if not args.skip_bad:
             check_pairs(pairs)
@@ -212,8 +218,9 @@ def main() -> None:
             reading=given_reading(args),
             weights=args.weights,
             amp=args.amp,
+            runtime=args.runtime,
         )
-        if args.amp:
+        if args.amp or is_exported(args.checkpoint):
             print(inferencer.precision)
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)

@@ -271,6 +271,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         amp=args.amp,
         cfg_options=args.cfg_options,
         weights=args.weights,
+        runtime=args.runtime,
     )
     how = dict(
         aoi=args.aoi,

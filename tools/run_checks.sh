@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/_env.sh
-prepare_environment onedl tests geo demo export nltk
+prepare_environment onedl tests geo demo export openvino nltk
 
 case "${1:-}" in
   '') ;;

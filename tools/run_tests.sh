@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/_env.sh
-prepare_environment onedl tests geo demo export nltk
+prepare_environment onedl tests geo demo export openvino nltk
 
 # One thread per worker: more would compete for the same cores. The limit on
 # workers is for memory: each one loads PyTorch.

@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcadformer.apis import load_checkpoint
+from mmcadformer.apis.runtimes import open_exported
 from mmcadformer.engine import (
     check_data_roots,
     check_loaders,
@@ -28,10 +29,11 @@ from mmcadformer.utils.command_line import (
     add_cfg_options,
     add_data_options,
     add_runner_options,
+    add_runtime_option,
     disk_errors,
     user_errors,
 )
-from mmcadformer.utils.files import check_writable, write_json
+from mmcadformer.utils.files import check_writable, is_exported, write_json
 from mmcadformer.utils.lock import locked
 from mmcadformer.utils.precision import choose_amp, describe_amp
 
@@ -40,7 +42,10 @@ def parse_args() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description='Test a referring segmentor.')
     add_runner_options(parser)
-    parser.add_argument('checkpoint', help='.pth or .safetensors')
+    parser.add_argument(
+        'checkpoint', help='.pth or .safetensors; or an exported .xml or .onnx file'
+    )
+    add_runtime_option(parser)
     parser.add_argument(
         '--protocol',
         choices=[*PROTOCOLS],
@@ -85,6 +90,11 @@ def build_config(args: argparse.Namespace) -> Config:
     cfg = read_run_config(args)
     if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
+    if args.runtime is not None and not is_exported(args.checkpoint):
+        raise ValueError(
+            f'--runtime {args.runtime} runs files of tools/export.py, not '
+            f'{args.checkpoint}'
+        )
     # The checkpoint is loaded here, by a reader that runs no code from it.
     cfg.load_from, cfg.resume = None, False
     if args.protocol is not None:
@@ -135,16 +145,20 @@ def main() -> None:
         with user_errors(KeyError, TypeError):
             runner = Runner.from_cfg(cfg)
             check_loaders(runner, ['test'])
-            wrapped = is_model_wrapper(runner.model)
-            model = runner.model.module if wrapped else runner.model
-            load_checkpoint(model, args.checkpoint)
+            if is_exported(args.checkpoint):
+                model = runner.model = open_exported(args.checkpoint, args.runtime)
+                model.amp = cfg.model.get('test_cfg', {}).get('amp')
+            else:
+                wrapped = is_model_wrapper(runner.model)
+                model = runner.model.module if wrapped else runner.model
+                load_checkpoint(model, args.checkpoint)
         with disk_errors(cfg.work_dir):
             metrics = runner.test()
             if args.out is not None and is_main_process():
                 facts = dict(
                     config=args.config,
                     checkpoint=args.checkpoint,
-                    precision=getattr(model, 'amp', None) or 'float32',
+                    precision=getattr(model, 'precision', 'float32'),
                 )
                 file = Path(args.out).with_suffix('.metrics.json')
                 write_json(file, dict(facts, metrics=metrics))

@@ -19,11 +19,12 @@ from torch import Tensor
 from ..evaluation.presence import SCORE, THRESHOLD, Decision, decide
 from ..models import ReferringSegmentor
 from ..utils.config import inference_pipeline
-from ..utils.precision import choose_amp, describe_amp
+from ..utils.precision import choose_amp
 from ..utils.text import visible_text
 from .explanation import Explanation, record_attention
 from .loading import init_model
 from .result import ReferringResult
+from .runtimes import ExportedSegmentor
 
 _CPU_PIXELS = 480 * 480  # input pixels that go through the later stages at once
 
@@ -42,7 +43,8 @@ class ReferringInferencer:
         result.save('out', 'pool')
 
     Args:
-        config, checkpoint, device, cfg_options, weights: See :func:`init_model`.
+        config, checkpoint, device, cfg_options, weights, runtime: See
+            :func:`init_model`.
         batch_size: Pairs that go through the model at once.
         expression_batch_size: Expressions on one image, one after the other in the
             input, that share what the image alone decides: it is decoded once for
@@ -57,7 +59,7 @@ class ReferringInferencer:
 
     def __init__(
         self,
-        config: str | os.PathLike | Config,
+        config: str | os.PathLike | Config | None,
         checkpoint: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         batch_size: int = 1,
@@ -67,6 +69,7 @@ class ReferringInferencer:
         weights: str | os.PathLike | None = None,
         amp: str | bool | None = None,
         compile: bool = False,
+        runtime: str | None = None,
     ) -> None:
         if batch_size < 1 or expression_batch_size < 1:
             raise ValueError(
@@ -76,7 +79,9 @@ class ReferringInferencer:
         self.batch_size = batch_size
         self.expression_batch_size = expression_batch_size
         self._last_file: tuple[str, dict] | None = None
-        self.model = init_model(config, checkpoint, device, cfg_options, weights)
+        self.model = init_model(
+            config, checkpoint, device, cfg_options, weights, runtime
+        )
         self._asked_amp = amp
         if amp is not None:
             self.model.amp = choose_amp(amp, self._device)
@@ -117,11 +122,11 @@ class ReferringInferencer:
     @property
     def precision(self) -> str:
         """One line on the type that the network runs in."""
-        return describe_amp(self.model.amp or self._asked_amp, self._device)
+        return self.model.describe_precision(self._asked_amp)
 
     @property
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return self.model.data_preprocessor.device
 
     def explain(self, image: ImageInput, expression: str) -> Explanation:
         """Segments, and tells which word pulled which region.
@@ -131,6 +136,11 @@ class ReferringInferencer:
             ValueError: If the image can't be read, the expression is empty, or the
                 model has no attention between words and pixels.
         """
+        if isinstance(self.model, ExportedSegmentor):
+            raise ValueError(
+                f'{self.model.runtime.path} is exported, and shows no attention: to '
+                'explain a result, give config and checkpoint'
+            )
         words = self.model.text_encoder.split_words(visible_text(expression))
         with record_attention(self.model, words) as stages:
             (result,) = self(image, expression)
@@ -252,7 +262,7 @@ class ReferringInferencer:
                 image_path=item['data_samples'].img_path or None,
                 notes=item['notes'],
                 read=self.model.text_encoder.read_part(sample.expression),
-                precision=self.model.amp or 'float32',
+                precision=self.model.precision,
                 presence=presence,
             )
 

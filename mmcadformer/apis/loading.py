@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -16,36 +17,62 @@ from ..models import ReferringSegmentor
 from ..models.layers.adapters import add_base
 from ..utils.checkpoint import read_checkpoint
 from ..utils.config import building, read_config
+from ..utils.files import EXPORTED, is_exported
 from ..utils.log import warn
 from .model_zoo import is_model_name, open_model, released_config
+from .runtimes import ExportedSegmentor, open_exported
 
 
 def init_model(
-    config: str | os.PathLike | Config,
+    config: str | os.PathLike | Config | None,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     cfg_options: dict | None = None,
     weights: str | os.PathLike | None = None,
+    runtime: str | None = None,
 ) -> ReferringSegmentor:
     """Builds a model for inference.
 
     Args:
         config: Config or its file; or the name of a released model, which brings its
-            weights along, see :func:`~.model_zoo.list_models`.
+            weights along, see :func:`~.model_zoo.list_models`; or an exported file,
+            which needs no checkpoint.
         checkpoint: See :func:`load_checkpoint`. Without, a config's weights are
-            random: pretrained parts that it names aren't loaded.
+            random: pretrained parts that it names aren't loaded. Or an exported file,
+            which needs no config.
         device: 'cpu', 'cuda', 'cuda:1'...; by default CUDA where there is one.
         cfg_options: Config keys to override, dotted.
         weights: A released model's file, as its authors publish it, in place of a
             download.
+        runtime: What runs an exported file, see :func:`~.runtimes.open_exported`.
 
     Returns:
         The model in evaluation mode, with the config as ``model.cfg``.
 
     Raises:
         FileNotFoundError: If config or checkpoint don't exist.
+        ImportError: If what runs an exported file isn't installed.
         ValueError: If they don't fit, or the device isn't there.
     """
+    given = (checkpoint, None if isinstance(config, Config) else config)
+    for file in given:
+        if file is not None and is_exported(file):
+            if weights is not None or cfg_options:
+                raise ValueError(
+                    f'{file} is exported, with its weights and settings: other weights '
+                    'and config options go with a config'
+                )
+            return _open(file, device, runtime, config)
+    if runtime is not None:
+        raise ValueError(
+            f'runtime {runtime!r} runs files of tools/export.py '
+            f'({", ".join(EXPORTED)}): give one as checkpoint, not '
+            f'{checkpoint or config}'
+        )
+    if config is None:
+        raise ValueError(
+            'give a config, the name of a released model or an exported file'
+        )
     device = _check_device(device)
     if is_model_name(config):
         if checkpoint is None:
@@ -65,6 +92,20 @@ def init_model(
         load_checkpoint(model, checkpoint)
     model.cfg = cfg
     return model.to(device).eval()
+
+
+def _open(
+    file: str | os.PathLike,
+    device: str | torch.device | None,
+    runtime: str | None,
+    config: str | os.PathLike | Config | None,
+) -> ExportedSegmentor:
+    if device is not None and torch.device(device).type != 'cpu':
+        raise ValueError(f'{file} is exported, and runs on processors, not on {device}')
+    if config is not None and config != file:
+        name = config.filename if isinstance(config, Config) else config
+        warn(f'{name} is not read: {Path(file).name} says all that it says')
+    return open_exported(file, runtime)
 
 
 def load_checkpoint(

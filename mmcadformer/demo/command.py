@@ -26,6 +26,7 @@ _DESCRIPTION = """Opens a web page to try a model in, on this machine.
 
 demo.py CONFIG CHECKPOINT
 demo.py --model NAME [--model NAME=FILE]...    released models, see docs/model_zoo.md
+demo.py model.xml                              a file of tools/export.py
 demo.py                                        what tools/quickstart.sh has trained
 demo.py CONFIG CHECKPOINT --compare CONFIG CHECKPOINT     two models side by side
 """
@@ -192,8 +193,8 @@ def _serve(args: argparse.Namespace, folder: Path, served: threading.Event) -> N
     drawn = folder / 'examples'
     drawn.mkdir()
     examples = find_examples(args.examples, drawn)
-    models = load_models(sources, args.device, args.names, args.amp)
-    if args.amp:
+    models = load_models(sources, args.device, args.names, args.amp, args.runtime)
+    if args.amp or args.runtime:
         print(models[0].inferencer.precision)
     page = build_page(models, examples, limits, folder / 'results')
     served.set()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..apis import ReferringInferencer, ReferringResult
+from ..utils.files import is_exported
 from .sources import ModelSource
 from .uploads import Picture
 
@@ -40,11 +41,13 @@ def load_models(
     device: str | None = None,
     names: Sequence[str] | None = None,
     amp: str | None = None,
+    runtime: str | None = None,
 ) -> list[NamedModel]:
     """Loads models.
 
     By default their names are those of the configs or, if these agree, of the
-    checkpoints, too. ``amp`` is that of :class:`ReferringInferencer`.
+    checkpoints, too. ``amp`` is that of :class:`ReferringInferencer`, and so is
+    ``runtime``, for the exported files among them.
     """
     names = _unlike_names(sources) if names is None else names
     if len(names) != len(sources) or len(set(names)) != len(sources):
@@ -55,7 +58,11 @@ def load_models(
         NamedModel(
             name,
             ReferringInferencer(
-                source.config, source.checkpoint, device=device, amp=amp
+                source.config,
+                source.checkpoint,
+                device=device,
+                amp=amp,
+                runtime=runtime if is_exported(source.checkpoint) else None,
             ),
             source.chosen,
             source.note,

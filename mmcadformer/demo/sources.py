@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..utils.files import is_exported
+
 QUICKSTART_CONFIG = 'configs/cadformer_tiny_synthrs.py'
 QUICKSTART_WEIGHTS = 'work_dirs/quickstart/train'
 REPO = Path(__file__).resolve().parents[2]
@@ -17,7 +19,8 @@ class ModelSource(NamedTuple):
 
     Attributes:
         config: Its file, or the name of a released model.
-        checkpoint: Its weights, in the form of this package.
+        checkpoint: Its weights, in the form of this package; or an exported file,
+            which may stand for the config, too.
         chosen: Whether it answers as long as a visitor chooses no other.
         note: What visitors are to know of it.
     """
@@ -39,6 +42,8 @@ def choose_models(
     The first one and those to compare with are chosen; other released models are
     there to be chosen.
     """
+    if is_exported(config):
+        checkpoint = checkpoint or config  # the file stands for both
     if config is not None and checkpoint is None:
         raise ValueError(f'give a checkpoint with the config {config}')
     models = [] if config is None else [ModelSource(config, str(checkpoint))]

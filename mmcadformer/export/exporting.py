@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,10 +16,13 @@ from mmseg.structures import SegDataSample
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ..apis.runtimes import ExportedSegmentor, pad_tokens
 from ..models import ReferringSegmentor
-from ..utils.config import find_reading
+from ..utils.config import find_reading, inference_pipeline
 from ..version import __version__
 from .exportable import ExportableSegmentor
+from .openvino_writer import OpenVinoWriter
+from .quantization import Quantization, check_nncf, quantize
 from .writers import OnnxWriter, Plan, ProgramWriter, Runner, Writer
 
 TOLERANCE = 1e-3
@@ -27,7 +31,12 @@ EXPRESSIONS = (
     ('a swimming pool', 'the white vehicle to the right of the baseball field'),
     ('the large storage tank', 'the second ship from the top', 'an airplane'),
 )
-WRITERS: dict[str, Writer] = {'.onnx': OnnxWriter(), '.pt2': ProgramWriter()}
+WRITERS: dict[str, Writer] = {
+    '.onnx': OnnxWriter(),
+    '.xml': OpenVinoWriter(),
+    '.pt2': ProgramWriter(),
+}
+Example = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def export_model(
@@ -37,40 +46,51 @@ def export_model(
     dynamic_size: bool = False,
     antialias: bool = False,
     check_sizes: Sequence[tuple[int, int]] = (),
+    quantization: Quantization | None = None,
 ) -> list[Parity]:
     """Writes a model as one file, checks it, and lays its tokenizer beside it.
 
-    The number of expressions and of tokens stays open. Beside ``NAME.onnx`` or
-    ``NAME.pt2`` come ``NAME.tokenizer.json`` and ``NAME.json`` with what a program
-    has to know; both are inside the file as well. Files of these names are replaced.
+    The number of expressions and of tokens stays open, but for OpenVINO. Beside
+    ``NAME.onnx``, ``NAME.pt2`` or ``NAME.xml`` come ``NAME.tokenizer.json`` and
+    ``NAME.json`` with what a program has to know; both are inside the file as well.
+    OpenVINO's weights are in ``NAME.bin``. Files of these names are replaced.
 
     Args:
         model: With its weights.
-        path: The file; its ending, .onnx or .pt2 (torch.export), is the format. Its
-            folder is made if needed.
+        path: The file; its ending, .onnx, .pt2 (torch.export) or .xml (OpenVINO), is
+            the format. Its folder is made if needed.
         shape: Height and width.
         dynamic_size: Leave height and width open, too; .onnx only.
         antialias: Whether images are smoothed when they are made smaller, as Pillow
             does; noted for the program that runs the file.
         check_sizes: With ``dynamic_size``, heights and widths to compare at besides
             ``shape``, with two expressions.
+        quantization: Have weights and activations in 8 bits; .xml only. How much
+            the results change is not checked.
 
     Raises:
-        ImportError: If the extra 'export' isn't installed.
+        ImportError: If the extra 'export' or 'openvino' isn't installed.
         OSError: If nothing can be written to the folder.
         RuntimeError: If the model has no tokenizer.
         ValueError: If the model can't be exported so, or the file gives other results
             than it. The files of an earlier export stay then.
     """
     path = Path(path)
+    if isinstance(model, ExportedSegmentor):
+        raise ValueError(
+            f'{model.runtime.path} is exported already: give its config and checkpoint'
+        )
     if path.suffix not in WRITERS:
         raise ValueError(
-            f'{path} must end in .onnx (ONNX) or .pt2 (torch.export), which is the '
-            'format'
+            f'{path} must end in .onnx (ONNX), .xml (OpenVINO) or .pt2 (torch.export), '
+            'which is the format'
         )
     writer = WRITERS[path.suffix]
+    if quantization is not None and not writer.quantizes:
+        raise ValueError(f'{path}: only .xml files (OpenVINO) can have 8 bits')
     # The model last: where it is, the others are, too.
-    targets = [path.with_suffix('.json'), path.with_suffix('.tokenizer.json'), path]
+    beside = ('.json', '.tokenizer.json', *writer.more_endings)
+    targets = [*map(path.with_suffix, beside), path]
     for target in targets:
         if target.is_dir():
             raise ValueError(
@@ -78,22 +98,30 @@ def export_model(
                 'file name'
             )
     writer.check_possible(model, dynamic_size)
+    if quantization is not None:
+        check_nncf()
     tokenizer = portable_tokenizer(model)
-    # Two inputs to trace with, since exporters treat one as a constant.
-    tokens = model.text_encoder.tokenize(list(EXPRESSIONS[1]))
-    image, text_mask = torch.zeros(2, 3, *shape), tokens['text_mask'].cpu()
-    example = (image, tokens['input_ids'].cpu(), text_mask)
-    size = dict(size=list(shape), dynamic_size=dynamic_size, antialias=antialias)
-    size['reading'] = find_reading(model.cfg)
-    facts = json.dumps(_describe(model, size, text_mask.shape), indent=2)
+    example = _example(model, shape, writer.fixed)
+    known = dict(
+        size=list(shape),
+        dynamic_size=dynamic_size,
+        antialias=antialias,
+        precision='float32' if quantization is None else 'int8+float32',
+        **_describe_input(model, None if dynamic_size else shape),
+    )
+    facts = json.dumps(_describe(model, known, example[2].shape), indent=2)
     companions = {'metadata.json': facts, 'tokenizer.json': tokenizer.to_str()}
     with _folder_for_work(path) as folder:
         *_, file = sources = [Path(folder) / target.name for target in targets]
         exportable = ExportableSegmentor(model).cpu()
         plan = Plan(example, dynamic_size, companions, exportable.outputs)
+        limit = TOLERANCE
+        if quantization is not None:
+            eight_bits = partial(quantize, how=quantization, model=model, shape=shape)
+            plan, limit = replace(plan, quantize=eight_bits), float('inf')
         writer.write(exportable, plan, file)
         others = check_sizes if dynamic_size else ()
-        results = _check(model, writer.open(file), shape, others, path)
+        results = _check(model, writer.open(file), shape, others, path, limit)
         sources[0].write_text(f'{facts}\n', encoding='utf-8')
         tokenizer.save(str(sources[1]))
         for source, target in zip(sources, targets, strict=True):
@@ -123,6 +151,49 @@ def portable_tokenizer(model: ReferringSegmentor) -> Tokenizer:
         length=encoder.max_tokens if encoder.pad_to_max else None,
     )
     return tokenizer
+
+
+def _example(model: ReferringSegmentor, shape: tuple[int, int], fixed: bool) -> Example:
+    """Inputs to trace with.
+
+    Two where their number is to stay open, since exporters treat one as a constant.
+    """
+    encoder = model.text_encoder
+    tokens = encoder.tokenize(list(EXPRESSIONS[0 if fixed else 1]))
+    ids, text_mask = tokens['input_ids'].cpu(), tokens['text_mask'].cpu()
+    if fixed:
+        ids, text_mask = pad_tokens(ids, text_mask, encoder.max_tokens, encoder.pad_id)
+    return torch.zeros(len(ids), 3, *shape), ids, text_mask
+
+
+def _describe_input(model: ReferringSegmentor, shape: tuple[int, int] | None) -> dict:
+    """How pictures and sentences are prepared, for JSON.
+
+    Raises:
+        ValueError: The test pipeline has what JSON can't say.
+    """
+    pipeline = inference_pipeline(model.cfg)
+    for step in pipeline:
+        if step['type'] == 'Resize' and shape is not None:
+            step.update(scale=shape[::-1], keep_ratio=False)
+    try:
+        pipeline = json.loads(json.dumps(pipeline))
+    except TypeError as error:
+        raise ValueError(
+            f'the test pipeline can not be written into a file ({error})'
+        ) from None
+    preprocessor, encoder = model.data_preprocessor, model.text_encoder
+    mean = getattr(preprocessor, 'mean', torch.zeros(3))
+    std = getattr(preprocessor, 'std', torch.ones(3))
+    return dict(
+        reading=find_reading(model.cfg),
+        pipeline=pipeline,
+        # Subtracted and divided by inside the file.
+        mean=mean.flatten().tolist(),
+        std=std.flatten().tolist(),
+        pad_id=encoder.pad_id,
+        pad_to_max=encoder.pad_to_max,
+    )
 
 
 def _describe(model: ReferringSegmentor, plan: dict, mask_shape: Sequence[int]) -> dict:
@@ -171,6 +242,7 @@ def _check(
     shape: tuple[int, int],
     others: Sequence[tuple[int, int]],
     path: Path,
+    limit: float,
 ) -> list[Parity]:
     reason = f'this model cannot be exported to {path.suffix}'
     try:
@@ -182,10 +254,10 @@ def _check(
             f'{reason} ({error})'
         ) from error
     for result in results:
-        if not result.difference < TOLERANCE:  # also true for NaN
+        if not result.difference < limit:  # also true for NaN
             raise ValueError(
                 f'the exported model differs from the original by '
-                f'{result.difference:.2g} (allowed: {TOLERANCE}) at {result}: {reason}'
+                f'{result.difference:.2g} (allowed: {limit}) at {result}: {reason}'
             )
     return results
 

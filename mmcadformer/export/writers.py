@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..apis.runtimes import OnnxRuntime
+from ..apis.runtimes.base import INPUTS
+
 # From the inputs to the output, or to several.
 Runner = Callable[[Tensor, Tensor, Tensor], Tensor | Sequence[Tensor]]
-INPUTS = ('image', 'input_ids', 'text_mask')
 # The newest that onnxruntime 1.18 and PyTorch 2.1 both know.
 OPSET = 17
 # A protobuf message, which a file is, holds no more.
@@ -32,6 +34,8 @@ class Plan:
     dynamic_size: bool  # height and width stay open, too
     companions: dict[str, str]  # texts by name that go into the file
     outputs: tuple[str, ...]  # names: the map, then numbers of each expression
+    # From a model in float32 to one in 8 bits, in the form of the file's library.
+    quantize: Callable[[Any], Any] | None = None
 
     def open_axes(self) -> list[dict[int, str]]:
         """Names of the open axes of each input."""
@@ -41,7 +45,18 @@ class Plan:
 
 
 class Writer(ABC):
-    """Writes and opens files of one kind."""
+    """Writes and opens files of one kind.
+
+    Attributes:
+        more_endings: Of files that belong to the one that is named.
+        fixed: Takes one sentence of ``max_tokens`` tokens, where others take any
+            number of any length.
+        quantizes: Can write 8 bits.
+    """
+
+    more_endings: tuple[str, ...] = ()
+    fixed = False
+    quantizes = False
 
     @abstractmethod
     def check_possible(self, model: nn.Module, dynamic_size: bool) -> None:
@@ -105,21 +120,7 @@ class OnnxWriter(Writer):
         onnx.checker.check_model(str(path))
 
     def open(self, path: Path) -> Runner:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Kept for the next run it takes as much again, and sizes differ by the run.
-        options.enable_cpu_mem_arena = False
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider']
-        )
-
-        def run(*inputs: Tensor) -> list[Tensor]:
-            feed = {k: v.numpy() for k, v in zip(INPUTS, inputs, strict=True)}
-            return [torch.from_numpy(output) for output in session.run(None, feed)]
-
-        return run
+        return OnnxRuntime(path)
 
 
 class ProgramWriter(Writer):

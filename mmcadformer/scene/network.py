@@ -19,7 +19,7 @@ from ..models import ReferringSegmentor
 from ..utils.checkpoint import weights_digest
 from ..utils.config import find_reading, inference_pipeline
 from ..utils.log import warn
-from ..utils.precision import autocast, choose_amp
+from ..utils.precision import choose_amp
 
 
 class TileNetwork(Protocol):
@@ -58,8 +58,11 @@ class ModelNetwork:
     ) -> None:
         if pairs < 1:
             raise ValueError(f'batch size must be 1 or more, not {pairs}')
-        self.device = next(model.parameters()).device
+        self.device = model.data_preprocessor.device
         self.amp = choose_amp(amp, self.device) or model.amp
+        with model.running_in(self.amp):
+            self.precision = model.precision
+            self.precision_note = model.describe_precision(amp)
         self.model = model
         self.pairs = pairs
         self.fill = _mean_color(model)
@@ -81,7 +84,7 @@ class ModelNetwork:
             {key: [item[key] for item in items] for key in keys}, False
         )
         self._warn_of_truncation(expressions)
-        with autocast(self.amp, self.device):
+        with self.model.running_in(self.amp):
             inputs, samples = (data[key] for key in keys)
             found = predict_expressions(
                 self.model, inputs, samples, expressions, self.pairs

@@ -25,7 +25,6 @@ from ..utils.config import input_shape
 from ..utils.files import digest
 from ..utils.lock import locked
 from ..utils.log import warn
-from ..utils.precision import describe_amp
 from ..utils.text import visible_text
 from .aoi import AreaOfInterest, read_aoi
 from .network import ModelNetwork, TileNetwork
@@ -83,7 +82,7 @@ class SceneSegmentor:
     @classmethod
     def from_config(
         cls,
-        config: str | os.PathLike | Config,
+        config: str | os.PathLike | Config | None,
         checkpoint: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         *,
@@ -94,6 +93,7 @@ class SceneSegmentor:
         amp: str | None = None,
         cfg_options: dict | None = None,
         weights: str | os.PathLike | None = None,
+        runtime: str | None = None,
     ) -> SceneSegmentor:
         """Builds one from a config and a checkpoint, or from a released model's name.
 
@@ -103,7 +103,7 @@ class SceneSegmentor:
         """
         tiling = Tiling(tuple(tile_sizes or (480,)), overlap)
         read_presence(presence)  # fails before the model is loaded
-        model = init_model(config, checkpoint, device, cfg_options, weights)
+        model = init_model(config, checkpoint, device, cfg_options, weights, runtime)
         if tile_sizes is None and is_model_name(config):
             tiling = Tiling((max(input_shape(model.cfg)),), overlap)
         file = config.filename if isinstance(config, Config) else config
@@ -114,8 +114,8 @@ class SceneSegmentor:
             weights_sha256=weights_digest(model.state_dict()).hexdigest(),
         )
         network = ModelNetwork(model, batch_size, amp)
-        origin['precision'] = network.amp or 'float32'
-        print_log(describe_amp(amp, network.device), logger='current')
+        origin['precision'] = network.precision
+        print_log(network.precision_note, logger='current')
         return cls(network, tiling, presence, origin)
 
     @classmethod

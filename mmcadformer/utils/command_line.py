@@ -17,6 +17,8 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from .files import is_exported
+
 Parser = argparse.ArgumentParser | argparse._ArgumentGroup
 
 USER_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, ImportError)
@@ -227,7 +229,10 @@ def add_runner_options(parser: Parser) -> None:
 
 
 def add_model_options(
-    parser: Parser, positional: bool = False, several: bool = False
+    parser: Parser,
+    positional: bool = False,
+    several: bool = False,
+    runtime: bool = True,
 ) -> None:
     """Adds what names a trained model: config and checkpoint, or a released model.
 
@@ -237,13 +242,18 @@ def add_model_options(
             ``--checkpoint``.
         several: ``--model`` may be given again, each with a file of its own; it is a
             list then.
+        runtime: Exported files are run, too: ``--runtime`` says by what.
     """
+    weights = '.pth or .safetensors'
+    if runtime:
+        weights += '; or an exported .xml or .onnx file, which needs no config'
+        add_runtime_option(parser)
     if positional:
         parser.add_argument('config', nargs='?', help='config file')
-        parser.add_argument('checkpoint', nargs='?', help='.pth or .safetensors')
+        parser.add_argument('checkpoint', nargs='?', help=weights)
     else:
         parser.add_argument('--config', help='config file')
-        parser.add_argument('--checkpoint', help='.pth or .safetensors')
+        parser.add_argument('--checkpoint', help=weights)
     again = '; may be given again, for a choice' if several else ''
     parser.add_argument(
         '--model',
@@ -260,6 +270,16 @@ def add_model_options(
     )
 
 
+def add_runtime_option(parser: Parser) -> None:
+    """Adds ``--runtime``: what runs an exported file."""
+    parser.add_argument(
+        '--runtime',
+        choices=['onnx', 'openvino'],
+        help='what runs an exported file (default: OpenVINO for .xml, onnxruntime for '
+        '.onnx)',
+    )
+
+
 def check_model_options(args: argparse.Namespace) -> None:
     """Puts the model's name in the place of the config.
 
@@ -270,6 +290,8 @@ def check_model_options(args: argparse.Namespace) -> None:
         raise ValueError('give --model or a config, not both')
     if args.model is not None:
         args.config = args.model
+    elif is_exported(args.checkpoint):
+        return
     elif args.config is None or args.checkpoint is None:
         raise ValueError('give a config and a checkpoint, or --model NAME')
 

@@ -46,6 +46,16 @@ def read_data_config(path: Path) -> Config:
     """
     content = _read(path, ())
     _import(content, path)
+    check_plain_types(content, path)
+    return Config(content, filename=str(path))
+
+
+def check_plain_types(content: dict[str, Any], path: Path) -> None:
+    """Refuses what would have a config's content import or run something.
+
+    Raises:
+        ValueError: A type is no registered name, or something names a pickle.
+    """
     names = set(_registered())
     for key, value in _values(content):
         where = f'{path}: {key}'
@@ -62,7 +72,6 @@ def read_data_config(path: Path) -> Config:
                 f'{where} = {shorten(value)} is a pickle, which could run programs; '
                 'only a .py config may name one'
             )
-    return Config(content, filename=str(path))
 
 
 def _read(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:

@@ -18,6 +18,13 @@ from .plain_data import parse_json
 
 # Ending of files that are being written; one that stays was interrupted.
 UNFINISHED = '.unfinished'
+EXPORTED = ('.onnx', '.xml')
+"""Endings of files of ``tools/export.py`` that stand for config and checkpoint."""
+
+
+def is_exported(path: object) -> bool:
+    """Whether something is the name of such a file."""
+    return isinstance(path, str | os.PathLike) and Path(path).suffix in EXPORTED
 
 
 @contextmanager

@@ -10,4 +10,4 @@ exec uv pip compile --quiet --universal --python-version 3.10 --generate-hashes 
   --overrides requirements/lock_overrides.txt \
   --custom-compile-command 'bash tools/misc/lock_requirements.sh' \
   --output-file requirements/lock.txt "$@" \
-  requirements/{runtime,onedl,tests,geo,demo,export,nltk}.txt
+  requirements/{runtime,onedl,tests,geo,demo,export,openvino,nltk}.txt

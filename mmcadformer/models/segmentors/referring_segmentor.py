@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from mmseg.utils import ConfigType, OptSampleList, SampleList, add_prefix
 from torch import Tensor
 
 from ...utils.log import warn
-from ...utils.precision import AMP_TYPES, autocast
+from ...utils.precision import AMP_TYPES, autocast, describe_amp
 
 
 @MODELS.register_module()
@@ -176,9 +177,27 @@ class ReferringSegmentor(EncoderDecoder):
                 self._keep(presence)
         return self.decode_head.predict_by_feat(logits, batch_img_metas)
 
+    @property
+    def precision(self) -> str:
+        """Type of inference as results say it: 'float32', 'bf16' or 'fp16'."""
+        return self.amp or 'float32'
+
+    def describe_precision(self, asked: str | bool | None = None) -> str:
+        """One line on it; what was asked for explains what isn't obvious."""
+        return describe_amp(self.amp or asked, self.data_preprocessor.device)
+
+    @contextmanager
+    def running_in(self, amp: str | None) -> Iterator[None]:
+        """Lets ``amp`` be another one inside of the block."""
+        before, self.amp = self.amp, amp
+        try:
+            yield
+        finally:
+            self.amp = before
+
     def autocast(self) -> AbstractContextManager:
         """Context in which the network runs in inference, see ``amp``."""
-        return autocast(self.amp, next(self.parameters()).device)
+        return autocast(self.amp, self.data_preprocessor.device)
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Logits of whole images, in windows if ``test_cfg`` says so."""

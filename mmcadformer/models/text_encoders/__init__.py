@@ -2,7 +2,13 @@
 """Encoders of the referring expression."""
 
 from .bert import BertTextEncoder
+from .expression_tokens import ExpressionTokens
 from .phrase_bert import PhraseBertTextEncoder
 from .transformers_encoder import TransformersTextEncoder
 
-__all__ = ['BertTextEncoder', 'PhraseBertTextEncoder', 'TransformersTextEncoder']
+__all__ = [
+    'BertTextEncoder',
+    'ExpressionTokens',
+    'PhraseBertTextEncoder',
+    'TransformersTextEncoder',
+]
