@@ -240,22 +240,22 @@ def test_a_geojson_without_objects_has_its_fields(make_scene, utm, segment, tmp_
 
 
 def hold(folder):
-    with locked(folder):
+    with locked(folder, 'scene'):
         print('held')
         time.sleep(60)
 
 
-def test_two_processes_do_not_share_an_output_folder(
+def test_two_processes_do_not_write_the_same_results(
     make_scene, blobs, utm, segment, network, tmp_path, fork
 ):
     path = make_scene(blobs(40, 50), **utm)
     out = tmp_path / 'out'
     other = fork(hold, out)
     other.wait_for(lambda output: 'held' in output)
-    with pytest.raises(OSError, match=rf'out is in use by .*process {other.pid}'):
+    with pytest.raises(OSError, match=rf'scene is in use by .*process {other.pid}'):
         segment(path)
     assert network.calls == 0
     os.kill(other.pid, signal.SIGKILL)
     other.wait()
-    segment(path)  # its death frees the folder
+    segment(path)  # its death frees them
     assert (out / 'scene.json').exists()

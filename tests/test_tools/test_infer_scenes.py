@@ -116,7 +116,8 @@ def test_two_processes_share_scenes(scenes, command, fork, repo_root, tmp_path):
         return fork(main, rank, shared, cwd=tmp_path)
 
     second = start(1)
-    second.wait_for(lambda output: (tmp_path / 'out/s1.json').exists())
+    # With the begin of its next scene, the first is whole.
+    second.wait_for(lambda output: list((tmp_path / 'out').glob('.s3.*')))
     os.kill(second.pid, signal.SIGKILL)
     second.wait()
     done = (tmp_path / 'out/s1.json').stat().st_mtime_ns
