@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcadformer.apis import load_checkpoint
@@ -22,6 +21,7 @@ from mmcadformer.engine import (
     is_first_process,
     prepare_cpu_processes,
     read_run_config,
+    unwrapped,
 )
 from mmcadformer.evaluation import PROTOCOLS
 from mmcadformer.utils.command_line import (
@@ -149,8 +149,7 @@ def main() -> None:
                 model = runner.model = open_exported(args.checkpoint, args.runtime)
                 model.amp = cfg.model.get('test_cfg', {}).get('amp')
             else:
-                wrapped = is_model_wrapper(runner.model)
-                model = runner.model.module if wrapped else runner.model
+                model = unwrapped(runner.model)
                 load_checkpoint(model, args.checkpoint)
         with disk_errors(cfg.work_dir):
             metrics = runner.test()

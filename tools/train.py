@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmcadformer.engine import (
@@ -28,6 +27,7 @@ from mmcadformer.engine import (
     last_good,
     prepare_cpu_processes,
     read_run_config,
+    unwrapped,
 )
 from mmcadformer.utils.checkpoint import (
     SAFE_PREFIX,
@@ -186,9 +186,7 @@ def main() -> None:
             runner = Runner.from_cfg(cfg)
             check_loaders(runner, ['train', 'val'])
             if args.compile:
-                wrapped = is_model_wrapper(runner.model)
-                model = runner.model.module if wrapped else runner.model
-                model.compile_network()
+                unwrapped(runner.model).compile_network()
         with disk_errors(cfg.work_dir):
             train(runner)
         end_processes()

@@ -27,6 +27,7 @@ from .run_setup import (
 )
 from .stopping import StopHook
 from .train_loop import EpochBasedTrainLoop
+from .wrapping import unwrapped
 
 __all__ = [
     'AmpOptimWrapper',
@@ -58,4 +59,5 @@ __all__ = [
     'override_data',
     'prepare_cpu_processes',
     'read_run_config',
+    'unwrapped',
 ]

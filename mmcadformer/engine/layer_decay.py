@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from ..models import ReferringBackbone
+from .wrapping import unwrapped
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -44,8 +44,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Builds the optimizer of a model."""
-        inner: Any = model.module if is_model_wrapper(model) else model
-        self._scales = self._scale_parameters(inner)
+        self._scales = self._scale_parameters(unwrapped(model))
         return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: Any) -> None:

@@ -89,8 +89,8 @@ class GeneralizedReferringMetric(BaseMetric):
         choose_threshold: Decide by the threshold that is best on these very data, by
             the mean of N-acc and T-acc, and return it as ``presence_threshold``, which
             ``PresenceThresholdHook`` stores with the weights: for validation alone.
-        thresholds: The X of Pr@X.
             Does nothing without a presence head.
+        thresholds: The X of Pr@X.
         output_file: Write one line of JSON per expression.
         save_rle: Also write both masks (COCO's compressed RLE), that of the prediction
             as it was before any rejection, like intersection and union.

@@ -197,12 +197,11 @@ def segment_scenes(
     arguments['wait'] = share is not None
     result = ScenesResult(dict(expressions=expressions, scenes=[]))
     if share is not None:
-        own = _part(scenes, share)
-        found = _each_scene(segmentor, own, expressions, arguments, progress)
-        result.report['scenes'] = [record for record, _ in found]
+        part = _part(scenes, share)
+        own = [*_each_scene(segmentor, part, expressions, arguments, progress)]
         if not share.is_first:
+            result.report['scenes'] = [record for record, _ in own]
             return result
-        result.report['scenes'] = []
     found = _each_scene(segmentor, scenes, expressions, arguments, progress)
     summaries = []
     for record, of_scene in found:

@@ -55,13 +55,10 @@ class ReferringVisualizer(SegLocalVisualizer):
         ``gt_sem_seg`` (1, H, W), of the size of the RGB uint8 image (H, W, 3). Where a
         presence head has found nothing, that is said, and no mask is drawn.
         """
-        pred, absence = None, ''
-        if draw_pred and 'pred_sem_seg' in data_sample:
-            pred = _mask(data_sample, 'pred_sem_seg')
-            if SCORE in data_sample:
-                absence = decide(data_sample.to_dict()).absence()
-            if absence and pred is not None:
-                pred = np.zeros_like(pred)
+        pred, absence = _mask(data_sample, 'pred_sem_seg') if draw_pred else None, ''
+        if pred is not None and SCORE in data_sample:
+            absence = decide(data_sample.to_dict()).absence()
+            pred = np.zeros_like(pred) if absence else pred
         return draw_referring_panels(
             image,
             data_sample.metainfo.get('expression', ''),

@@ -12,7 +12,6 @@ from mmengine.dist import barrier, broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
 from mmengine.hooks import CheckpointHook as HostCheckpointHook
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 from torch import nn
@@ -22,6 +21,7 @@ from ...utils.checkpoint import check_finite, is_whole
 from ...utils.files import remove_unfinished, whole_file
 from ..errors import TrainingError
 from ..resuming import INTERRUPTED, adapt_checkpoint, local_path
+from ..wrapping import unwrapped
 
 _VALIDATED = 'last_validated_iter'
 
@@ -72,7 +72,7 @@ class CheckpointHook(HostCheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make a checkpoint to resume from one of this run."""
-        model = _plain_model(runner)
+        model = unwrapped(runner.model)
         if self.adapters_only:
             self._base = describe_base(model)
         try:
@@ -89,7 +89,7 @@ class CheckpointHook(HostCheckpointHook):
         """Leave out what the config names."""
         if not self.adapters_only:
             return
-        base = base_weights(_plain_model(runner))
+        base = base_weights(unwrapped(runner.model))
         for key, prefix in (('state_dict', ''), ('ema_state_dict', 'module.')):
             if key in checkpoint:
                 left_out = {prefix + name for name in base}
@@ -101,7 +101,7 @@ class CheckpointHook(HostCheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Find out what is there, and validate if a killed run didn't."""
         if self.adapters_only:
-            self._base = _find_base(_plain_model(runner), self._base)
+            self._base = _find_base(unwrapped(runner.model), self._base)
         if self.out_dir:
             self.out_dir = local_path(self.out_dir)
         super().before_train(runner)
@@ -246,10 +246,6 @@ class CheckpointHook(HostCheckpointHook):
                 other.unlink()
 
 
-def _plain_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _find_base(model: nn.Module, before: dict[str, dict] | None) -> dict[str, dict]:
     """The base of adapters, which has to be found again without this run's files.
 
@@ -285,7 +281,7 @@ def _refuse_what_is_not_finite(runner: Runner) -> None:
     problem: list[str | None] = [None]
     if is_main_process():
         try:
-            state = _plain_model(runner).state_dict()
+            state = unwrapped(runner.model).state_dict()
             check_finite(state, 'this checkpoint is not saved')
         except ValueError as error:
             problem = [f'{error}. {last_good(runner)}']

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ...evaluation.presence import THRESHOLD
+from ..wrapping import unwrapped
 
 
 @HOOKS.register_module()
@@ -25,7 +25,7 @@ class PresenceThresholdHook(Hook):
     def after_val_epoch(
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         head = getattr(getattr(model, 'decode_head', None), 'presence', None)
         value = (metrics or {}).get(THRESHOLD)
         if head is not None and value is not None:

@@ -8,9 +8,10 @@ from typing import Protocol
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+
+from ..wrapping import unwrapped
 
 
 class _CountingEncoder(Protocol):
@@ -63,5 +64,4 @@ def _counters(runner: Runner) -> tuple[int, int]:
 
 
 def _text_encoder(runner: Runner) -> _CountingEncoder:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return model.text_encoder
+    return unwrapped(runner.model).text_encoder

@@ -165,9 +165,7 @@ class ReferringBackbone(BaseModule):
         host: Any = self.host
         missing: list[str] = []
         handle = host.register_load_state_dict_post_hook(
-            lambda _, keys: missing.extend(
-                k for k in keys.missing_keys if not is_adapter(k)
-            )
+            lambda _, keys: missing.extend(keys.missing_keys)
         )
         _, source = self._weights_source()
         try:

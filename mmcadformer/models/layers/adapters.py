@@ -55,7 +55,7 @@ def add_adapters(
     except ValueError as error:
         raise ValueError(f'{key}: {str(error).splitlines()[0]}') from None
     for name, parameter in part.named_parameters():
-        parameter.requires_grad_(_MARK in name)
+        parameter.requires_grad_(is_adapter(name))
     vars(part)['adapter_base'] = base
     for module in part.modules():
         if _is_adapted(module):
@@ -68,7 +68,7 @@ def load_plain_weights(part: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         RuntimeError: Some are missing, unknown or of another shape.
     """
-    own = {name: v for name, v in part.state_dict().items() if _MARK in name}
+    own = {name: v for name, v in part.state_dict().items() if is_adapter(name)}
     part.load_state_dict({**own, **state})
 
 
@@ -156,16 +156,17 @@ def add_base(model: Any, checkpoint: dict[str, Any], path: object) -> bool:
     wanted = checkpoint.get('meta', {}).get('adapter_base')
     if not isinstance(wanted, dict):
         return False
-    if not getattr(model, 'is_init', True) and not _has_base(model, wanted):
+    found = describe_base(model)
+    if not _is_same(found, wanted) and not getattr(model, 'is_init', True):
         model.init_weights()
-    if not _has_base(model, wanted):
-        raise ValueError(_other_base(path, wanted, describe_base(model)))
+        found = describe_base(model)
+    if not _is_same(found, wanted):
+        raise ValueError(_other_base(path, wanted, found))
     checkpoint['state_dict'] = {**base_weights(model), **checkpoint['state_dict']}
     return True
 
 
-def _has_base(model: nn.Module, wanted: dict[str, dict]) -> bool:
-    found = describe_base(model)
+def _is_same(found: dict[str, dict], wanted: dict[str, dict]) -> bool:
     return found.keys() == wanted.keys() and all(
         found[part]['sha256'] == wanted[part].get('sha256') for part in wanted
     )
