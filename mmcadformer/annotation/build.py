@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from ..datasets.formats import BoxItem, check_inside, write_refcoco
+from ..datasets.targets import NONE, no_target, record_targets
 from ..utils.text import check_choice
 from ..version import __version__
 from .correction import flat_names
 from .reviews import ACCEPT, FIX, Outcome, Review, agreement
 from .splits import RATIOS, count_table, split_items
-from .workspace import Workspace, by_image
+from .workspace import Workspace, by_image, by_sentence
 
 UNDECIDED = ('error', 'keep', 'drop')
 RECORD = 'build.json'
@@ -85,7 +87,7 @@ def build_dataset(
         mmcadformer=__version__,
         source=workspace.about['source'],
         sam=workspace.about['sam'],
-        masks=dict(sam=len(items) - drawn, corrected=drawn),
+        masks=dict(sam=sum(map(_has_box, items)) - drawn, corrected=drawn),
         annotators=sorted({review.annotator for review in reviews}),
         agreement=agreement(reviews),
         splits=dict(
@@ -150,45 +152,82 @@ def _select(
     if lines:
         raise ValueError('the dataset is not ready:\n  ' + '\n  '.join(lines))
     accepted = {ACCEPT, 'undecided'} if undecided == 'keep' else {ACCEPT}
-    reasons = {}
-    for item, state in states.items():
-        if state not in accepted:
-            reasons[item] = state
-        elif not outcome.masks[item].to_array().any():
-            reasons[item] = 'the mask is empty'
+    reasons = _reasons(workspace.items, outcome, accepted)
     if len(reasons) == len(ids):
         raise ValueError('no item is left for the dataset')
     left_out = [dict(where=f'item {item}', reason=why) for item, why in reasons.items()]
     return set(ids) - reasons.keys(), left_out
 
 
+def _reasons(
+    items: Sequence[BoxItem], outcome: Outcome, accepted: set[str]
+) -> dict[str, str]:
+    """Why items are left out, by id."""
+    reasons = {}
+    for item in items:
+        state = outcome.state(item.item_id)
+        if state not in accepted:
+            reasons[item.item_id] = state
+        elif _has_box(item) and not outcome.masks[item.item_id].to_array().any():
+            reasons[item.item_id] = 'the mask is empty'
+    why = 'another object of its sentence is left out'
+    for group in by_sentence(items).values():
+        if any(item.item_id in reasons for item in group):
+            for item in group:
+                reasons.setdefault(item.item_id, why)
+    return reasons
+
+
 def _records(
     items: Sequence[BoxItem], outcome: Outcome, splits: Mapping[str, str], images: Path
 ) -> list[dict]:
-    """Every item as an object with a reference of its own.
+    """Every sentence as a reference with objects of its own.
 
     So it is in RRSIS-HR, where sentences and masks are counted as triplets.
     """
     image_ids = {name: i for i, name in enumerate(sorted(by_image(items)), 1)}
     records: list[dict] = []
-    sentences = 0
-    for number, item in enumerate(items, 1):
-        rle = outcome.masks[item.item_id].rle
+    sentences, ann_ids = 0, count(1)
+    for number, group in enumerate(by_sentence(items).values(), 1):
+        item = group[0]
+        height, width = outcome.masks[item.item_id].rle['size']
         first, sentences = sentences + 1, sentences + len(item.expressions)
         records.append(
             dict(
                 img_path=str(images / item.image),
                 image_id=image_ids[item.image],
                 ref_id=number,
-                ann_id=number,
-                category=item.category,
-                height=rle['size'][0],
-                width=rle['size'][1],
-                segmentation=[rle],
+                height=height,
+                width=width,
                 expressions=list(item.expressions),
                 sent_ids=list(range(first, sentences + 1)),
                 split=splits[item.item_id],
-                attributes=dict(item_id=item.item_id, box=list(item.box)),
+                **_targets(group, outcome, ann_ids),
             )
         )
     return records
+
+
+def _targets(
+    group: Sequence[BoxItem], outcome: Outcome, ann_ids: Iterator[int]
+) -> dict:
+    """The keys of a record that tell what its sentence means."""
+    targets = [
+        dict(
+            ann_id=next(ann_ids),
+            category=item.category,
+            segmentation=[outcome.masks[item.item_id].rle],
+            attributes=dict(item_id=item.item_id, box=list(item.box)),
+        )
+        for item in group
+        if item.box is not None
+    ]
+    if not targets:
+        return no_target(category=group[0].category, kind=group[0].kind or NONE)
+    told = record_targets(targets, group[0].kind)
+    return told if len(targets) > 1 else {**targets[0], **told}
+
+
+def _has_box(item: BoxItem) -> bool:
+    """Whether there is an object, and so a mask."""
+    return item.box is not None

@@ -70,7 +70,11 @@ def export_for_correction(
         rated = workspace.rate(outcome.masks, rules)
         undecided = outcome.items('undecided', ids)
         chosen |= {i for i in undecided if rated[i][1].score >= min_suspicion}
-    items = [item for item in workspace.items if item.item_id in chosen]
+    items = [
+        item
+        for item in workspace.items
+        if item.item_id in chosen and item.box is not None
+    ]
     if not items:
         raise ValueError(
             'there is nothing to correct: no item is to fix. Give reviews with '
@@ -180,7 +184,9 @@ def to_coco(
 def _objects(items: Iterable[BoxItem]) -> dict[_Key, list[BoxItem]]:
     objects: dict[_Key, list[BoxItem]] = {}
     for item in items:
-        objects.setdefault((item.image, item.box, item.category), []).append(item)
+        if item.box is not None:
+            key = (item.image, item.box, item.category)
+            objects.setdefault(key, []).append(item)
     return objects
 
 

@@ -37,6 +37,10 @@ class MaskMeasures:
     tiny_holes: int  # of at most 1 % of the mask with its holes filled
 
 
+NOTHING = MaskMeasures(0, None, 1.0, 0.0, 0.0, 0.0, 0, 0.0, 0, 0)
+"""Of a sentence that means nothing, which has no mask and no box."""
+
+
 def measure_mask(
     mask: np.ndarray, box: Sequence[float], predicted_iou: float | None = None
 ) -> MaskMeasures:

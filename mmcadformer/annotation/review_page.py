@@ -24,7 +24,7 @@ from ..utils.progress import progress_bar
 from ..utils.text import check_choice
 from .quality import EMPTY, RULES, MaskMeasures, Rule, Suspicion
 from .reviews import FORMAT, VERSION, Outcome
-from .workspace import ItemMask, Workspace, by_image
+from .workspace import ItemMask, Workspace, by_image, by_sentence
 
 SHOW = ('all', 'undecided', 'disputed', 'fix', 'corrected')
 ASSETS = Path(__file__).parent / 'assets'
@@ -83,7 +83,7 @@ def write_review(
         )
     entries: list[dict] = []
     images: dict[str, dict] = {}
-    groups = by_image(chosen)
+    groups, sentences = by_image(chosen), by_sentence(workspace.items)
     for image, group in progress_bar(groups.items(), len(groups), show=progress):
         pixels = np.ascontiguousarray(read_picture(workspace.images / image).rgb)
         height, width = pixels.shape[:2]
@@ -93,7 +93,9 @@ def write_review(
         for item in group:
             mask, votes = outcome.masks[item.item_id], outcome.votes(item.item_id)
             entry = _entry(item, mask, *rated[item.item_id], pixels, crop_size)
-            entries.append(dict(entry, votes=votes if show != 'all' else []))
+            meant = [other.box for other in sentences[item.sentence]]
+            votes = votes if show != 'all' else []
+            entries.append(dict(entry, meant=meant, votes=votes))
     entries.sort(key=lambda entry: (-entry['score'], entry['id']))
     title = title or f'Masks of {workspace.folder.resolve().name}'
     return _write_pages(Path(path), title, annotator, entries, images, items_per_file)
@@ -182,9 +184,14 @@ def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding='utf-8')
 
 
-def _crop(box: Sequence[float], mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, width and height of what to show around box and mask."""
+def _crop(box: Sequence[float] | None, mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what to show around box and mask.
+
+    Without a box, all of it.
+    """
     height, width = mask.shape
+    if box is None:
+        return 0, 0, width, height
     left, top, right, bottom = box
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     if w and h:

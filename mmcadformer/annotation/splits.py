@@ -98,7 +98,7 @@ def split_items(
         method: 'stratified', see :func:`stratified_split`, or 'source': as the
             source of the items says.
         ratios, seed: For 'stratified'.
-        shared_images: Allow an image in two splits. Objects are then dealt out
+        shared_images: Allow an image in two splits. What is said is then dealt out
             one by one.
 
     Raises:
@@ -108,7 +108,7 @@ def split_items(
     check_choice('split method', method, SPLIT_METHODS)
     groups: dict[str, list[BoxItem]] = defaultdict(list)
     for item in items:
-        groups[item.item_id if shared_images else contents[item.image]].append(item)
+        groups[item.sentence if shared_images else contents[item.image]].append(item)
     if method == 'source':
         return _from_source(groups.values())
     categories = {key: [item.category for item in g] for key, g in groups.items()}

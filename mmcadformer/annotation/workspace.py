@@ -23,7 +23,15 @@ from ..datasets.masks import encode_mask
 from ..imagery import read_picture
 from ..utils.files import digest, read_json, remove_unfinished, write_json
 from ..utils.progress import progress_bar
-from .quality import RULES, MaskMeasures, Rule, Suspicion, measure_mask, rate
+from .quality import (
+    NOTHING,
+    RULES,
+    MaskMeasures,
+    Rule,
+    Suspicion,
+    measure_mask,
+    rate,
+)
 from .sam import SamBoxSegmenter
 
 ITEMS, MASKS, QUALITY, SKIPPED = 'items.json', 'masks', 'quality.json', 'skipped.json'
@@ -57,8 +65,9 @@ class ItemMask:
 class ImageRecord:
     """What is kept of one image.
 
-    ``items`` are id, box, mask and predicted IoU of each; of those whose box can't be
-    used, id, box and the ``reason``.
+    ``items`` are id, box, mask and predicted IoU of each, no box and an empty mask
+    where a sentence means nothing; of those whose box can't be used, id, box and the
+    ``reason``.
     """
 
     image: str  # below the image folder
@@ -132,8 +141,8 @@ class MaskStore:
             return None
         if record is None or record.content != digest(path.read_bytes()):
             return None
-        there = [(entry['item_id'], tuple(entry['box'])) for entry in record.items]
-        wanted = [(item.item_id, item.box) for item in items]
+        there = [(entry['item_id'], entry['box']) for entry in record.items]
+        wanted = [(item.item_id, item.box and list(item.box)) for item in items]
         return record if there == wanted else None
 
 
@@ -142,6 +151,14 @@ def by_image(items: Iterable[BoxItem]) -> dict[str, list[BoxItem]]:
     groups: dict[str, list[BoxItem]] = {}
     for item in items:
         groups.setdefault(item.image, []).append(item)
+    return groups
+
+
+def by_sentence(items: Iterable[BoxItem]) -> dict[str, list[BoxItem]]:
+    """Items of each sentence, both in their order."""
+    groups: dict[str, list[BoxItem]] = {}
+    for item in items:
+        groups.setdefault(item.sentence, []).append(item)
     return groups
 
 
@@ -190,7 +207,7 @@ def make_workspace(
     write_items(folder / ITEMS, items, complete=False, **about)
     store = MaskStore(folder / MASKS, _settings_digest(settings))
     masked = _make_masks(items, images, store, segmenter, bad, progress)
-    items = [item for item in items if item.item_id in masked]
+    items = _whole(items, masked, bad)
     if not items:
         raise ValueError(f'{source}: not a single item can be used')
     write_json(folder / SKIPPED, bad.found)
@@ -249,6 +266,9 @@ class Workspace:
         """Measures and suspicion by item, given its mask."""
         rated = {}
         for item in self.items:
+            if item.box is None:
+                rated[item.item_id] = NOTHING, Suspicion(0.0, {})
+                continue
             mask = masks[item.item_id]
             box = box_in_image(item.box, *self.sizes[item.image])
             measures = measure_mask(mask.to_array(), box, mask.predicted_iou)
@@ -268,6 +288,22 @@ def _usable(
         if not found:
             bad.add(str(images / image), 'the image is missing')
     return [item for item in items if there[item.image]]
+
+
+def _whole(
+    items: Iterable[BoxItem], masked: set[str], bad: BadEntries
+) -> list[BoxItem]:
+    """Items with a mask, of sentences all of whose objects have one."""
+    whole: list[BoxItem] = []
+    for group in by_sentence(items).values():
+        found = [item for item in group if item.item_id in masked]
+        if len(found) == len(group):
+            whole += found
+            continue
+        for item in found:
+            reason = 'another object of its sentence has no mask'
+            bad.add(f'{item.image}: item {item.item_id}', reason)
+    return whole
 
 
 def _check_settings(folder: Path, settings: Mapping[str, str], overwrite: bool) -> None:
@@ -335,8 +371,12 @@ def _segment(
     height, width = pixels.shape[:2]
     entries, usable, boxes = [], [], []
     for item in items:
-        entry: dict = dict(item_id=item.item_id, box=list(item.box))
+        entry: dict = dict(item_id=item.item_id, box=item.box and list(item.box))
         entries.append(entry)
+        if item.box is None:
+            nothing = encode_mask(np.zeros((height, width), bool))
+            entry.update(counts=nothing['counts'], predicted_iou=None)
+            continue
         try:
             boxes.append(box_in_image(item.box, height, width))
             usable.append(entry)

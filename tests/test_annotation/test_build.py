@@ -21,6 +21,7 @@ from mmcadformer.annotation import (
     settle,
 )
 from mmcadformer.datasets import ReferringSegDataset, decode_segmentation
+from mmcadformer.datasets.targets import kind_of, targets_of
 from mmcadformer.utils.lock import FolderInUse, locked
 
 
@@ -290,3 +291,132 @@ def test_changed_images_are_segmented_again(made, scenes, tiny_sam, tool, tmp_pa
     after = files_below(made / 'masks')
     changed = [name for name in before if before[name] != after[name]]
     assert len(changed) == 1 and changed[0].startswith(first.name)
+
+
+@pytest.fixture
+def sentences(tmp_path, scenes):
+    """JSON lines about none, one and several objects, and their images."""
+    images = scenes / 'images' / 'synthrs' / 'JPEGImages'
+    first, second = sorted(path.name for path in images.iterdir())[:2]
+    boxes = [[4, 4, 30, 30], [30, 20, 60, 60]]
+    shared = dict(category='tank', split='train')
+    said = [
+        dict(id='one', image=first, box=boxes[0], expression='the left tank'),
+        dict(id='both', image=first, boxes=boxes, expressions=['both tanks', 'tanks']),
+        dict(id='none', image=second, boxes=[], expression='the blue tank'),
+        dict(id='group', image=second, box=boxes[1], expression='all tanks'),
+    ]
+    said[2]['kind'], said[3]['kind'] = 'none/attribute', 'several'
+    path = tmp_path / 'sentences.jsonl'
+    path.write_text('\n'.join(json.dumps(dict(line, **shared)) for line in said))
+    return path, images
+
+
+@pytest.fixture
+def of_sentences(tmp_path, sentences, tiny_sam, tool):
+    folder = tmp_path / 'of_sentences'
+    path, images = sentences
+    source = ['--json-lines', path, '--images', images]
+    tool('masks', folder, *source, '--sam', tiny_sam, '--quiet')
+    return folder
+
+
+def records_of(root, name):
+    data = ReferringSegDataset(str(root), name, split='train')
+    return {record['expressions'][0]: record for record in data}
+
+
+def test_none_and_several_go_through(tmp_path, of_sentences, tiny_sam, tool):
+    workspace = Workspace(of_sentences)
+    ids = [item.item_id for item in workspace.items]
+    assert ids == ['one', 'both/1', 'both/2', 'none', 'group']
+    quality = json.loads((of_sentences / 'quality.json').read_text())['items']
+    assert {q['item_id']: q['suspicion'] for q in quality}['none'] == 0
+    build = ['--undecided', 'keep', '--splits', 'source']
+    tool('build', of_sentences, tmp_path, '--name', 'mine', *build)
+    found = records_of(tmp_path, 'mine')
+    kinds = {text: kind_of(record) for text, record in found.items()}
+    assert kinds == {
+        'the left tank': 'one',
+        'both tanks': 'several',
+        'the blue tank': 'none/attribute',
+        'all tanks': 'several',
+    }
+    assert found['the blue tank']['category'] == 'tank'
+    assert found['both tanks']['expressions'] == ['both tanks', 'tanks']
+    masks = workspace.masks
+    for text, own in (
+        ('the left tank', ['one']),
+        ('both tanks', ['both/1', 'both/2']),
+        ('all tanks', ['group']),
+    ):
+        parts = [target['segmentation'] for target in targets_of(found[text])]
+        assert len(parts) == len(own)
+        for part, item in zip(parts, own, strict=True):
+            drawn = decode_segmentation(part, 64, 64)
+            assert np.array_equal(drawn, masks[item].to_array())
+
+    # What was built is a source itself.
+    again = tmp_path / 'again'
+    tool('masks', again, '--refcoco', tmp_path / 'mine', '--sam', tiny_sam, '--quiet')
+    ids = [item.item_id for item in Workspace(again).items]
+    assert ids == ['ref-1', 'ref-2/1', 'ref-2/2', 'ref-3', 'ref-4']
+    tool('build', again, tmp_path, '--name', 'twice', *build)
+    twice = records_of(tmp_path, 'twice')
+    assert {text: kind_of(record) for text, record in twice.items()} == kinds
+
+
+def test_a_sentence_stays_or_goes_with_all_its_objects(
+    tmp_path, of_sentences, tool, save_review
+):
+    workspace = Workspace(of_sentences)
+    said = {item: 'accept' for item in workspace.masks} | {'both/2': 'reject'}
+    decisions = {i: Decision(d, workspace.masks[i].digest) for i, d in said.items()}
+    review = tmp_path / 'Ann.json'
+    save_review(review, Review('Ann', decisions))
+    build = ['build', of_sentences, tmp_path, '--name', 'mine', '--splits', 'source']
+    tool(*build, '--apply-review', review)
+    assert set(records_of(tmp_path, 'mine')) == {
+        'the left tank',
+        'the blue tank',
+        'all tanks',
+    }
+    about = json.loads((tmp_path / 'mine' / 'build.json').read_text())
+    assert {entry['where']: entry['reason'] for entry in about['left_out']} == {
+        'item both/2': 'reject',
+        'item both/1': 'another object of its sentence is left out',
+    }
+    assert about['masks'] == dict(sam=2, corrected=0)
+
+
+def test_a_sentence_with_a_bad_box_is_left_out(
+    tmp_path, sentences, tiny_sam, tool, capsys
+):
+    path, images = sentences
+    path.write_text(path.read_text().replace('60, 60]], "exp', '60, 600]], "exp'))
+    work = ['masks', tmp_path / 'bad', '--json-lines', path, '--images', images]
+    work += ['--sam', tiny_sam, '--quiet']
+    with pytest.raises(ValueError, match='outside of its image'):
+        tool(*work)
+    tool(*work, '--skip-bad')
+    assert '2 entries left out' in capsys.readouterr().out
+    left = [item.item_id for item in Workspace(tmp_path / 'bad').items]
+    assert left == ['one', 'none', 'group']
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(boxes=[], kind='one'), "kind 'one' does not fit 0 masks"),
+        (dict(boxes={}), "'boxes' must be a list"),
+        (dict(boxes=[], box=[1, 2, 3, 4]), 'exactly one of'),
+        (dict(boxes=[[1, 2, 3]]), 'must be four numbers'),
+    ],
+)
+def test_bad_lines_are_named(tmp_path, scenes, tiny_sam, tool, change, message):
+    path = tmp_path / 'line.jsonl'
+    path.write_text(json.dumps(dict(image='a.jpg', expression='it', **change)))
+    images = scenes / 'images' / 'synthrs' / 'JPEGImages'
+    source = ['--json-lines', path, '--images', images]
+    with pytest.raises(ValueError, match=f'line 1: .*{message}'):
+        tool('masks', tmp_path / 'work', *source, '--sam', tiny_sam, '--quiet')

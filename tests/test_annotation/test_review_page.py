@@ -9,7 +9,7 @@ import pytest
 
 from mmcadformer.annotation import read_review, settle, write_review
 from mmcadformer.annotation.reviews import find_consensus
-from mmcadformer.annotation.workspace import ITEMS
+from mmcadformer.annotation.workspace import ITEMS, by_image
 from mmcadformer.datasets.formats import write_items
 
 
@@ -274,6 +274,33 @@ def test_filters_and_large_view(chromium, workspace, page_file):
     page.select_option('#order', 'trust')
     scores = [float(text) for text in page.locator('.card .score').all_inner_texts()]
     assert scores == sorted(scores)
+    assert trouble == []
+
+
+def test_sentences_that_mean_none_or_several(chromium, workspace, tmp_path):
+    groups = by_image(workspace.items).values()
+    first, second, third = next(group for group in groups if len(group) > 2)[:3]
+    changed = {item.item_id: replace(item, sentence='both') for item in (first, second)}
+    changed[third.item_id] = replace(third, box=None)
+    items = [changed.get(item.item_id, item) for item in workspace.items]
+    write_items(workspace.folder / ITEMS, items, **workspace.about)
+    other = type(workspace)(workspace.folder)
+    (path,) = write_review(other, tmp_path / 'page.html', settle(other), progress=False)
+    page, trouble = open_page(chromium(), path)
+    both, nothing = card(page, first.item_id), card(page, third.item_id)
+    assert 'one of 2' in both.inner_text()
+    assert both.locator('.picture > svg rect.other').count() == 1
+    assert 'means nothing here' in nothing.inner_text()
+    assert nothing.locator('[data-decision]').count() == 2
+    assert nothing.locator('.score').inner_text() == '0.00'
+    nothing.locator('.picture').click()
+    page.keyboard.press('f')
+    assert count(page, 'fix') == 0
+    page.keyboard.press('a')
+    assert count(page, 'accept') == 1
+    page.keyboard.press('Escape')
+    page.select_option('#order', 'image')
+    assert len(shown_ids(page)) == len(items)
     assert trouble == []
 
 

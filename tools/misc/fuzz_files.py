@@ -137,7 +137,7 @@ def _write_annotation(root: Path) -> None:
     mask = np.zeros((_SIZE, _SIZE), bool)
     mask[3:8, 2:8] = True
     found = ItemMask.from_array(mask)
-    entry = dict(item_id=item.item_id, box=list(item.box), predicted_iou=0.9)
+    entry = dict(item_id=item.item_id, box=item.box, predicted_iou=0.9)
     entry['counts'] = found.rle['counts']
     content = digest((images / '1.png').read_bytes())
     store = MaskStore(folder / 'masks', digest(sam))

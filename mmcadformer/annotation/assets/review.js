@@ -41,10 +41,17 @@
     return element;
   }
 
-  function frame(box) {
+  function frame(box, kind = 'frame') {
+    if (!box) return [];
     const [left, top, right, bottom] = box;
     const where = {x: left, y: top, width: right - left, height: bottom - top};
-    return [draw('rect', {class: 'shade', ...where}), draw('rect', {class: 'frame', ...where})];
+    return [draw('rect', {class: 'shade', ...where}), draw('rect', {class: kind, ...where})];
+  }
+
+  // The other objects that the sentence means.
+  function others(item) {
+    const own = String(item.box);
+    return item.meant.filter((box) => String(box) !== own).flatMap((box) => frame(box, 'frame other'));
   }
 
   function cropPicture(item) {
@@ -53,7 +60,7 @@
       draw('image', {href: item.crop.src, x, y, width, height, preserveAspectRatio: 'none'}),
       draw('path', {class: 'mask', d: item.path}),
       draw('path', {class: 'shade of-mask', d: item.path}),
-      ...frame(item.box),
+      ...others(item), ...frame(item.box),
       draw('path', {class: 'line', d: item.path}));
   }
 
@@ -61,11 +68,12 @@
     const {width, height, src} = data.images[item.image];
     return draw('svg', {viewBox: `0 0 ${width} ${height}`},
       draw('image', {href: src, x: 0, y: 0, width, height, preserveAspectRatio: 'none'}),
-      ...frame(item.box));
+      ...others(item), ...frame(item.box));
   }
 
   // The whole image, in the lower corner that the object leaves free.
   function inset(item) {
+    if (!item.box) return null; // the picture is whole
     const [x, , width] = item.crop.view;
     const right = (item.box[0] + item.box[2]) / 2 > x + width / 2 + 1;
     return make('div', {class: right ? 'inset left' : 'inset'}, wholePicture(item));
@@ -94,9 +102,12 @@
       vote.note ? ` “${vote.note}”` : '')));
   }
 
+  // There is no mask to correct where a sentence means nothing.
+  const allowed = (item, decision) => item.box || decision !== 'fix';
+
   function verdict(item) {
     return make('div', {class: 'verdict', role: 'group', 'aria-label': 'Decision'},
-      ...Object.entries(DECISIONS).map(([name, {label, key}]) => make('button', {
+      ...Object.entries(DECISIONS).filter(([name]) => allowed(item, name)).map(([name, {label, key}]) => make('button', {
         type: 'button', 'data-decision': name, title: `${label} (${key})`,
         'aria-pressed': String(state.decisions[item.id] === name),
       }, label, ' ', make('kbd', {}, key))));
@@ -106,6 +117,8 @@
     const chips = Object.entries(item.flags).map(([name, severity]) => make('span', {
       class: 'chip ' + level(severity), title: data.flags[name],
     }, FLAG_NAMES[name] || name));
+    if (!item.box) chips.unshift(make('span', {class: 'chip'}, 'means nothing here'));
+    if (item.meant.length > 1) chips.unshift(make('span', {class: 'chip'}, `one of ${item.meant.length}`));
     if (item.corrected) chips.unshift(make('span', {class: 'chip'}, 'corrected'));
     const note = state.notes[item.id];
     const element = make('article', {class: 'card', tabindex: '-1', 'data-id': item.id},
@@ -122,10 +135,11 @@
   }
 
   // ---- what is shown ----------------------------------------------------------
+  const left = (item) => (item.box ? item.box[0] : 0);
   const ORDERS = {
     score: (a, b) => b.score - a.score,
     trust: (a, b) => a.score - b.score,
-    image: (a, b) => a.image.localeCompare(b.image) || a.box[0] - b.box[0],
+    image: (a, b) => a.image.localeCompare(b.image) || left(a) - left(b),
     category: (a, b) => a.category.localeCompare(b.category) || b.score - a.score,
   };
 
@@ -432,7 +446,8 @@
       'box edge covered': percent(m.edge_contact),
       'parts / holes (tiny)': `${m.components} / ${m.holes} (${m.tiny_holes})`,
     };
-    part('facts').replaceChildren(...Object.entries(facts).flatMap(([name, value]) =>
+    const told = item.box ? Object.entries(facts) : Object.entries(facts).slice(0, 3);
+    part('facts').replaceChildren(...told.flatMap(([name, value]) =>
       [make('dt', {}, name), make('dd', {}, value)]));
     part('votes').replaceWith(votes(item) || make('ul', {class: 'votes'}));
     part('verdict').replaceWith(verdict(item));
@@ -563,7 +578,7 @@
 
   function keyDecision(decision) {
     const item = currentItem();
-    if (!item) return;
+    if (!item || !allowed(item, decision)) return;
     decide(item.id, decision);
     if (decision) select(state.current + 1);
   }

@@ -14,6 +14,7 @@ from typing import Any
 from ...utils.files import read_json, write_json
 from ...utils.plain_data import shorten
 from ...utils.text import visible_text
+from ..targets import NO_CATEGORY, check_kind
 
 Box = tuple[float, float, float, float]
 
@@ -26,17 +27,22 @@ OVERHANG = 2.0
 
 @dataclass(frozen=True)
 class BoxItem:
-    """An object to segment."""
+    """An object to segment, or a sentence that means nothing in its image."""
 
     item_id: str  # unique, the same whenever the source is read
     image: str  # below the image folder, with / between parts
-    box: Box  # left, top, right, bottom; the first pixel reaches from 0 to 1
+    # Left, top, right, bottom; the first pixel reaches from 0 to 1. None: nothing.
+    box: Box | None
     category: str
     expressions: tuple[str, ...]
     split: str | None = None  # that the source puts it in, if it says so
+    sentence: str = ''  # the same for all objects that a sentence means; else item_id
+    kind: str | None = None  # of the sentence, where it isn't told by the boxes
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'box', _checked_box(self.box))
+        if self.box is not None:
+            object.__setattr__(self, 'box', _checked_box(self.box))
+        object.__setattr__(self, 'sentence', self.sentence or self.item_id)
         object.__setattr__(self, 'expressions', _checked_texts(self.expressions))
         for name in ('item_id', 'image', 'category'):
             value = getattr(self, name)
@@ -47,6 +53,37 @@ class BoxItem:
             raise ValueError(
                 f'image {shorten(self.image)} is not below the image folder'
             )
+
+
+def items_of_sentence(
+    item_id: str,
+    boxes: Sequence[tuple[Any, str]],
+    category: str | None = None,
+    kind: str | None = None,
+    **shared: Any,
+) -> list[BoxItem]:
+    """The items of what is said about none, one or several objects of an image.
+
+    Args:
+        item_id: Of the one item; items of several are numbered, ``<item_id>/1``.
+        boxes: Box and category of each object.
+        category: What is looked for where there is none.
+        kind: One of the ``EXPRESSION_KINDS``, if the source tells it.
+        shared: Other attributes of the items.
+    """
+    if kind is not None:
+        check_kind(kind, len(boxes))
+    shared = dict(shared, sentence=item_id, kind=kind)
+    if not boxes:
+        name = category or NO_CATEGORY
+        return [BoxItem(item_id=item_id, box=None, category=name, **shared)]
+    ids = [item_id]
+    if len(boxes) > 1:
+        ids = [f'{item_id}/{number}' for number in range(1, len(boxes) + 1)]
+    return [
+        BoxItem(item_id=own, box=box, category=name, **shared)
+        for own, (box, name) in zip(ids, boxes, strict=True)
+    ]
 
 
 class BadEntries:

@@ -34,7 +34,7 @@ from .base import (
     require_absent,
     with_masks,
 )
-from .boxes import BadEntries, BoxItem
+from .boxes import BadEntries, BoxItem, items_of_sentence
 
 
 def _is_path(value: object) -> bool:
@@ -72,7 +72,8 @@ _KEYS = frozenset(
 )
 _CATEGORY = 'object'
 _Size = tuple[int | None, int | None]
-_BOX_KEYS = frozenset(('id', 'image', 'box', 'bbox', 'category', 'split', *_TEXTS))
+_BOXES = ('box', 'bbox', 'boxes')
+_BOX_KEYS = frozenset(('id', 'image', 'category', 'kind', 'split', *_BOXES, *_TEXTS))
 
 
 @dataclass(kw_only=True)
@@ -252,7 +253,7 @@ def write_json_lines(
 def load_json_lines_boxes(
     path: str | os.PathLike, bad: BadEntries | None = None
 ) -> list[BoxItem]:
-    """Reads boxes, one item per line; lines that can't be used go to ``bad``.
+    """Reads boxes, one sentence or more per line; bad lines go to ``bad``.
 
     .. code-block:: json
 
@@ -261,14 +262,16 @@ def load_json_lines_boxes(
 
     ``box`` is left, top, right, bottom in pixels; ``bbox`` in its place is
     COCO's left, top, width, height. ``expressions`` may hold a list instead of
-    one ``expression``. ``id`` (default: ``line-<number>``) and ``split`` may be
-    left out.
+    one ``expression``. ``boxes`` is a list of boxes for a sentence that means several
+    objects, each of which becomes an item; it is empty for one that means none, where
+    ``category`` may be left out. ``id`` (default: ``line-<number>``), ``kind`` and
+    ``split`` may be left out.
     """
     bad = bad or BadEntries()
     items = []
     for number, line in _lines(read_file(str(path))):
         with bad.around(f'{path}, line {number}'):
-            items.append(_box_item(line, number))
+            items += _box_items(line, number)
     return items
 
 
@@ -303,26 +306,35 @@ def _parse_line(line: bytes, where: str) -> Record:
     return entry
 
 
-def _box_item(line: bytes, number: int) -> BoxItem:
+def _box_items(line: bytes, number: int) -> list[BoxItem]:
     entry = _parse(line, _BOX_KEYS)
-    return BoxItem(
-        item_id=str(entry.get('id', f'line-{number:06d}')),
+    category = entry.get('category')
+    return items_of_sentence(
+        str(entry.get('id', f'line-{number:06d}')),
+        [(box, category or '') for box in _boxes(entry)],
+        category,
+        entry.get('kind'),
         image=entry.get('image', ''),
-        box=_box(entry),
-        category=entry.get('category', ''),
         expressions=tuple(_texts(entry)),
         split=entry.get('split'),
     )
 
 
-def _box(entry: Record) -> Any:
-    if ('box' in entry) == ('bbox' in entry):
-        raise ValueError("exactly one of 'box' and 'bbox' is needed")
+def _boxes(entry: Record) -> list:
+    """Boxes of a line, unchecked."""
+    given = [key for key in _BOXES if key in entry]
+    if len(given) != 1:
+        raise ValueError("exactly one of 'box', 'bbox' and 'boxes' is needed")
     if 'box' in entry:
-        return entry['box']
+        return [entry['box']]
+    if 'boxes' in entry:
+        boxes = entry['boxes']
+        if not isinstance(boxes, list):
+            raise ValueError(f"'boxes' must be a list, got {shorten(boxes)}")
+        return boxes
     try:
         left, top, width, height = entry['bbox']
-        return left, top, left + width, top + height
+        return [(left, top, left + width, top + height)]
     except (TypeError, ValueError):
         raise ValueError(
             f"'bbox' must be left, top, width, height, got {shorten(entry['bbox'])}"

@@ -37,6 +37,7 @@ from .base import (
     LayoutReader,
     check_expressions,
     check_objects,
+    expect,
     expect_kind,
     new_names,
     place_images,
@@ -44,7 +45,7 @@ from .base import (
     require_absent,
     with_masks,
 )
-from .boxes import BadEntries, BoxItem
+from .boxes import BadEntries, Box, BoxItem, items_of_sentence
 from .instances import Instances, make_instances
 from .references import (
     GREFS_JSON,
@@ -159,7 +160,8 @@ def load_refcoco_boxes(
 ) -> tuple[list[BoxItem], Path]:
     """Boxes of all references, whose masks may be missing, and the images' folder.
 
-    Items are called ``ref-<ref_id>``; references that can't be used go to ``bad``.
+    Items are called ``ref-<ref_id>``, of several objects ``ref-<ref_id>/1`` and so on;
+    references that can't be used go to ``bad``.
 
     Raises:
         FileNotFoundError, ValueError: A file is missing, damaged or unsafe.
@@ -171,15 +173,30 @@ def load_refcoco_boxes(
     items = []
     for position, ref in enumerate(read_refs(source)):
         with bad.around(f'{source}: entry {position}'):
-            items.append(_box_item(ref, instances))
+            items += _box_items(ref, instances)
     return items, root / 'images' / name / 'JPEGImages'
 
 
-def _box_item(ref: Record, instances: Instances) -> BoxItem:
+def _box_items(ref: Record, instances: Instances) -> list[BoxItem]:
     where = 'the reference'
-    require(ref, ('ref_id', 'ann_id', 'image_id', 'sentences'), where)
+    require(ref, ('ref_id', 'image_id', 'sentences'), where)
+    expect('ann_id' in ref, 'entry', f"{where} has no 'ann_id'")
     image = instances.image(ref['image_id'], where)
-    annotation = instances.annotation(ref['ann_id'], where)
+    nothing = no_target_of(ref)
+    return items_of_sentence(
+        f'ref-{ref["ref_id"]}',
+        [_box(instances, ann_id, where) for ann_id in ids_of_objects(ref, where)],
+        nothing['category'],
+        ref.get('kind'),
+        image=image['file_name'],
+        expressions=tuple(sentences_of(ref, where)[0]),
+        split=ref.get('split'),
+    )
+
+
+def _box(instances: Instances, ann_id: Id, where: str) -> tuple[Box, str]:
+    """Box and category of an annotation."""
+    annotation = instances.annotation(ann_id, where)
     what = f'annotation id {shorten(annotation["id"])}'
     try:
         left, top, width, height = annotation['bbox']
@@ -189,14 +206,7 @@ def _box_item(ref: Record, instances: Instances) -> BoxItem:
     category = instances.category(annotation.get('category_id'))
     if category is None:
         raise ValueError(f'{what} has no category')
-    return BoxItem(
-        item_id=f'ref-{ref["ref_id"]}',
-        image=image['file_name'],
-        box=box,
-        category=category,
-        expressions=tuple(sentences_of(ref, where)[0]),
-        split=ref.get('split'),
-    )
+    return box, category
 
 
 def write_refcoco(
