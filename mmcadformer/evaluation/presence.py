@@ -88,14 +88,16 @@ def choose_threshold(
     present: Sequence[float],
     absent: Sequence[float],
     max_false_alarms: float | None = None,
+    min_recall: float | None = None,
 ) -> Calibration:
     """The threshold that tells scores with and without the object apart.
 
     It is the lowest that lets at most a share ``max_false_alarms`` of the empty
-    examples pass, by default the one with the best mean of recall and rejection. A
-    ValueError says that there are no scores, or that the share is out of range.
+    examples pass, or the highest that keeps at least a share ``min_recall`` of the
+    others, by default the one with the best mean of recall and rejection. A ValueError
+    says that there are no scores, or that a share can't be used.
     """
-    check_max_false_alarms(max_false_alarms)
+    check_shares(max_false_alarms, min_recall)
     high, low = np.sort(present), np.sort(absent)
     if not len(high) or not len(low):
         raise ValueError('scores of both kinds are needed to choose a threshold')
@@ -106,7 +108,9 @@ def choose_threshold(
         (len(kind) - np.searchsorted(kind, candidates)) / len(kind)
         for kind in (high, low)
     )
-    if max_false_alarms is None:
+    if min_recall is not None:
+        index = np.flatnonzero(recall >= min_recall)[-1]
+    elif max_false_alarms is None:
         merit = recall - alarms
         best = np.flatnonzero(merit == merit.max())
         index = best[len(best) // 2]
@@ -121,10 +125,14 @@ def choose_threshold(
     return Calibration(*map(float, found))
 
 
-def check_max_false_alarms(share: float | None) -> None:
-    """Refuses a share outside 0...1 by a ValueError."""
-    if share is not None and not 0 <= share <= 1:
-        raise ValueError(f'max_false_alarms {share} is out of range: 0...1')
+def check_shares(max_false_alarms: float | None, min_recall: float | None) -> None:
+    """Refuses shares outside 0...1, and both at once, by a ValueError."""
+    shares = dict(max_false_alarms=max_false_alarms, min_recall=min_recall)
+    for name, share in shares.items():
+        if share is not None and not 0 <= share <= 1:
+            raise ValueError(f'{name} {share} is out of range: 0...1')
+    if None not in shares.values():
+        raise ValueError('max_false_alarms and min_recall exclude each other')
 
 
 def auroc(present: npt.ArrayLike, absent: npt.ArrayLike) -> float:

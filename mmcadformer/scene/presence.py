@@ -184,16 +184,18 @@ def summarise(
     scored: Sequence[tuple[Example, Sequence[float]]],
     max_false_alarms: float | None = None,
     score: str = DEFINITION,
+    min_recall: float | None = None,
 ) -> dict:
     """A presence file from scored examples: the threshold and what it rests on.
 
-    ``score`` says what the scores are.
+    ``score`` says what the scores are; the shares are those of
+    :func:`choose_threshold`.
     """
     kinds: dict[str, list[float]] = dict(present=[])
     for example, scores in scored:
         kinds.setdefault(example.kind, []).extend(scores)
     present, *others = kinds.values()
-    found = choose_threshold(present, sum(others, []), max_false_alarms)
+    found = choose_threshold(present, sum(others, []), max_false_alarms, min_recall)
     return dict(
         found._asdict(),
         score=score,

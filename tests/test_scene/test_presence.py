@@ -112,12 +112,17 @@ def test_threshold_is_the_best_there_is():
     strict = choose_threshold(present, absent, max_false_alarms=0.05)
     assert strict.false_alarms <= 0.05
     assert strict.recall == pytest.approx(recall[alarms <= 0.05].max())
+    kept = choose_threshold(present, absent, min_recall=0.9)
+    assert kept.recall >= 0.9
+    assert kept.false_alarms == pytest.approx(alarms[recall >= 0.9].min())
     clear = choose_threshold([0.9, 0.8], [0.1, 0.2])
     assert clear.threshold == pytest.approx(0.5) and clear.auroc == 1
     with pytest.raises(ValueError, match='both kinds'):
         choose_threshold([], [0.1])
     with pytest.raises(ValueError, match='out of range'):
         choose_threshold([0.5], [0.1], max_false_alarms=2)
+    with pytest.raises(ValueError, match='exclude each other'):
+        choose_threshold([0.5], [0.1], max_false_alarms=0.1, min_recall=0.9)
     with pytest.raises(ValueError, match='cannot be kept'):
         choose_threshold([0.5], [1.0], max_false_alarms=0)
 

@@ -20,7 +20,7 @@ from mmcadformer.engine import check_data_roots, override_data
 from mmcadformer.evaluation.presence import (
     DEFINITION,
     HEAD_DEFINITION,
-    check_max_false_alarms,
+    check_shares,
 )
 from mmcadformer.scene import ModelNetwork
 from mmcadformer.scene.presence import (
@@ -57,6 +57,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='lowest threshold at which at most this share of empty tiles passes; '
         'by default the best mean of recall and rejection',
     )
+    parser.add_argument(
+        '--min-recall',
+        type=float,
+        metavar='SHARE',
+        help='highest threshold at which at least this share of the others passes',
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--device', help="'cpu', 'cuda'...; default: CUDA if there")
     parser.add_argument('--batch-size', type=int, default=4, metavar='N')
@@ -91,7 +97,7 @@ def calibrate(args: argparse.Namespace) -> dict:
         score_examples(examples, network), len(examples), show=not args.quiet
     )
     score = DEFINITION if network.threshold is None else HEAD_DEFINITION
-    result = summarise(list(scored), args.max_false_alarms, score)
+    result = summarise(list(scored), args.max_false_alarms, score, args.min_recall)
     return dict(
         result,
         config=os.fspath(args.config),
@@ -109,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     with user_errors():
         # Options that can't be used are found before hours of scoring.
         check_writable(out)
-        check_max_false_alarms(args.max_false_alarms)
+        check_shares(args.max_false_alarms, args.min_recall)
         result = calibrate(args)
         write_text(out, json.dumps(result, indent=2) + '\n')
     print(
