@@ -201,11 +201,6 @@ def main() -> None:
     with user_errors():
         pairs = collect_pairs(args.inputs, args.list)
         check_model_options(args)
-        if args.explain and is_exported(args.checkpoint):
-            raise ValueError(
-                f'{args.checkpoint} is exported, and shows no attention: --explain '
-                'needs config and checkpoint'
-            )
         check_writable(Path(args.out_dir) / 'results.json')
         if not args.skip_bad:
             check_pairs(pairs)
@@ -222,6 +217,8 @@ def main() -> None:
         )
         if args.amp or is_exported(args.checkpoint):
             print(inferencer.precision)
+        if args.explain:
+            inferencer.check_explains()
         find = explain if args.explain else ReferringInferencer.predict
         results = find(inferencer, pairs, on_bad=note if args.skip_bad else None)
         records = write(results, len(pairs), Path(args.out_dir))

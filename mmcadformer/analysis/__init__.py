@@ -12,7 +12,7 @@ from .cost import (
     random_inputs,
     without_weights,
 )
-from .latency import Latency, compare_latency, measure, timed
+from .latency import Latency, by_turns, compare_latency, measure, medians, timed
 
 __all__ = [
     'CONVENTION',
@@ -21,11 +21,13 @@ __all__ = [
     'analyse',
     'build_tree',
     'build_without_weights',
+    'by_turns',
     'check_backbone',
     'compare_latency',
     'count_flops',
     'explain',
     'measure',
+    'medians',
     'random_inputs',
     'timed',
     'without_weights',

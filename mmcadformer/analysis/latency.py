@@ -6,13 +6,17 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,35 @@ def compare_latency(
     for _ in range(warmup):
         step()
         reference()
-    times = [(timed(step, device), timed(reference, device)) for _ in range(rounds)]
-    return Latency(
-        milliseconds=statistics.median(own for own, _ in times),
-        reference=statistics.median(other for _, other in times),
-        ratio=statistics.median(own / other for own, other in times),
-    )
+    ways = {
+        'own': partial(timed, step, device),
+        'reference': partial(timed, reference, device),
+    }
+    (own, ratio), (other, _) = medians(by_turns(ways, rounds), 'reference').values()
+    return Latency(own, other, ratio)
+
+
+def by_turns(ways: Mapping[str, Callable[[], T]], rounds: int) -> list[dict[str, T]]:
+    """What each of several ways gives in each round, in alternating order."""
+    turns = []
+    for turn in range(rounds):
+        names = list(ways)[:: -1 if turn % 2 else 1]
+        found = {name: ways[name]() for name in names}
+        turns.append({name: found[name] for name in ways})
+    return turns
+
+
+def medians(
+    turns: Sequence[Mapping[str, float]], reference: str
+) -> dict[str, tuple[float, float]]:
+    """Of each way: the median, and that of its ratios to the reference in a round."""
+    return {
+        name: (
+            statistics.median(turn[name] for turn in turns),
+            statistics.median(turn[name] / turn[reference] for turn in turns),
+        )
+        for name in turns[0]
+    }
 
 
 def timed(step: Callable[[], object], device: torch.device) -> float:

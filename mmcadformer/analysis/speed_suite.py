@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..utils.files import read_json, write_json, write_text
 from ..utils.machine import describe_machine, device_name
 from ..utils.precision import has_bfloat16
 from .cost import build_without_weights, count_flops, random_inputs, without_weights
-from .latency import timed
+from .latency import by_turns, medians, timed
 from .steps import Conditions, Setting, measure_model
 
 PARTS = ('inference', 'expressions', 'training', 'data')
@@ -132,7 +132,7 @@ def measure_inference(cfg: Config, machine: Machine) -> list[dict]:
         settings += [
             replace(s, name=f'{s.name}, batch 16', batch_size=16) for s in settings
         ]
-    return by_turns(cfg, settings, machine, 'infer')
+    return measure_settings(cfg, settings, machine, 'infer')
 
 
 def measure_training(cfg: Config, machine: Machine) -> list[dict]:
@@ -149,7 +149,7 @@ def measure_training(cfg: Config, machine: Machine) -> list[dict]:
             if machine.is_gpu:
                 name = f'bfloat16, compiled, batch {size}'
                 settings.append(replace(small, name=name, compile=True))
-        rows += by_turns(cfg, settings, machine, 'train')
+        rows += measure_settings(cfg, settings, machine, 'train')
     peak = _peak(machine.device)
     if peak is None:
         return rows
@@ -167,32 +167,30 @@ def _peak(device: str) -> float | None:
     return next((1e12 * top for gpu, top in _PEAKS.items() if gpu in name), None)
 
 
-def by_turns(
+def measure_settings(
     cfg: Config, settings: list[Setting], machine: Machine, mode: str
 ) -> list[dict]:
     """Rows of settings, which are measured in alternating order."""
     conditions = machine.conditions(mode)
     # On GPUs, which compile for minutes, one turn.
-    turns: list[dict[str, dict]] = []
-    for turn in range(1 if machine.is_gpu else machine.rounds):
-        order = settings[:: -1 if turn % 2 else 1]
-        turns.append({s.name: measure_model(cfg, s, conditions) for s in order})
-    rows = []
+    ways = {s.name: partial(measure_model, cfg, s, conditions) for s in settings}
+    turns = by_turns(ways, 1 if machine.is_gpu else machine.rounds)
     first = settings[0]
+    times = [{name: found['median'] for name, found in t.items()} for t in turns]
+    found = medians(times, first.name)
+    rows = []
     for setting in settings:
-        results = [turn[setting.name] for turn in turns]
-        milliseconds = statistics.median(result['median'] for result in results)
-        ratios = [
-            turn[setting.name]['median'] / turn[first.name]['median'] for turn in turns
-        ]
+        milliseconds, ratio = found[setting.name]
         per_image = first.batch_size / setting.batch_size
         rows.append(
             {
                 'setting': setting.name,
                 'time, s': round(milliseconds / 1000, 4),
                 'images/s': round(1000 * setting.batch_size / milliseconds, 3),
-                'ratio': round(statistics.median(ratios) * per_image, 3),
-                'peak memory, MiB': round(max(r['memory'] for r in results)),
+                'ratio': round(ratio * per_image, 3),
+                'peak memory, MiB': round(
+                    max(t[setting.name]['memory'] for t in turns)
+                ),
             }
         )
     return rows
@@ -220,59 +218,76 @@ def measure_expressions(cfg: Config, machine: Machine) -> list[dict]:
     for way in ways.values():
         way()
     device = torch.device(machine.device)
-    turns = [
-        {name: timed(ways[name], device) for name in list(ways)[:: -1 if n % 2 else 1]}
-        for n in range(max(machine.rounds, 2))
-    ]
-    first = next(iter(ways))
+    calls = {name: partial(timed, way, device) for name, way in ways.items()}
+    turns = by_turns(calls, max(machine.rounds, 2))
     return [
         {
             'setting': name,
-            'time, s': round(statistics.median(t[name] for t in turns) / 1000, 3),
-            'ratio': round(statistics.median(t[name] / t[first] for t in turns), 3),
+            'time, s': round(milliseconds / 1000, 3),
+            'ratio': round(ratio, 3),
         }
-        for name in ways
+        for name, (milliseconds, ratio) in medians(turns, next(iter(ways))).items()
     ]
 
 
 def measure_data(cfg: Config, machine: Machine) -> list[dict]:
     """Pictures read and resized by one worker: MMCV's transforms, and ours."""
-    resize = dict(type='Resize', scale=machine.shape[::-1], keep_ratio=False)
-    ways: dict[str, list[dict]] = {
-        'MMCV': [dict(type='mmcv.LoadImageFromFile'), resize],
-        'WholeLoadImageFromFile': [
-            dict(type='WholeLoadImageFromFile'),
-            dict(resize, backend='pillow'),
-        ],
+    size = machine.shape[::-1]
+    resize = dict(scale=size, keep_ratio=False)
+    pillow = dict(resize, type='Resize', backend='pillow')
+    smooth = dict(resize, type='SmoothResize')
+    load, ours = (
+        dict(type='mmcv.LoadImageFromFile'),
+        dict(type='WholeLoadImageFromFile'),
+    )
+    pipelines: dict[str, list[dict]] = {
+        'MMCV, not smoothed': [load, dict(resize, type='Resize')],
+        'MMCV, smoothed by Pillow': [load, pillow],
+        'WholeLoadImageFromFile and Pillow': [ours, pillow],
+        'and SmoothResize': [ours, smooth],
+        'and reduce_to': [dict(ours, reduce_to=size), smooth],
     }
     rows = []
     for side in (800, 1024):
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder, 'picture.jpg'))
-            rng = np.random.default_rng(0)
-            noise = rng.integers(256, size=(side // 8, side // 8, 3), dtype=np.uint8)
-            cv2.imwrite(file, cv2.resize(noise, (side, side)))
-            rates = {name: _rate(ways[name], file, machine.rounds) for name in ways}
-        for name, rate in rates.items():
+            _draw_photograph(file, side)
+            ways = {
+                name: partial(_seconds, steps, file)
+                for name, steps in pipelines.items()
+            }
+            by_turns(ways, 1)
+            turns = by_turns(ways, 2 * machine.rounds)
+        for name, (seconds, ratio) in medians(turns, next(iter(ways))).items():
             rows.append(
                 {
                     'setting': f'{name}, {side} px',
-                    'images/s of a worker': round(rate, 1),
-                    'ratio': round(rates['MMCV'] / rate, 3),
+                    'images/s of a worker': round(1 / seconds, 1),
+                    'ratio': round(ratio, 3),
                 }
             )
     return rows
 
 
-def _rate(pipeline: list[dict], file: str, rounds: int) -> float:
-    """Pictures a second, by the process's own time, which neighbours don't stretch."""
+def _draw_photograph(file: str, side: int) -> None:
+    """A JPEG of about as many bytes as an aerial photograph of its size has."""
+    rng = np.random.default_rng(0)
+    areas = rng.integers(256, size=(side // 8, side // 8, 3), dtype=np.uint8)
+    grain = rng.normal(0, 4, size=(side, side, 1))
+    picture = np.clip(cv2.resize(areas, (side, side)) + grain, 0, 255)
+    cv2.imwrite(file, picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def _seconds(pipeline: list[dict], file: str) -> float:
+    """Of a picture, by the process's own time, which neighbours don't stretch."""
     steps = [TRANSFORMS.build(step) for step in pipeline]
-    rates = []
-    for _ in range(rounds + 1):
-        count, start = 20, time.process_time()
-        for _ in range(count):
-            sample: dict = dict(img_path=file)
-            for step in steps:
-                sample = step(sample)
-        rates.append(count / (time.process_time() - start))
-    return statistics.median(rates[1:])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a worker
+    count, start = 20, time.process_time()
+    for _ in range(count):
+        sample: dict = dict(img_path=file)
+        for step in steps:
+            sample = step(sample)
+    seconds = (time.process_time() - start) / count
+    torch.set_num_threads(threads)
+    return seconds

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from torch import nn
 
 from ..apis import init_model
 from ..engine import BFloat16OptimWrapper
+from ..utils.precision import autocast
 from .cost import build_without_weights, random_inputs
 from .latency import measure
 
@@ -89,7 +89,7 @@ def inference_step(
 
     @torch.no_grad()
     def step() -> object:
-        with _autocast(setting.amp, conditions.device):
+        with autocast('bf16' if setting.amp else None, conditions.device):
             return run(**inputs)
 
     return step
@@ -143,9 +143,3 @@ def measure_model(cfg: Config, setting: Setting, conditions: Conditions) -> dict
         torch.cuda.empty_cache()
     throughput = 1000 * setting.batch_size / result['mean']
     return dict(setting=setting.name, images_per_s=throughput, **result)
-
-
-def _autocast(enabled: bool, device: str) -> AbstractContextManager:
-    if not enabled:
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)

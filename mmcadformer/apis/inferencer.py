@@ -136,15 +136,19 @@ class ReferringInferencer:
             ValueError: If the image can't be read, the expression is empty, or the
                 model has no attention between words and pixels.
         """
-        if isinstance(self.model, ExportedSegmentor):
-            raise ValueError(
-                f'{self.model.runtime.path} is exported, and shows no attention: to '
-                'explain a result, give config and checkpoint'
-            )
+        self.check_explains()
         words = self.model.text_encoder.split_words(visible_text(expression))
         with record_attention(self.model, words) as stages:
             (result,) = self(image, expression)
         return Explanation(result, [word for word, _ in words], stages)
+
+    def check_explains(self) -> None:
+        """ValueError if there is nothing inside of the model to explain results by."""
+        if isinstance(self.model, ExportedSegmentor):
+            raise ValueError(
+                f'{self.model.runtime.path} is exported, and shows no attention: to '
+                'explain results (--explain), give config and checkpoint'
+            )
 
     def predict(
         self, pairs: Iterable[Pair], on_bad: OnBad | None = None

@@ -54,6 +54,8 @@ def read_run_config(args: argparse.Namespace) -> Config:
         if loader and not loader.get('num_workers'):
             loader['persistent_workers'] = False  # there are none
             loader.pop('prefetch_factor', None)
+        if loader and torch.cuda.is_available():  # elsewhere PyTorch warns
+            loader.setdefault('pin_memory', True)
     return cfg
 
 

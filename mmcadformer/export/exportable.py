@@ -8,7 +8,7 @@ sizes may stay open.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -19,6 +19,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..apis.runtimes import pad_tokens
 from ..models import ReferringSegmentor
 from ..models.backbones import ReferringSwin
 from ..models.layers import AdaptiveRotatedConv2d, FusedShiftWindowMSA, FusedWindowMSA
@@ -71,12 +72,8 @@ class ExportableSegmentor(nn.Module):
         if self.takes_bgr:
             image = image.flip(1)
         inputs = ((image - self.mean) / self.std, input_ids, text_mask)
-        presence = None
         with PortableOperations():
-            if len(self.outputs) == 1:
-                logits = self.model.decode(*inputs)
-            else:
-                logits, presence = self.model.decode_with_presence(*inputs)
+            logits, presence = self.model.decode_with_presence(*inputs)
         logits = F.interpolate(
             logits,
             size=(image.shape[2], image.shape[3]),
@@ -85,6 +82,24 @@ class ExportableSegmentor(nn.Module):
         )
         probability = logits.softmax(dim=1)[:, 1]
         return probability if presence is None else (probability, presence.sigmoid())
+
+
+def read_sentences(
+    model: ReferringSegmentor, sentences: Sequence[str], fill_up: bool
+) -> tuple[Tensor, Tensor]:
+    """Token ids (B, N) and their mask, on the processor.
+
+    Args:
+        model: The original.
+        sentences: One for each sample.
+        fill_up: Have as many tokens as a sentence may have.
+    """
+    encoder = model.text_encoder
+    tokens = encoder.tokenize(list(sentences))
+    ids, mask = tokens['input_ids'].cpu(), tokens['text_mask'].cpu()
+    if not fill_up:
+        return ids, mask
+    return pad_tokens(ids, mask, encoder.max_tokens, encoder.pad_id)
 
 
 def _swaps_channels(preprocessor: nn.Module) -> bool:

@@ -16,11 +16,11 @@ from mmseg.structures import SegDataSample
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ..apis.runtimes import ExportedSegmentor, pad_tokens
+from ..apis.runtimes import ExportedSegmentor
 from ..models import ReferringSegmentor
 from ..utils.config import find_reading, inference_pipeline
 from ..version import __version__
-from .exportable import ExportableSegmentor
+from .exportable import ExportableSegmentor, read_sentences
 from .openvino_writer import OpenVinoWriter
 from .quantization import Quantization, check_nncf, quantize
 from .writers import OnnxWriter, Plan, ProgramWriter, Runner, Writer
@@ -158,11 +158,7 @@ def _example(model: ReferringSegmentor, shape: tuple[int, int], fixed: bool) -> 
 
     Two where their number is to stay open, since exporters treat one as a constant.
     """
-    encoder = model.text_encoder
-    tokens = encoder.tokenize(list(EXPRESSIONS[0 if fixed else 1]))
-    ids, text_mask = tokens['input_ids'].cpu(), tokens['text_mask'].cpu()
-    if fixed:
-        ids, text_mask = pad_tokens(ids, text_mask, encoder.max_tokens, encoder.pad_id)
+    ids, text_mask = read_sentences(model, EXPRESSIONS[0 if fixed else 1], fixed)
     return torch.zeros(len(ids), 3, *shape), ids, text_mask
 
 
@@ -328,10 +324,8 @@ def _probabilities(
         data = dict(inputs=[image.flip(0)], data_samples=[SegDataSample()])
         inputs = model.data_preprocessor(data)['inputs']
         mine = {name: v[i : i + 1] for name, v in tokens.items()}
-        if model.decode_head.presence is None:
-            logits = model.decode(inputs, **mine)
-        else:
-            logits, score = model.decode_with_presence(inputs, **mine)
+        logits, score = model.decode_with_presence(inputs, **mine)
+        if score is not None:
             presence.append(score.sigmoid())
         logits = resize(
             logits,

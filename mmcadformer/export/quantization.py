@@ -17,9 +17,10 @@ from mmseg.models.utils import resize
 from mmseg.registry import DATASETS, TRANSFORMS
 from torch import Tensor
 
-from ..apis.runtimes import import_openvino, pad_tokens
+from ..apis.runtimes import import_openvino
 from ..models import ReferringSegmentor
 from ..utils.config import find_loader, inference_pipeline, leaf_datasets
+from .exportable import read_sentences
 
 Sample = tuple[Tensor, str]  # a picture, RGB uint8 (3, H, W), and a sentence
 
@@ -123,8 +124,5 @@ def _feed(
     image = sample[0][None].float()
     if image.shape[2:] != shape:
         image = resize(image, shape, mode='bilinear', warning=False).round()
-    encoder = model.text_encoder
-    tokens = encoder.tokenize([sample[1]])
-    ids, mask = tokens['input_ids'].cpu(), tokens['text_mask'].cpu()
-    padded = pad_tokens(ids, mask, encoder.max_tokens, encoder.pad_id)
-    return [tensor.numpy() for tensor in (image, *padded)]
+    tokens = read_sentences(model, [sample[1]], fill_up=True)
+    return [tensor.numpy() for tensor in (image, *tokens)]

@@ -80,6 +80,7 @@ class Picture:
             taken; None if nothing is.
         stretch: What became 0 and 255; None if the values were taken as they are.
         orientation: The Orientation tag that was applied; 1 if none was.
+        full_size: Height and width before the picture was reduced; None if it wasn't.
         notes: What a user should know about the above.
     """
 
@@ -91,4 +92,5 @@ class Picture:
     value_range: tuple[float, float] | None = None
     stretch: Stretch | None = None
     orientation: int = 1
+    full_size: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()

@@ -168,6 +168,7 @@ def inference_pipeline(cfg: Config) -> list[dict]:
             'the test pipeline must begin with LoadImageFromFile, not '
             f'{pipeline[0]["type"]}'
         )
+    pipeline[0].pop('reduce_to', None)  # results are of the whole picture
     return pipeline
 
 

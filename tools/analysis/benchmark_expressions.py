@@ -10,15 +10,15 @@ largest difference between the logits of both.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from mmcadformer.analysis import without_weights
+from mmcadformer.analysis import by_turns, medians, without_weights
 from mmcadformer.apis import ReferringInferencer
 from mmcadformer.models import ReferringSegmentor
 from mmcadformer.synthrs import generate_synthrs
@@ -120,17 +120,14 @@ def measure(
         logits.clear()
         step()
         outputs[name] = torch.cat(logits)
-    rounds = []
-    for _ in range(args.rounds):
-        rounds.append({name: timed(way, args.device) for name, way in ways.items()})
-    result = {
-        name: statistics.median(times[name]['wall'] for times in rounds)
-        for name in ways
-    }
-    for clock in ('wall', 'cpu'):
-        result[f'{clock} ratio'] = statistics.median(
-            times['together'][clock] / times['one by one'][clock] for times in rounds
-        )
+    calls = {name: partial(timed, way, args.device) for name, way in ways.items()}
+    turns = by_turns(calls, args.rounds)
+    result: dict = {}
+    for clock in ('cpu', 'wall'):
+        times = [{name: taken[clock] for name, taken in turn.items()} for turn in turns]
+        found = medians(times, 'one by one')
+        result[f'{clock} ratio'] = found['together'][1]
+        result.update({name: seconds for name, (seconds, _) in found.items()})
     difference = outputs['together'] - outputs['one by one']
     result['difference'] = float(difference.abs().max())
     return result

@@ -13,6 +13,7 @@ from .loading import (
     PackReferringInputs,
     WholeLoadImageFromFile,
 )
+from .resizing import SmoothResize
 
 __all__ = [
     'ChooseExpression',
@@ -22,5 +23,6 @@ __all__ = [
     'RandomReferringCrop',
     'RandomReferringFlip',
     'RandomReferringRotate90',
+    'SmoothResize',
     'WholeLoadImageFromFile',
 ]

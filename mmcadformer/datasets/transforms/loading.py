@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from mmcv.image import imresize
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmcv.transforms.utils import cache_randomness
 from mmengine.structures import PixelData
@@ -59,13 +61,18 @@ def move_pixels(results: Sample, move: Callable[[np.ndarray], np.ndarray]) -> No
 class WholeLoadImageFromFile(LoadImageFromFile):
     """Load a picture of any depth and number of bands, as scenes are read.
 
-    Adds ``img``, BGR (H, W, 3), ``img_shape``, ``ori_shape``, ``img_valid``, bool
-    (H, W) or None where all pixels have data, ``img_orientation``, the tag by which the
-    picture was turned, ``img_reading``, how it was read, and ``img_notes``, what a user
-    should know of that.
+    Adds ``img``, BGR (H, W, 3), ``img_shape``, ``ori_shape``, the file's,
+    ``img_valid``, bool (H, W) or None where all pixels have data, ``img_orientation``,
+    the tag by which the picture was turned, ``img_reading``, how it was read,
+    ``img_notes``, what a user should know of that, and ``img_reduced``, whether
+    ``reduce_to`` made it smaller.
 
     Args:
         to_float32: Give float32 rather than uint8.
+        reduce_to: Width and height that are enough, for training pipelines: JPEGs are
+            decoded at a half, a quarter or an eighth of their size where that has
+            them. It is faster, and pixels differ from those of the whole picture made
+            smaller. What follows counts in the smaller picture's pixels.
         bands, value_range, nodata, percentiles, alpha, orientation, subdataset: See
             :class:`mmcadformer.imagery.Reading`. State ``value_range`` for pictures of
             more than 8 bits: without, each is stretched by itself, so that equal
@@ -83,6 +90,7 @@ class WholeLoadImageFromFile(LoadImageFromFile):
     def __init__(
         self,
         to_float32: bool = False,
+        reduce_to: tuple[int, int] | None = None,
         backend_args: dict | None = None,
         **reading: Any,
     ) -> None:
@@ -93,6 +101,12 @@ class WholeLoadImageFromFile(LoadImageFromFile):
                 f'WholeLoadImageFromFile: unknown keys {sorted(unknown)}; known are '
                 f'{sorted(READING_KEYS)}'
             )
+        if reduce_to is not None and (len(reduce_to) != 2 or min(reduce_to) < 1):
+            raise ValueError(
+                'WholeLoadImageFromFile: reduce_to must be width and height, got '
+                f'{reduce_to}'
+            )
+        self.reduce_to = reduce_to
         self.reading = reading
 
     def transform(self, results: Sample) -> Sample:
@@ -100,7 +114,11 @@ class WholeLoadImageFromFile(LoadImageFromFile):
         path = results['img_path']
         try:
             picture = read_picture(
-                path, name='it', backend_args=self.backend_args, **self.reading
+                path,
+                name='it',
+                reduce_to=self.reduce_to,
+                backend_args=self.backend_args,
+                **self.reading,
             )
         except FileNotFoundError:
             raise
@@ -112,7 +130,9 @@ class WholeLoadImageFromFile(LoadImageFromFile):
             ) from error
         image = picture.rgb[..., ::-1]
         results['img'] = image.astype(np.float32) if self.to_float32 else image
-        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        results['img_shape'] = image.shape[:2]
+        results['ori_shape'] = picture.full_size or image.shape[:2]
+        results['img_reduced'] = picture.full_size is not None
         results['img_valid'] = picture.valid
         results['img_reading'] = self.reading
         results['img_notes'] = picture.notes
@@ -120,7 +140,10 @@ class WholeLoadImageFromFile(LoadImageFromFile):
         return results
 
     def __repr__(self) -> str:
-        return f'{self.__class__.__name__}({self.reading})'
+        shown = self.reading
+        if self.reduce_to is not None:
+            shown = dict(shown, reduce_to=self.reduce_to)
+        return f'{self.__class__.__name__}({shown})'
 
 
 @TRANSFORMS.register_module()
@@ -169,7 +192,8 @@ class LoadReferringMask(ReferringTransform):
     (Those know no sentences with several targets, whose overlaps aren't told.)
     ``segmentation`` in the record may be whatever
     :func:`~mmcadformer.datasets.masks.load_mask` takes; ``ori_shape``, the size of
-    the image as loaded, is compared with the size that the annotations state.
+    the image in its file, is compared with the size that the annotations state. Where
+    the image was decoded at a smaller size, and not resized since, so is the mask.
     ValueError where they differ, or the segmentation is damaged or empty.
     """
 
@@ -197,11 +221,23 @@ class LoadReferringMask(ReferringTransform):
             ) from None
         if 'targets' in results:  # of several objects, which may well overlap
             overlap = None
+        reduced = results.get('img_reduced', False) and 'scale_factor' not in results
         for key, array in (('gt_seg_map', mask), ('gt_overlap', overlap)):
             if array is not None:
-                results[key] = np.ascontiguousarray(turn(array, tag))
+                array = _by_rows(turn(array, tag))
+                if reduced:
+                    size = results['img_shape'][::-1]
+                    array = imresize(array, size, False, 'nearest', backend='pillow')
+                results[key] = array
                 results['seg_fields'].append(key)
         return results
+
+
+def _by_rows(mask: np.ndarray) -> np.ndarray:
+    """The mask in NumPy's own order, by OpenCV where it is in that of COCO, columns."""
+    if mask.flags.f_contiguous:
+        return cv2.transpose(mask.T)
+    return np.ascontiguousarray(mask)
 
 
 META_KEYS = (

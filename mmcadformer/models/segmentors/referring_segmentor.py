@@ -20,6 +20,8 @@ from torch import Tensor
 from ...utils.log import warn
 from ...utils.precision import AMP_TYPES, autocast, describe_amp
 
+_HOST = 'SegDataPreProcessor'
+
 
 @MODELS.register_module()
 class ReferringSegmentor(EncoderDecoder):
@@ -31,6 +33,7 @@ class ReferringSegmentor(EncoderDecoder):
         text_encoder: Config of the text encoder.
         **kwargs: Keys of :class:`mmseg.models.EncoderDecoder` (``backbone``,
             ``neck``, ``decode_head``, ``data_preprocessor``, ``test_cfg``...).
+            :class:`NonBlockingPreProcessor` stands for ``SegDataPreProcessor``.
 
     Attributes:
         amp: Type of automatic mixed precision in inference, 'bf16' or 'fp16'; None
@@ -43,6 +46,11 @@ class ReferringSegmentor(EncoderDecoder):
         if kwargs.get('decode_head', {}).get('presence') is not None:
             # The presence head reads the text, whether or not the decoder does.
             kwargs['backbone'] = dict(kwargs['backbone'], text_output=True)
+        preprocessor = kwargs.get('data_preprocessor')
+        if isinstance(preprocessor, dict) and preprocessor.get('type') == _HOST:
+            kwargs['data_preprocessor'] = dict(
+                preprocessor, type='NonBlockingPreProcessor'
+            )
         super().__init__(**kwargs)
         self._presence: list[Tensor] = []  # scores (B,) of each window of a batch
         self.text_encoder = MODELS.build(text_encoder)
@@ -127,9 +135,11 @@ class ReferringSegmentor(EncoderDecoder):
 
     def decode_with_presence(
         self, inputs: Tensor, input_ids: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """What :meth:`decode` gives, and the presence head's logits (B,)."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`decode` gives, and the logits (B,) of a presence head."""
         features = self.extract_feat(inputs, input_ids, text_mask)
+        if self.decode_head.presence is None:
+            return self.decode_head(**features), None
         return self.decode_head.forward_with_presence(**features)
 
     def compile_network(self, **options: Any) -> None:
@@ -170,11 +180,9 @@ class ReferringSegmentor(EncoderDecoder):
         """
         tokens = self._tokens(batch_img_metas)
         with self.autocast():
-            if self.decode_head.presence is None:
-                logits = self.decode(inputs, **tokens)
-            else:
-                logits, presence = self.decode_with_presence(inputs, **tokens)
-                self._keep(presence)
+            logits, presence = self.decode_with_presence(inputs, **tokens)
+        if presence is not None:
+            self._keep(presence)
         return self.decode_head.predict_by_feat(logits, batch_img_metas)
 
     @property
@@ -211,15 +219,11 @@ class ReferringSegmentor(EncoderDecoder):
         self._presence.append(presence.float().sigmoid())
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
-        head = self.decode_head
-        if head.presence is None:
-            logits = self._forward(inputs, data_samples)
-            losses = head.loss_by_feat(logits, data_samples)  # Eq. (13)
-            return add_prefix(losses, 'decode')
         tokens = self._tokens([sample.metainfo for sample in data_samples])
         logits, presence = self.decode_with_presence(inputs, **tokens)
-        losses = head.loss_by_feat(logits, data_samples)  # Eq. (13)
-        losses.update(head.presence_loss(presence, data_samples))
+        losses = self.decode_head.loss_by_feat(logits, data_samples)  # Eq. (13)
+        if presence is not None:
+            losses.update(self.decode_head.presence_loss(presence, data_samples))
         return add_prefix(losses, 'decode')
 
     def _forward(self, inputs: Tensor, data_samples: OptSampleList = None) -> Tensor:
