@@ -9,6 +9,7 @@ in MMSegmentation's registries, so that a config needs only
 import importlib
 import os
 
+from .utils.garbage import no_collection
 from .utils.stack import (
     check_opencv,
     check_stack,
@@ -27,7 +28,7 @@ def register() -> None:
     """Registers every component, as the import of the package does by itself."""
     check_opencv()
     try:
-        with quiet_import():
+        with quiet_import(), no_collection():
             for room in _ROOMS:
                 importlib.import_module(f'{__name__}.{room}')
     except (RuntimeError, OSError) as error:

@@ -33,6 +33,7 @@ from mmcadformer.utils.command_line import (
     user_errors,
 )
 from mmcadformer.utils.files import check_writable, is_exported, write_json
+from mmcadformer.utils.garbage import no_collection, settle
 from mmcadformer.utils.image_files import IMAGE_SUFFIXES
 from mmcadformer.utils.plain_data import parse_json, read_lines
 from mmcadformer.utils.progress import progress_bar
@@ -189,8 +190,9 @@ def read_list(file: Path) -> list[Pair]:
 def main() -> None:
     """Segments and writes."""
     args = parse_args()
-    mmcadformer.register()
-    from mmcadformer.apis import ReferringInferencer
+    with no_collection():
+        mmcadformer.register()
+        from mmcadformer.apis import ReferringInferencer
 
     skipped: list[dict] = []
 
@@ -204,17 +206,19 @@ def main() -> None:
         check_writable(Path(args.out_dir) / 'results.json')
         if not args.skip_bad:
             check_pairs(pairs)
-        inferencer = ReferringInferencer(
-            args.config,
-            args.checkpoint,
-            device=args.device,
-            batch_size=args.batch_size,
-            cfg_options=args.cfg_options,
-            reading=given_reading(args),
-            weights=args.weights,
-            amp=args.amp,
-            runtime=args.runtime,
-        )
+        with no_collection():
+            inferencer = ReferringInferencer(
+                args.config,
+                args.checkpoint,
+                device=args.device,
+                batch_size=args.batch_size,
+                cfg_options=args.cfg_options,
+                reading=given_reading(args),
+                weights=args.weights,
+                amp=args.amp,
+                runtime=args.runtime,
+            )
+        settle()
         if args.amp or is_exported(args.checkpoint):
             print(inferencer.precision)
         if args.explain:

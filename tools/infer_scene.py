@@ -45,6 +45,7 @@ from mmcadformer.utils.command_line import (
     given_reading,
     user_errors,
 )
+from mmcadformer.utils.garbage import settle
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -273,6 +274,7 @@ def segment(args: argparse.Namespace) -> SceneResult | ScenesResult:
         weights=args.weights,
         runtime=args.runtime,
     )
+    settle()
     how = dict(
         aoi=args.aoi,
         aoi_layer=args.aoi_layer,

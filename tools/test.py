@@ -34,6 +34,7 @@ from mmcadformer.utils.command_line import (
     user_errors,
 )
 from mmcadformer.utils.files import check_writable, is_exported, write_json
+from mmcadformer.utils.garbage import settle
 from mmcadformer.utils.lock import locked
 from mmcadformer.utils.precision import choose_amp, describe_amp
 
@@ -151,6 +152,7 @@ def main() -> None:
             else:
                 model = unwrapped(runner.model)
                 load_checkpoint(model, args.checkpoint)
+        settle()
         with disk_errors(cfg.work_dir):
             metrics = runner.test()
             if args.out is not None and is_main_process():

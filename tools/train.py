@@ -44,6 +44,7 @@ from mmcadformer.utils.command_line import (
     disk_errors,
     user_errors,
 )
+from mmcadformer.utils.garbage import settle
 from mmcadformer.utils.lock import locked
 
 
@@ -187,6 +188,7 @@ def main() -> None:
             check_loaders(runner, ['train', 'val'])
             if args.compile:
                 unwrapped(runner.model).compile_network()
+        settle()
         with disk_errors(cfg.work_dir):
             train(runner)
         end_processes()
