@@ -5,19 +5,15 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmseg.registry import TRANSFORMS
 from tabulate import tabulate
 
 from ..apis import ReferringInferencer
@@ -28,8 +24,8 @@ from .cost import build_without_weights, count_flops, random_inputs, without_wei
 from .latency import by_turns, medians, timed
 from .steps import Conditions, Setting, measure_model
 
-PARTS = ('inference', 'expressions', 'training', 'data')
-"""What can be measured."""
+Measure = Callable[[Config, 'Machine'], list[dict]]
+"""Rows of one part of the page."""
 
 _FORMAT, _VERSION = 'mmcadformer speed', 1
 _SENTENCES = 8
@@ -48,6 +44,7 @@ class Machine:
     tokens: int
     rounds: int
     checkpoint: str | None = None
+    exported: tuple[str, ...] = ()
 
     @property
     def is_gpu(self) -> bool:
@@ -61,39 +58,40 @@ class Machine:
         return Conditions(*known, warmup=steps[0], iters=steps[1])
 
 
-def run_suite(cfg: Config, name: str, args: argparse.Namespace) -> str:
+def run_suite(
+    cfg: Config, name: str, args: argparse.Namespace, measures: Mapping[str, Measure]
+) -> str:
     """Measures, and writes page and numbers into a folder.
 
     Args:
         cfg: Of the model.
         name: Of the config, for the page.
         args: ``suite`` (the folder), ``parts`` (None for all), ``device``, ``shape``,
-            ``tokens``, ``rounds``, ``checkpoint``.
+            ``tokens``, ``rounds``, ``checkpoint``, ``exported``.
+        measures: What there is, by the names of parts.
 
     Returns:
         The page.
     """
+    exported = tuple(args.exported)
     machine = Machine(
-        args.device, args.shape, args.tokens, args.rounds, args.checkpoint
+        args.device, args.shape, args.tokens, args.rounds, args.checkpoint, exported
     )
     kind = ''.join(c if c.isalnum() else '_' for c in device_name(args.device).lower())
     file = Path(args.suite) / f'speed_{kind}.json'
     parts = {}
     if file.exists():
         parts = read_json(file, _FORMAT, _VERSION)['parts']
-    measures: dict[str, Callable[[Config, Machine], list[dict]]] = dict(
-        inference=measure_inference,
-        expressions=measure_expressions,
-        training=measure_training,
-        data=measure_data,
-    )
     height, width = args.shape
-    for part in args.parts or PARTS:
+    for part in args.parts or measures:
+        rows = measures[part](cfg, machine)
+        if not rows:
+            continue
         parts[part] = dict(
             config=f'{name}, {height} x {width} px',
             machine=describe_machine(args.device),
             date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-            rows=measures[part](cfg, machine),
+            rows=rows,
         )
         # Each as soon as it is known.
         write_json(file, dict(format=_FORMAT, version=_VERSION, parts=parts))
@@ -109,10 +107,7 @@ def write_page(parts: dict[str, dict]) -> str:
         'are random. Settings take turns; `time` is the median, `ratio` the median'
     ]
     lines += ['of the turns, of the time by that of the first row: below 1 is faster.']
-    for name in PARTS:
-        if name not in parts:
-            continue
-        part = parts[name]
+    for name, part in parts.items():
         about = f'{part["config"]}; {part["machine"]}; {part["date"]}.'
         table = tabulate(part['rows'], headers='keys', tablefmt='github')
         lines += ['', f'## {name.capitalize()}', '', about, '', table]
@@ -149,6 +144,9 @@ def measure_training(cfg: Config, machine: Machine) -> list[dict]:
             if machine.is_gpu:
                 name = f'bfloat16, compiled, batch {size}'
                 settings.append(replace(small, name=name, compile=True))
+            saving = (('model.backbone.with_cp', True),)
+            name = f'bfloat16, checkpointing, batch {size}'
+            settings.append(replace(small, name=name, cfg_options=saving))
         rows += measure_settings(cfg, settings, machine, 'train')
     peak = _peak(machine.device)
     if peak is None:
@@ -199,8 +197,7 @@ def measure_settings(
 def measure_expressions(cfg: Config, machine: Machine) -> list[dict]:
     """Eight sentences on one picture: a call for each, and one for all."""
     cfg = without_weights(cfg, machine.tokens)
-    rng = np.random.default_rng(0)
-    picture = rng.integers(256, size=(*machine.shape, 3), dtype=np.uint8)
+    picture = _picture(machine.shape)
     texts = [f'the {word} pool' for word in ('red', 'large', 'left', 'blue')]
     texts = (texts * _SENTENCES)[:_SENTENCES]
 
@@ -220,74 +217,56 @@ def measure_expressions(cfg: Config, machine: Machine) -> list[dict]:
     device = torch.device(machine.device)
     calls = {name: partial(timed, way, device) for name, way in ways.items()}
     turns = by_turns(calls, max(machine.rounds, 2))
-    return [
-        {
-            'setting': name,
-            'time, s': round(milliseconds / 1000, 3),
-            'ratio': round(ratio, 3),
-        }
-        for name, (milliseconds, ratio) in medians(turns, next(iter(ways))).items()
-    ]
+    found = medians(turns, next(iter(ways)))
+    return [_row(name, *times) for name, times in found.items()]
 
 
-def measure_data(cfg: Config, machine: Machine) -> list[dict]:
-    """Pictures read and resized by one worker: MMCV's transforms, and ours."""
-    size = machine.shape[::-1]
-    resize = dict(scale=size, keep_ratio=False)
-    pillow = dict(resize, type='Resize', backend='pillow')
-    smooth = dict(resize, type='SmoothResize')
-    load, ours = (
-        dict(type='mmcv.LoadImageFromFile'),
-        dict(type='WholeLoadImageFromFile'),
-    )
-    pipelines: dict[str, list[dict]] = {
-        'MMCV, not smoothed': [load, dict(resize, type='Resize')],
-        'MMCV, smoothed by Pillow': [load, pillow],
-        'WholeLoadImageFromFile and Pillow': [ours, pillow],
-        'and SmoothResize': [ours, smooth],
-        'and reduce_to': [dict(ours, reduce_to=size), smooth],
+def measure_exported(cfg: Config, machine: Machine) -> list[dict]:
+    """Files of ``tools/export.py`` beside the model that they were made from."""
+    if not machine.exported:
+        return []
+    if machine.checkpoint is None:
+        raise ValueError(
+            '--exported needs --checkpoint, from which the files were made'
+        )
+    whole = partial(ReferringInferencer, cfg, machine.checkpoint, machine.device)
+    runs = {'PyTorch, float32': whole()}
+    fast = has_bfloat16(machine.device)
+    if fast:
+        runs['PyTorch, --amp'] = whole(amp='auto')
+    for file in machine.exported:
+        runs[Path(file).name] = ReferringInferencer(None, file, 'cpu')
+        if fast and file.endswith('.xml'):
+            amp = ReferringInferencer(None, file, 'cpu', amp='auto')
+            runs[f'{Path(file).name}, --amp'] = amp
+    picture, text = _picture(machine.shape), 'the large pool on the left'
+    found = {name: run(picture, text)[0].probability for name, run in runs.items()}
+    device = torch.device(machine.device)
+    calls = {
+        n: partial(timed, partial(r, picture, text), device) for n, r in runs.items()
     }
+    first = next(iter(runs))
     rows = []
-    for side in (800, 1024):
-        with tempfile.TemporaryDirectory() as folder:
-            file = str(Path(folder, 'picture.jpg'))
-            _draw_photograph(file, side)
-            ways = {
-                name: partial(_seconds, steps, file)
-                for name, steps in pipelines.items()
+    for name, times in medians(by_turns(calls, machine.rounds), first).items():
+        change = np.abs(found[name] - found[first])
+        differences = dict(largest=float(change.max()), mean=float(change.mean()))
+        rows.append(
+            _row(name, *times)
+            | {
+                f'{kind} difference': f'{value:.1e}'
+                for kind, value in differences.items()
             }
-            by_turns(ways, 1)
-            turns = by_turns(ways, 2 * machine.rounds)
-        for name, (seconds, ratio) in medians(turns, next(iter(ways))).items():
-            rows.append(
-                {
-                    'setting': f'{name}, {side} px',
-                    'images/s of a worker': round(1 / seconds, 1),
-                    'ratio': round(ratio, 3),
-                }
-            )
+        )
     return rows
 
 
-def _draw_photograph(file: str, side: int) -> None:
-    """A JPEG of about as many bytes as an aerial photograph of its size has."""
-    rng = np.random.default_rng(0)
-    areas = rng.integers(256, size=(side // 8, side // 8, 3), dtype=np.uint8)
-    grain = rng.normal(0, 4, size=(side, side, 1))
-    picture = np.clip(cv2.resize(areas, (side, side)) + grain, 0, 255)
-    cv2.imwrite(file, picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
+def _row(name: str, milliseconds: float, ratio: float) -> dict:
+    return {
+        'setting': name,
+        'time, s': round(milliseconds / 1000, 3),
+        'ratio': round(ratio, 3),
+    }
 
 
-def _seconds(pipeline: list[dict], file: str) -> float:
-    """Of a picture, by the process's own time, which neighbours don't stretch."""
-    steps = [TRANSFORMS.build(step) for step in pipeline]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in a worker
-    count, start = 20, time.process_time()
-    for _ in range(count):
-        sample: dict = dict(img_path=file)
-        for step in steps:
-            sample = step(sample)
-    seconds = (time.process_time() - start) / count
-    torch.set_num_threads(threads)
-    return seconds
+def _picture(shape: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)

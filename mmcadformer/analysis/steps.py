@@ -96,9 +96,15 @@ def inference_step(
 
 
 def training_step(
-    model: BaseModel, setting: Setting, conditions: Conditions
+    model: BaseModel,
+    setting: Setting,
+    conditions: Conditions,
+    draw: Callable[[], dict] | None = None,
 ) -> Callable[[], object]:
-    """One step as MMEngine runs it: from uint8 images on the host to new weights."""
+    """One step as MMEngine runs it: from uint8 images on the host to new weights.
+
+    The same random batch in all steps, unless ``draw`` gives one for each.
+    """
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     wrapper = BFloat16OptimWrapper if setting.amp else OptimWrapper
@@ -123,7 +129,8 @@ def training_step(
     )
     if setting.compile:
         model.compile_network()
-    return lambda: model.train_step(batch(), optim_wrapper=optimizer)
+    draw = draw or batch
+    return lambda: model.train_step(draw(), optim_wrapper=optimizer)
 
 
 def measure_model(cfg: Config, setting: Setting, conditions: Conditions) -> dict:

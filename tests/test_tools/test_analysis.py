@@ -102,6 +102,26 @@ def test_benchmark_suite_writes_a_page(call_tool, tiny_config, tmp_path):
         assert other['images/s of a worker'] > 0
 
 
+def test_benchmark_suite_of_whole_programs(
+    call_tool, tiny_config, tiny_checkpoint, tmp_path
+):
+    pytest.importorskip('onnxruntime')
+    file = tmp_path / 'tiny.onnx'
+    call_tool('export.py', tiny_config, tiny_checkpoint, '--out', file, '--shape', 64)
+    options = ['--device', 'cpu', '--shape', 64, '--tokens', 9, '--rounds', 1]
+    options += ['--parts', 'exported', 'waiting', 'scene', '--suite', tmp_path]
+    options += ['--checkpoint', tiny_checkpoint, '--exported', file]
+    call_tool('analysis/benchmark.py', tiny_config, *options)
+    (page,) = tmp_path.glob('speed_*.json')
+    parts = json.loads(page.read_text())['parts']
+    exported = {row['setting']: row for row in parts['exported']['rows']}
+    assert float(exported['tiny.onnx']['largest difference']) < 1e-4
+    assert exported['PyTorch, float32']['ratio'] == 1
+    for row in parts['waiting']['rows']:
+        assert 0 < row['of it waiting, s'] < row['step, s']
+    assert parts['scene']['rows'][0]['megapixels/s'] > 0
+
+
 def test_benchmark_steps_do_the_work(tiny_config):
     tool, args = steps, steps.Conditions('train', (64, 64), 'cpu')
     cfg = Config.fromfile(tiny_config)

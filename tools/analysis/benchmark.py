@@ -14,10 +14,14 @@ that a machine which is getting slower shows.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
+import rasterio
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
@@ -26,14 +30,23 @@ from tabulate import tabulate
 from torch.utils.data import DataLoader
 
 import mmcadformer  # noqa: F401  (registers)
-from mmcadformer.analysis import measure
-from mmcadformer.analysis.speed_suite import PARTS, run_suite
+from mmcadformer.analysis import (
+    by_turns,
+    measure,
+    medians,
+    speed_reading,
+    speed_suite,
+    timed,
+    without_weights,
+)
 from mmcadformer.analysis.steps import Conditions, Setting, measure_model
 from mmcadformer.engine import check_data_roots
+from mmcadformer.scene import SceneSegmentor
 from mmcadformer.utils.command_line import add_cfg_options, user_errors
 from mmcadformer.utils.config import read_config
 from mmcadformer.utils.files import write_json
 from mmcadformer.utils.machine import device_name
+from mmcadformer.utils.precision import has_bfloat16
 
 # Key of a result -> title and form in the table.
 COLUMNS = {
@@ -45,6 +58,52 @@ COLUMNS = {
     'ratio': ('speed, ratio', '{:.3f}'),
     'memory': ('peak memory, MiB', '{:.0f}'),
 }
+
+
+def measure_scene(cfg: Config, machine: speed_suite.Machine) -> list[dict]:
+    """A scene from file to file, in tiles that share a quarter."""
+    cfg = without_weights(cfg, machine.tokens)
+    rng = np.random.default_rng(0)
+    side = 5 * machine.shape[0] // 2
+    pixels = rng.integers(256, size=(3, side, side), dtype=np.uint8)
+    kinds: dict[str, str | None] = {'float32': None}
+    if has_bfloat16(machine.device):
+        kinds['bfloat16'] = 'bf16'
+    with TemporaryDirectory() as folder:
+        file = Path(folder, 'scene.tif')
+        size = dict(height=side, width=side, count=3, dtype='uint8')
+        size['transform'] = rasterio.Affine.scale(0.3, -0.3)  # else it warns
+        with rasterio.open(file, 'w', driver='GTiff', tiled=True, **size) as raster:
+            raster.write(pixels)
+
+        def way(amp: str | None) -> Callable[[], float]:
+            run = SceneSegmentor.from_config(
+                cfg, None, machine.device, tile_sizes=machine.shape[:1], amp=amp
+            )
+            step = partial(run, file, 'the pool', folder, restart=True, progress=False)
+            return partial(timed, step, torch.device(machine.device))
+
+        turns = by_turns({name: way(amp) for name, amp in kinds.items()}, 2)
+    return [
+        {
+            'setting': name,
+            'megapixels/s': round(pixels[0].size / milliseconds / 1000, 4),
+            'ratio': round(ratio, 3),
+        }
+        for name, (milliseconds, ratio) in medians(turns, 'float32').items()
+    ]
+
+
+MEASURES: dict[str, speed_suite.Measure] = dict(
+    inference=speed_suite.measure_inference,
+    expressions=speed_suite.measure_expressions,
+    exported=speed_suite.measure_exported,
+    training=speed_suite.measure_training,
+    waiting=speed_reading.measure_waiting,
+    data=speed_reading.measure_data,
+    scene=measure_scene,
+)
+"""What can be measured, for the page."""
 
 
 def measure_data(cfg: Config, args: argparse.Namespace) -> list[dict]:
@@ -136,8 +195,15 @@ def parse_args() -> argparse.Namespace:
     suite.add_argument(
         '--parts',
         nargs='+',
-        choices=PARTS,
+        choices=list(MEASURES),
         help='only these; the others stay as they are in the page (default: all)',
+    )
+    suite.add_argument(
+        '--exported',
+        nargs='+',
+        default=[],
+        metavar='FILE',
+        help='files that tools/export.py made from --checkpoint, to measure beside it',
     )
     suite.add_argument(
         '--rounds', type=int, default=2, help='turns (default: %(default)s)'
@@ -157,7 +223,7 @@ def run(args: argparse.Namespace) -> list[dict]:
     cfg = read_config(args.config, args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     if args.suite is not None:
-        text = run_suite(cfg, args.config, args)
+        text = speed_suite.run_suite(cfg, args.config, args, MEASURES)
         print(text)
         return []
     if args.mode == 'data':
