@@ -74,11 +74,11 @@ def parse_args() -> argparse.Namespace:
     )
     group.add_argument(
         '--keep-float',
-        nargs='+',
-        default=[],
+        nargs='*',
         metavar='REGEX',
         help="layers that stay in float: expressions that match the model's names of "
-        'modules, such as decode_head.conv_seg',
+        'modules, such as decode_head.conv_seg; none for none (default: the fusion of '
+        'the finest stage)',
     )
     add_data_options(group)
     add_cfg_options(parser)
@@ -115,9 +115,8 @@ def choose_quantization(args: argparse.Namespace, cfg: Config) -> Quantization |
         return None
     override_data(cfg, args.data_root, args.data_name)
     check_data_roots(cfg, ['train'])
-    return Quantization(
-        draw_samples(cfg, args.calibration_images), tuple(args.keep_float)
-    )
+    kept = None if args.keep_float is None else tuple(args.keep_float)
+    return Quantization(draw_samples(cfg, args.calibration_images), kept)
 
 
 def main() -> None:

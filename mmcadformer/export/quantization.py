@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,9 @@ from ..models import ReferringSegmentor
 from ..utils.config import find_loader, inference_pipeline, leaf_datasets
 from .exportable import read_sentences
 
+SENSITIVE = (r'backbone\.fusions\.0(?!\d)',)
+"""Layers that cost much in 8 bits (docs/export.md): the finest stage's fusion."""
+
 Sample = tuple[Tensor, str]  # a picture, RGB uint8 (3, H, W), and a sentence
 
 
@@ -33,10 +37,11 @@ class Quantization:
         samples: Pictures and sentences: the range of each layer's numbers is taken
             from them.
         keep_float: Regular expressions; layers whose names have a match stay in float.
+            By default those of ``SENSITIVE``, where the model has them.
     """
 
     samples: Sequence[Sample]
-    keep_float: tuple[str, ...] = ()
+    keep_float: tuple[str, ...] | None = None
 
 
 def draw_samples(cfg: Config, count: int) -> list[Sample]:
@@ -108,13 +113,21 @@ def quantize(
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(samples),
             ignored_scope=nncf.IgnoredScope(
-                patterns=[f'.*(?:{pattern}).*' for pattern in how.keep_float]
+                patterns=[f'.*(?:{pattern}).*' for pattern in _kept(how, model)]
             ),
         )
     except nncf.ValidationError as error:
         raise ValueError(
             f'layers that stay in float: {" ".join(str(error).split())[:300]}'
         ) from error
+
+
+def _kept(how: Quantization, model: ReferringSegmentor) -> tuple[str, ...]:
+    """Patterns of what stays in float."""
+    if how.keep_float is not None:
+        return how.keep_float
+    names = [name for name, _ in model.named_modules()]
+    return tuple(p for p in SENSITIVE if any(re.search(p, name) for name in names))
 
 
 def _feed(

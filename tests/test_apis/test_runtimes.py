@@ -2,6 +2,7 @@
 """Exported files in the place of a config and a checkpoint."""
 
 import json
+import re
 import runpy
 import sys
 
@@ -67,10 +68,15 @@ def exported(files, folder):
     """ONNX and OpenVINO files, and one in 8 bits, by name."""
     model = init_model(*files, 'cpu')
     samples = draw_samples(model.cfg, 3)
-    paths = {name: folder / name for name in ('a.onnx', 'a.xml', 'eight.xml')}
-    for name, path in paths.items():
-        bits = Quantization(samples, ('conv_seg',)) if name == 'eight.xml' else None
-        export_model(model, path, (64, 64), quantization=bits)
+    kinds = {
+        'a.onnx': None,
+        'a.xml': None,
+        'eight.xml': Quantization(samples),
+        'kept.xml': Quantization(samples, ('conv_seg',)),
+    }
+    paths = {name: folder / name for name in kinds}
+    for name, bits in kinds.items():
+        export_model(model, paths[name], (64, 64), quantization=bits)
     return paths
 
 
@@ -117,9 +123,16 @@ def test_8_bits_are_smaller_and_nearly_the_same(plain, exported, picture):
         for name in ('a.xml', 'eight.xml')
     )
     assert eight < 0.5 * weights
-    graph = exported['eight.xml'].read_text()
-    assert 'conv_seg' in graph and 'conv_seg/fq_weights' not in graph
-    assert 'fq_weights' in graph
+
+
+@pytest.mark.parametrize(
+    'file, in_float', [('eight.xml', 'fusions.0'), ('kept.xml', 'conv_seg')]
+)
+def test_some_layers_stay_in_float(exported, file, in_float):
+    names = re.findall(r'name="([^"]*)/fq_weights', exported[file].read_text())
+    kinds = ('conv_seg', 'fusions.0', 'fusions.1', 'stages.0')
+    found = {kind for kind in kinds if any(kind in name for name in names)}
+    assert found == {*kinds} - {in_float}
 
 
 def test_nothing_reports_that_it_is_used(exported):
