@@ -75,6 +75,26 @@ def test_vglva_that_nothing_reads_is_refused():
         CADFormerSwin(lgvla=False, text_output=False, **ARGS)
 
 
+def growth(text, **how):
+    """Of language features in a training whose only aim is that they grow."""
+    torch.manual_seed(0)
+    model = CADFormerSwin(**how, **ARGS)
+    model.init_weights()
+    images = torch.randn(2, 3, 64, 64)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(20):
+        loss = -model(images, *text)[1].norm()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return -loss.item() / text[0].norm().item()
+
+
+def test_steady_language_stays_bounded_in_training(text):
+    # What a stage adds is no product with what those before it added.
+    assert growth(text) > 20 * growth(text, steady_language=True)
+
+
 def test_missing_stage_outputs_are_refused():
     with pytest.raises(ValueError, match=r'out_indices=\(3,\)'):
         CADFormerSwin(out_indices=(3,), **ARGS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -76,6 +77,10 @@ class VGLVA(BaseModule):
         norm: Keep the instance norms over pixels (keys, values) and the 1x1 convolution
             after the weighted sum. There is no norm over tokens: it would let padding
             influence the result.
+        steady: Read each token of L_i at unit scale, by a LayerNorm without weights.
+            The equations have no such norm: L_i' is a product with L_i there, so
+            that language features can grow from stage to stage until all tokens are
+            alike, as they do in some trainings from scratch.
     """
 
     def __init__(
@@ -85,8 +90,10 @@ class VGLVA(BaseModule):
         num_heads: int = 1,
         norm: bool = True,
         gate: bool = True,
+        steady: bool = False,
     ) -> None:
         super().__init__()
+        self.steady = steady
         self.text_proj = Projection(text_channels, text_channels)
         self.attention = CrossModalAttention(
             query_channels=text_channels,
@@ -105,7 +112,7 @@ class VGLVA(BaseModule):
 
         Arguments and shapes are those of :meth:`LGVLA.forward`.
         """
-        projected = self.text_proj(text)
+        projected = self._project(text)
         attended = self.attention(projected, visual)  # Eq. (6)
         guided = attended * projected  # Eq. (7)
         refined = self.gate(self.out_proj(guided))  # Eq. (8)
@@ -113,7 +120,12 @@ class VGLVA(BaseModule):
 
     def similarity(self, visual: Tensor, text: Tensor) -> Tensor:
         """Similarity of words to pixels (B, num_heads, N, H_i*W_i)."""
-        return self.attention.similarity(self.text_proj(text), visual)  # Eq. (6)
+        return self.attention.similarity(self._project(text), visual)  # Eq. (6)
+
+    def _project(self, text: Tensor) -> Tensor:
+        if self.steady:
+            text = F.layer_norm(text, text.shape[-1:])
+        return self.text_proj(text)
 
 
 @MODELS.register_module()
@@ -135,6 +147,7 @@ class SMGAM(StageFusion):
         gate: Gate both refined features, Eqs. (4) and (8).
         gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it;
             False is before the gate, as in the LAVT family's code.
+        steady_language: See ``steady`` of :class:`VGLVA`.
     """
 
     def __init__(
@@ -147,6 +160,7 @@ class SMGAM(StageFusion):
         norm: bool = True,
         gate: bool = True,
         gated_to_decoder: bool = True,
+        steady_language: bool = False,
         text_used_later: bool = True,
         visual_used_later: bool = True,
     ) -> None:
@@ -158,7 +172,7 @@ class SMGAM(StageFusion):
             gate_used = gated_to_decoder or visual_used_later
             self.lgvla = LGVLA(*args, gate=gate and gate_used)
         if vglva and text_used_later:
-            self.vglva = VGLVA(*args, gate=gate)
+            self.vglva = VGLVA(*args, gate=gate, steady=steady_language)
 
     def forward(
         self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
