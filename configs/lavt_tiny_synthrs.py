@@ -1,5 +1,5 @@
 # LAVT at the size of the quickstart.
-_base_ = './_base_/tiny_synthrs.py'
+_base_ = './cadformer_tiny_synthrs.py'
 model = dict(
     backbone=dict(type='ReferringSwin', fusion=dict(type='PWAM'), text_output=False),
     neck=None,

@@ -26,9 +26,6 @@ class CADFormerSwin(ReferringSwin):
             convolution, see :class:`~mmcadformer.models.fusions.LGVLA`.
         fusion_gate: Gate the refined features, Eqs. (4) and (8).
         gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it.
-        steady_language: Keep language features from growing from stage to stage, see
-            :class:`~mmcadformer.models.fusions.VGLVA`. Not in the paper. Means nothing
-            beside ``fusion``, so that configs of small networks can exchange it.
         fusion: Another fusion in SMGAM's place, see :class:`ReferringSwin`. The keys
             above are SMGAM's and can't be set beside it.
         text_output, **kwargs: Keys of :class:`ReferringSwin` and of mmseg's
@@ -43,7 +40,6 @@ class CADFormerSwin(ReferringSwin):
         fusion_norm: bool = True,
         fusion_gate: bool = True,
         gated_to_decoder: bool = True,
-        steady_language: bool = False,
         fusion: ConfigType | None = None,
         text_output: bool = True,
         **kwargs: Any,
@@ -63,7 +59,7 @@ class CADFormerSwin(ReferringSwin):
                     '(lgvla=False) nor a decoder (text_output=False) reads: turn one '
                     'of them on, or vglva off'
                 )
-            fusion = dict(smgam, type='SMGAM', steady_language=steady_language)
+            fusion = dict(smgam, type='SMGAM')
         elif any(value != 1 for value in smgam.values()):
             raise ValueError(
                 f'backbone.fusion={dict(fusion)} takes the place of SMGAM, whose keys '

@@ -61,6 +61,8 @@ class ReferringSwin(SwinTransformer):
         text_output: Whether a later part (a text-aware neck or head) reads the text
             that the last stage returns. If not, parameters that only feed it are left
             out.
+        steady_language: Have fusions that refine language features keep these from
+            growing from stage to stage, see :class:`~mmcadformer.models.fusions.SMGAM`.
         **kwargs: Keys of :class:`mmseg.models.backbones.SwinTransformer`.
     """
 
@@ -69,6 +71,7 @@ class ReferringSwin(SwinTransformer):
         fusion: ConfigType,
         text_channels: int = 768,
         text_output: bool = True,
+        steady_language: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,6 +92,9 @@ class ReferringSwin(SwinTransformer):
         self.fusions = build_fusions(
             fusion, self.num_features, text_channels, text_output
         )
+        if steady_language:
+            for part in self.fusions:
+                part.steady_language = True
 
     @property
     def strides(self) -> tuple[tuple[int, int], ...]:

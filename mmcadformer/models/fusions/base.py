@@ -53,6 +53,8 @@ class StageFusion(BaseModule):
     # Whether `forward` takes what entered the stage's blocks, too, as `stage_input`
     # (B, H*W, C_i).
     needs_stage_input = False
+    # Whether a fusion that refines the language features reads them at unit scale.
+    steady_language = False
 
     def init_weights(self) -> None:
         """Keep the variance from layer to layer (normal, 1 / fan-in).

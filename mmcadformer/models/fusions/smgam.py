@@ -77,10 +77,6 @@ class VGLVA(BaseModule):
         norm: Keep the instance norms over pixels (keys, values) and the 1x1 convolution
             after the weighted sum. There is no norm over tokens: it would let padding
             influence the result.
-        steady: Read each token of L_i at unit scale, by a LayerNorm without weights.
-            The equations have no such norm: L_i' is a product with L_i there, so
-            that language features can grow from stage to stage until all tokens are
-            alike, as they do in some trainings from scratch.
     """
 
     def __init__(
@@ -90,10 +86,8 @@ class VGLVA(BaseModule):
         num_heads: int = 1,
         norm: bool = True,
         gate: bool = True,
-        steady: bool = False,
     ) -> None:
         super().__init__()
-        self.steady = steady
         self.text_proj = Projection(text_channels, text_channels)
         self.attention = CrossModalAttention(
             query_channels=text_channels,
@@ -112,7 +106,7 @@ class VGLVA(BaseModule):
 
         Arguments and shapes are those of :meth:`LGVLA.forward`.
         """
-        projected = self._project(text)
+        projected = self.text_proj(text)
         attended = self.attention(projected, visual)  # Eq. (6)
         guided = attended * projected  # Eq. (7)
         refined = self.gate(self.out_proj(guided))  # Eq. (8)
@@ -120,12 +114,7 @@ class VGLVA(BaseModule):
 
     def similarity(self, visual: Tensor, text: Tensor) -> Tensor:
         """Similarity of words to pixels (B, num_heads, N, H_i*W_i)."""
-        return self.attention.similarity(self._project(text), visual)  # Eq. (6)
-
-    def _project(self, text: Tensor) -> Tensor:
-        if self.steady:
-            text = F.layer_norm(text, text.shape[-1:])
-        return self.text_proj(text)
+        return self.attention.similarity(self.text_proj(text), visual)  # Eq. (6)
 
 
 @MODELS.register_module()
@@ -147,7 +136,10 @@ class SMGAM(StageFusion):
         gate: Gate both refined features, Eqs. (4) and (8).
         gated_to_decoder: Give the decoder V_i' after the gate, as the paper has it;
             False is before the gate, as in the LAVT family's code.
-        steady_language: See ``steady`` of :class:`VGLVA`.
+        steady_language: Let VGLVA read each token of L_i at unit scale, by a LayerNorm
+            without weights. The equations have no such norm: L_i' is a product with
+            L_i there, so that language features can grow from stage to stage until
+            all tokens are alike, as they do in some trainings from scratch.
     """
 
     def __init__(
@@ -166,13 +158,14 @@ class SMGAM(StageFusion):
     ) -> None:
         super().__init__()
         self.gated_to_decoder = gated_to_decoder
+        self.steady_language = steady_language
         self.lgvla, self.vglva = None, None
         args = (visual_channels, text_channels, num_heads, norm)
         if lgvla:
             gate_used = gated_to_decoder or visual_used_later
             self.lgvla = LGVLA(*args, gate=gate and gate_used)
         if vglva and text_used_later:
-            self.vglva = VGLVA(*args, gate=gate, steady=steady_language)
+            self.vglva = VGLVA(*args, gate=gate)
 
     def forward(
         self, visual: Tensor, hw_shape: HW, text: Tensor, text_mask: Tensor
@@ -185,7 +178,8 @@ class SMGAM(StageFusion):
                 gated, to_decoder = self.lgvla(visual, text, text_mask, True)
             to_next_stage = visual + gated  # Eq. (5)
         if self.vglva is not None:
-            text = text + self.vglva(visual, text, text_mask)  # Eq. (9)
+            refined = self.vglva(visual, self._at_scale(text), text_mask)
+            text = text + refined  # Eq. (9)
         return FusionOutput(to_decoder, to_next_stage, text)
 
     def word_attention(
@@ -195,5 +189,9 @@ class SMGAM(StageFusion):
         if self.lgvla is not None:
             to_words = self.lgvla.similarity(visual, text, text_mask).mean(dim=1)
         if self.vglva is not None:
-            to_pixels = self.vglva.similarity(visual, text).mean(dim=1)
+            to_pixels = self.vglva.similarity(visual, self._at_scale(text)).mean(dim=1)
         return WordAttention(to_words, to_pixels)
+
+    def _at_scale(self, text: Tensor) -> Tensor:
+        """What VGLVA reads of L_i (B, N, C_t)."""
+        return F.layer_norm(text, text.shape[-1:]) if self.steady_language else text
