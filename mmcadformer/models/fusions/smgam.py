@@ -159,6 +159,7 @@ class SMGAM(StageFusion):
         super().__init__()
         self.gated_to_decoder = gated_to_decoder
         self.steady_language = steady_language
+        self.text_channels = text_channels
         self.lgvla, self.vglva = None, None
         args = (visual_channels, text_channels, num_heads, norm)
         if lgvla:
@@ -194,4 +195,6 @@ class SMGAM(StageFusion):
 
     def _at_scale(self, text: Tensor) -> Tensor:
         """What VGLVA reads of L_i (B, N, C_t)."""
-        return F.layer_norm(text, text.shape[-1:]) if self.steady_language else text
+        if not self.steady_language:
+            return text
+        return F.layer_norm(text, (self.text_channels,))
