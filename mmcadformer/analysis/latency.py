@@ -59,8 +59,7 @@ def by_turns(ways: Mapping[str, Callable[[], T]], rounds: int) -> list[dict[str,
     turns = []
     for turn in range(rounds):
         names = list(ways)[:: -1 if turn % 2 else 1]
-        found = {name: ways[name]() for name in names}
-        turns.append({name: found[name] for name in ways})
+        turns.append({name: ways[name]() for name in names})
     return turns
 
 

@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def measure_waiting(cfg: Config, machine: Machine) -> list[dict]:
     plain = Setting('float32', 2, machine.tokens)
     settings = [plain]
     if has_bfloat16(machine.device):
-        settings.append(Setting('bfloat16', 2, machine.tokens, amp=True))
+        settings.append(replace(plain, name='bfloat16', amp=True))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         _draw_data(Path(folder))
@@ -124,7 +125,7 @@ def _seconds_of_steps(
     """Medians: of a step, and of the wait for its batch."""
     conditions = machine.conditions('train')
     waits: list[float] = []
-    batches = _endless(loader)
+    batches = endless(loader)
 
     def draw() -> dict:
         start = time.perf_counter()
@@ -141,7 +142,8 @@ def _seconds_of_steps(
     return statistics.median(times[late]), statistics.median(waits[late])
 
 
-def _endless(loader: torch.utils.data.DataLoader) -> Iterator[dict]:
+def endless(loader: torch.utils.data.DataLoader) -> Iterator[dict]:
+    """Batches without end."""
     while True:
         yield from loader
 

@@ -14,7 +14,7 @@ that a machine which is getting slower shows.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tabulate import tabulate
-from torch.utils.data import DataLoader
 
 import mmcadformer  # noqa: F401  (registers)
 from mmcadformer.analysis import (
@@ -116,7 +115,7 @@ def measure_data(cfg: Config, args: argparse.Namespace) -> list[dict]:
         if args.batch_size is not None:
             loader_cfg.batch_size = args.batch_size
         loader = Runner.build_dataloader(loader_cfg, seed=0)
-        batches = endless(loader)
+        batches = speed_reading.endless(loader)
         step = partial(next, batches)
         result = measure(step, args.warmup, args.iters, torch.device('cpu'))
         throughput = 1000 * loader.batch_size / result['mean']
@@ -124,12 +123,6 @@ def measure_data(cfg: Config, args: argparse.Namespace) -> list[dict]:
         rows.append(dict(setting=name, images_per_s=throughput, **result))
         del batches, loader, step
     return rows
-
-
-def endless(loader: DataLoader) -> Iterator[dict]:
-    """Batches without end."""
-    while True:
-        yield from loader
 
 
 def parse_variant(base: Setting, options: list[str]) -> Setting:
