@@ -25,7 +25,6 @@ from mmcadformer.utils.command_line import (
     add_data_options,
     add_model_options,
     check_model_options,
-    exit_on_sigterm,
     user_errors,
 )
 from mmcadformer.utils.config import find_resize, input_shape
@@ -129,16 +128,15 @@ def main() -> None:
             args.config, args.checkpoint, 'cpu', args.cfg_options, args.weights
         )
         shape = args.shape or input_shape(model.cfg)
-        with exit_on_sigterm():
-            results = export_model(
-                model,
-                out,
-                shape,
-                dynamic_size=args.dynamic_size,
-                antialias=find_resize(model.cfg).get('backend') == 'pillow',
-                check_sizes=other_sizes(shape),
-                quantization=choose_quantization(args, model.cfg),
-            )
+        results = export_model(
+            model,
+            out,
+            shape,
+            dynamic_size=args.dynamic_size,
+            antialias=find_resize(model.cfg).get('backend') == 'pillow',
+            check_sizes=other_sizes(shape),
+            quantization=choose_quantization(args, model.cfg),
+        )
     for result in results:
         height, width = result.size
         plural = 's' if result.batch > 1 else ''

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..apis.runtimes import ExportedSegmentor
 from ..models import ReferringSegmentor
 from ..utils.config import find_reading, inference_pipeline
+from ..utils.files import removed_when_terminated
 from ..version import __version__
 from .exportable import ExportableSegmentor, read_sentences
 from .openvino_writer import OpenVinoWriter
@@ -111,7 +112,7 @@ def export_model(
     )
     facts = json.dumps(_describe(model, known, example[2].shape), indent=2)
     companions = {'metadata.json': facts, 'tokenizer.json': tokenizer.to_str()}
-    with _folder_for_work(path) as folder:
+    with _folder_for_work(path) as folder, removed_when_terminated(folder):
         *_, file = sources = [Path(folder) / target.name for target in targets]
         exportable = ExportableSegmentor(model).cpu()
         plan = Plan(example, dynamic_size, companions, exportable.outputs)

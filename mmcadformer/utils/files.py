@@ -6,9 +6,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -62,6 +66,32 @@ def _sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+@contextmanager
+def removed_when_terminated(folder: str | os.PathLike) -> Iterator[None]:
+    """Removes a folder where SIGTERM ends the process inside the block.
+
+    The process ends right there, as it would have. Nothing is raised: an exception is
+    lost where it meets a ``__del__``, and PyTorch's tracer is native code that one can
+    crash. A handler that is set already stays, as do other threads' blocks.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        os._exit(128 + number)  # the first process of a container outlives that
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def check_writable(path: str | os.PathLike) -> None:

@@ -3,6 +3,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from mmcadformer.utils.files import (
     digest,
     read_json,
     remove_unfinished,
+    removed_when_terminated,
     whole_file,
     write_json,
     write_text,
@@ -67,3 +70,40 @@ def test_what_is_wrong_is_named(tmp_path):
     (tmp_path / 'cut.json').write_text('{"a": ')
     with pytest.raises(ValueError, match=r'cut\.json: not valid JSON'):
         read_json(tmp_path / 'cut.json')
+
+
+IN_A_FINALIZER = """
+import os, signal, sys
+from mmcadformer.utils.files import removed_when_terminated
+
+class Lost:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+        print('went on')  # nothing that was raised would come out of here
+
+os.mkdir(sys.argv[1])
+with removed_when_terminated(sys.argv[1]):
+    Lost()
+"""
+
+
+def test_a_terminated_process_takes_its_folder_with_it(tmp_path):
+    command = [sys.executable, '-c', IN_A_FINALIZER, tmp_path / 'work']
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, '')
+    assert not list(tmp_path.iterdir())
+
+
+def test_handlers_of_others_stay(tmp_path):
+    def mine(*_):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        with removed_when_terminated(tmp_path):
+            assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with removed_when_terminated(tmp_path):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before and tmp_path.is_dir()
