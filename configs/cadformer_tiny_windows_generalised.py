@@ -4,6 +4,7 @@
 #     --max-sentences 1 --image-size 96 --train 4000 --val 300 --test 1
 # python projects/cadformer/gating_scene.py windows data_source --out data_windows
 _base_ = './cadformer_tiny_synthrs_generalised.py'
+model = dict(backbone=dict(steady_language=True))
 _resize = dict(type='Resize', scale={{_base_.image_size}}, keep_ratio=False)
 train_pipeline = [
     dict(type='WholeLoadImageFromFile'),

@@ -5,11 +5,11 @@
 gating_scene.py windows DATA --out FOLDER       JSON lines and pictures to learn from
 gating_scene.py measure DATA --category "storage tank" --config C --checkpoint W
 
-DATA is SynthRS (DATA/synthrs, docs/generalised.md). `windows` lays its pictures side by
-side and cuts windows of their size anywhere, as tiles of a scene are cut: each is asked
-for what is in it and for what isn't.
+DATA is SynthRS (DATA/synthrs, docs/generalised.md). `windows` lays its pictures side
+by side and cuts windows anywhere, as tiles of a scene are cut: each is asked for what
+is in it and for what isn't.
 
-`measure` lays test pictures side by side, enlarged to tiles: a share of them has one
+`measure` lays test pictures side by side, enlarged five times: a share of them has one
 object of the category, the rest none. The scene is segmented without a gate, with
 thresholds, and with a gate that knows the truth, which no other gate can beat. A tile's
 picture decides its answer, so the network looks once.
@@ -41,12 +41,13 @@ from mmcadformer.scene.run import RunFiles, SceneRun
 from mmcadformer.scene.tiling import FULL
 from mmcadformer.synthrs import CATEGORIES, OBJECT_COLORS
 from mmcadformer.utils.command_line import add_cfg_options, user_errors
-from mmcadformer.utils.files import read_json
+from mmcadformer.utils.files import read_json, write_text
 
-TILE = 480
+# Pixels per side of a picture in a scene, and of a tile: as much as a window shows.
+CELL, TILE = 480, 320
 # An object of which a window shows less than this part is neither there nor not.
 LEAST = 0.25
-# How often a window is moved along an axis; else it shows a picture's whole side.
+# How often a window is moved along an axis; else it begins with a picture.
 MOVED = 0.75
 # So much more often is a category asked for than one of its colours.
 PLAIN = 4
@@ -63,6 +64,7 @@ def parse_args() -> argparse.Namespace:
     add('--out', type=Path, required=True, help='folder for the windows')
     add('--train', type=int, default=12000, help='windows of training pictures')
     add('--val', type=int, default=600, help='windows of validation pictures')
+    add('--side', type=int, default=64, help='pixels per side of a window')
     add('--absent', type=int, default=2, help='sentences a window that mean nothing')
     add('--seed', type=int, default=0)
     measured = commands.add_parser('measure')
@@ -75,6 +77,7 @@ def parse_args() -> argparse.Namespace:
     add('--presence', nargs='*', default=['0.8', '0.95'], help='numbers, or files')
     add('--size', type=int, default=12000, help='pixels per side')
     add('--share', type=float, default=0.05, help='of cells with one')
+    add('--tile', type=int, default=TILE, help='pixels per side of a tile')
     add('--overlap', type=float, default=0.25)
     add('--seed', type=int, default=0)
     add_cfg_options(measured)
@@ -128,14 +131,16 @@ class Pictures:
 
 
 def cut_window(
-    pictures: Pictures, rng: np.random.Generator
+    pictures: Pictures, rng: np.random.Generator, extent: int
 ) -> tuple[np.ndarray, list[Object]]:
     """A window over up to four pictures, and the objects of which it shows any part."""
     images = rng.choice(list(pictures.files), 4)
     quarters = [pictures.read(int(image)) for image in images]
     side = len(quarters[0][0])
     row, column = np.where(rng.random(2) < MOVED, rng.integers(side, size=2), 0)
-    window = np.s_[row : row + side, column : column + side]
+    if extent > side:
+        raise ValueError(f'--side {extent}: the pictures have {side} px')
+    window = np.s_[row : row + extent, column : column + extent]
     canvas = np.zeros((2 * side, 2 * side, 3), np.uint8)
     shown = []
     for number, (rgb, objects) in enumerate(quarters):
@@ -193,7 +198,7 @@ def make_windows(args: argparse.Namespace) -> None:
         pictures = Pictures(args.data, split)
         for number in range(count):
             rng = np.random.default_rng([args.seed, split == 'val', number])
-            rgb, objects = cut_window(pictures, rng)
+            rgb, objects = cut_window(pictures, rng, args.side)
             file = f'images/{split}_{number:06d}.png'
             Image.fromarray(rgb).save(args.out / file, compress_level=1)
             for line in ask(objects, rng, args.absent):
@@ -201,7 +206,7 @@ def make_windows(args: argparse.Namespace) -> None:
         here = [line['mask'] is None for line in lines if line['split'] == split]
         print(f'{split}: {here.count(False)} with a target, {here.count(True)} without')
     text = ''.join(json.dumps(line) + '\n' for line in lines)
-    (args.out / 'annotations.jsonl').write_text(text)
+    write_text(args.out / 'annotations.jsonl', text)
 
 
 def draw(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +215,7 @@ def draw(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     counts = {image: pictures.count(image, args.category) for image in pictures.files}
     kinds = [[i for i, found in counts.items() if found == n] for n in (0, 1)]
     rng = np.random.default_rng(args.seed)
-    side = args.size // TILE
+    side = args.size // CELL
     there = np.zeros(side * side, int)
     there[: round(args.share * len(there))] = 1
     scene = np.zeros((args.size, args.size, 3), np.uint8)
@@ -218,14 +223,14 @@ def draw(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     orders = [rng.permutation(kind) for kind in kinds]
     for number, has in enumerate(rng.permutation(there)):
         image = int(orders[has][number % len(orders[has])])
-        row, column = (TILE * n for n in divmod(number, side))
-        place = np.s_[row : row + TILE, column : column + TILE]
+        row, column = (CELL * n for n in divmod(number, side))
+        place = np.s_[row : row + CELL, column : column + CELL]
         rgb, objects = pictures.read(image)
-        scene[place] = cv2.resize(rgb, (TILE, TILE), interpolation=cv2.INTER_CUBIC)
+        scene[place] = cv2.resize(rgb, (CELL, CELL), interpolation=cv2.INTER_CUBIC)
         for thing in objects:
             if thing.category == args.category:
                 mask = thing.mask.astype(np.uint8)
-                size = (TILE, TILE)
+                size = (CELL, CELL)
                 large = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
                 truth[place] |= large > 0
     return scene, truth
@@ -315,7 +320,7 @@ def measure(args: argparse.Namespace) -> None:
         values = [read_presence(source)[0] for source in args.presence]
         looks += [(f'{value:.3g}', network, value) for value in values]
     looks.append(('the truth', network, 0.5))
-    tiling, text = Tiling((TILE,), args.overlap), f'the {args.category}'
+    tiling, text = Tiling((args.tile,), args.overlap), f'the {args.category}'
     rows = []
     with TemporaryDirectory() as folder:
         file = Path(folder) / 'scene.tif'

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Windows with and without water, to measure presence on real imagery.
 
-water_windows.py make CROPS SCENE... --out FOLDER    JSON lines and pictures of windows
+water_windows.py make SCENE... --out FOLDER          JSON lines and pictures of windows
 water_windows.py score RESULTS.jsonl...              AUROC and its interval
 
-CROPS is a folder in the RefCOCO layout whose only category is water: windows of its
-training crops teach, those of one year of them validate. A SCENE has red, green, blue
-and near infrared; its windows east of a column test. There water is where
+A SCENE has red, green, blue and near infrared. Its windows east of a column test; those
+west of it teach, but for the last fifth of the rows, which validates. Water is where
 (G - N) / (G + N) > 0.1. A window without any such pixel has none, one with 5 % has
-some, what is between is left out.
+some, what is between is left out. `--negatives CROPS`, a folder in the RefCOCO layout
+whose only category is water, adds windows of its training crops without annotated
+water; crops that are called after the year of a scene, which is known better, are left
+out.
 """
 
 from __future__ import annotations
@@ -28,8 +30,11 @@ from mmcadformer.datasets.masks import encode_mask, load_mask
 from mmcadformer.evaluation.presence import auroc
 from mmcadformer.imagery import read_picture
 from mmcadformer.utils.command_line import user_errors
+from mmcadformer.utils.files import write_text
 
 SIDE, LEAST, WATER = 48, 0.05, 0.1
+# Part of the rows that teach; the others validate.
+TAUGHT = 0.8
 SAID = ['the water', 'every pond', 'every water body', 'all ponds and lakes']
 ASKED = SAID[:1]
 RESAMPLES = 10_000
@@ -42,12 +47,14 @@ def parse_args() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest='command', required=True)
     make = commands.add_parser('make')
-    make.add_argument('crops', type=Path, help='ROOT/NAME, in the RefCOCO layout')
     make.add_argument('scenes', nargs='+', help='rasters of four bands')
     make.add_argument('--out', type=Path, required=True, help='folder for the windows')
     make.add_argument('--east-of', type=int, default=480, metavar='COLUMN')
     make.add_argument(
-        '--held-out', default='2018', help='training crops so called validate'
+        '--negatives',
+        type=Path,
+        metavar='CROPS',
+        help='ROOT/NAME, in the RefCOCO layout',
     )
     score = commands.add_parser('score')
     score.add_argument('results', nargs='+', help='of tools/test.py --out')
@@ -63,15 +70,24 @@ class Windows:
         self.lines: list[dict] = []
 
     def cut(
-        self, name: str, rgb: np.ndarray, water: np.ndarray, split: str, step: int
+        self,
+        name: str,
+        rgb: np.ndarray,
+        water: np.ndarray,
+        split: str,
+        step: int,
+        negatives: bool = False,
     ) -> None:
-        """Takes the windows of a picture (H, W, 3) whose water (H, W) is known."""
+        """Takes the windows of a picture (H, W, 3) whose water (H, W) is known.
+
+        With ``negatives`` only those without.
+        """
         for row, column in np.ndindex(*(1 + (n - SIDE) // step for n in water.shape)):
             place = np.s_[
                 step * row : step * row + SIDE, step * column : step * column + SIDE
             ]
             mask = water[place]
-            if 0 < mask.mean() < LEAST:
+            if 0 < mask.mean() < LEAST or (negatives and mask.any()):
                 continue
             file = f'images/{name}_{step * row}_{step * column}.png'
             Image.fromarray(rgb[place]).save(self.folder / file)
@@ -85,9 +101,8 @@ class Windows:
 
     def write(self) -> None:
         """Writes the lines and says how many there are."""
-        with (self.folder / 'annotations.jsonl').open('w') as file:
-            for line in self.lines:
-                file.write(json.dumps(line) + '\n')
+        text = ''.join(json.dumps(line) + '\n' for line in self.lines)
+        write_text(self.folder / 'annotations.jsonl', text)
         for split in ('train', 'val', 'test'):
             masks = [line['mask'] for line in self.lines if line['split'] == split]
             without = sum(mask is None for mask in masks)
@@ -113,16 +128,25 @@ def training_crops(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]
 def make(args: argparse.Namespace) -> None:
     """Cuts all windows."""
     windows = Windows(args.out)
-    for name, rgb, water in training_crops(args.crops):
-        split = 'val' if name.startswith(args.held_out) else 'train'
-        windows.cut(name, rgb, water, split, SIDE // 2 if split == 'train' else SIDE)
     for scene in args.scenes:
         with rasterio.open(scene) as raster:
-            bands = raster.read()[:, :, args.east_of :]
+            bands = raster.read()
         green, infrared = bands[1].astype(float), bands[3].astype(float)
         water = green - infrared > WATER * (green + infrared)
         rgb = np.ascontiguousarray(bands[:3].transpose(1, 2, 0))
-        windows.cut(Path(scene).stem, rgb, water, 'test', SIDE)
+        last, column = int(TAUGHT * len(rgb)), args.east_of
+        for split, step, place in (
+            ('train', SIDE // 4, np.s_[:last, :column]),
+            ('val', SIDE, np.s_[last:, :column]),
+            ('test', SIDE, np.s_[:, column:]),
+        ):
+            name = f'{Path(scene).stem}_{split}'
+            windows.cut(name, rgb[place], water[place], split, step)
+    if args.negatives:
+        known = [Path(scene).stem for scene in args.scenes]
+        for name, rgb, water in training_crops(args.negatives):
+            if not any(name.split('_')[0] in scene for scene in known):
+                windows.cut(name, rgb, water, 'train', SIDE // 2, negatives=True)
     windows.write()
 
 
@@ -135,7 +159,7 @@ def score(files: Sequence[str]) -> None:
         lines = [json.loads(line) for line in Path(file).read_text().splitlines()]
         scenes: dict[str, list[dict]] = {}
         for line in lines:
-            name = Path(line['img_path']).stem.rsplit('_', 2)[0]
+            name = Path(line['img_path']).stem.rsplit('_', 3)[0]
             scenes.setdefault(name, []).append(line)
         for name, part in (*scenes.items(), ('all', lines)):
             present, absent = (

@@ -39,7 +39,7 @@ def test_windows_say_what_they_show(call_tool, data, tmp_path):
     meant = [r for r in records['all'] if r['segmentation'] is not None]
     said = [r['expressions'] for r in meant]
     assert said == [r['expressions'] for r in records['targets']]
-    assert all(load_mask(r['segmentation'], 96, 96).any() for r in meant)
+    assert all(load_mask(r['segmentation'], 64, 64).any() for r in meant)
     there = defaultdict(set)
     for record in meant:
         there[record['img_path']].add(record['category'])
@@ -49,6 +49,11 @@ def test_windows_say_what_they_show(call_tool, data, tmp_path):
     assert {'none/category', 'none/attribute'} <= {
         r.get('kind') for r in records['all']
     }
+
+
+def test_a_window_is_no_larger_than_a_picture(call_tool, data, tmp_path):
+    with pytest.raises(SystemExit, match='--side 97: the pictures have 96 px'):
+        call_tool(SCRIPT, 'windows', data, '--out', tmp_path, '--side', 97)
 
 
 @pytest.fixture(scope='module')
