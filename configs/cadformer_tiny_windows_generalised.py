@@ -1,5 +1,5 @@
 # A small CADFormer for scenes that are mostly without the object: it learns from windows
-# that cut objects, as tiles do (docs/generalised.md). The data:
+# that cut objects, as tiles do (docs/generalised.md, with a second training). The data:
 # python tools/dataset_converters/synthrs.py data_source --difficulty generalised
 #     --max-sentences 1 --image-size 96 --train 4000 --val 300 --test 1
 # python projects/cadformer/gating_scene.py windows data_source --out data_windows
