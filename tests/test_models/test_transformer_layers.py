@@ -50,7 +50,10 @@ def decoder_pair(training, dtype):
     return layer, reference.train(training)
 
 
-@pytest.mark.parametrize(('dtype', 'most'), [(torch.float32, 5e-7), (torch.double, 0)])
+# Processors sum in different orders: some units of the last place of values up to 4.
+@pytest.mark.parametrize(
+    ('dtype', 'most'), [(torch.float32, 2e-6), (torch.double, 1e-14)]
+)
 @pytest.mark.parametrize('training', [False, True])
 def test_decoder_layer_is_pytorchs(training, dtype, most):
     layer, reference = decoder_pair(training, dtype)
@@ -59,7 +62,7 @@ def test_decoder_layer_is_pytorchs(training, dtype, most):
     with torch.set_grad_enabled(training):
         result = layer(pixels, words, padded())
         expected = reference(pixels, words, memory_key_padding_mask=~padded())
-    torch.testing.assert_close(result, expected, rtol=0, atol=most or 1e-14)
+    torch.testing.assert_close(result, expected, rtol=0, atol=most)
     if training:
         weight = torch.randn_like(result)
         for output in (result, expected):
