@@ -2,16 +2,10 @@
 # sentences for none (docs/generalised.md). Begins with what the one of windows knows:
 # --cfg-options load_from=work_dirs/windows/epoch_3.pth
 _base_ = './cadformer_tiny_windows_generalised.py'
-_resize = dict(type='Resize', scale={{_base_.image_size}}, keep_ratio=False)
 train_pipeline = [
-    dict(type='WholeLoadImageFromFile'),
-    dict(type='ChooseExpression', mode='random'),
-    dict(type='LoadReferringMask'),
-    dict(type='RandomReferringFlip', prob=0.5),
-    dict(type='RandomReferringRotate90', prob=0.5),
-    _resize,
+    *_base_.train_pipeline[:-1],
     dict(type='PhotoMetricDistortion'),  # other seasons and sensors
-    dict(type='PackReferringInputs'),
+    _base_.train_pipeline[-1],
 ]
 _data = dict(data_root='data/mine')
 # Many small steps get further in the same time.

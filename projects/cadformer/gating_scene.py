@@ -137,9 +137,9 @@ def cut_window(
     images = rng.choice(list(pictures.files), 4)
     quarters = [pictures.read(int(image)) for image in images]
     side = len(quarters[0][0])
-    row, column = np.where(rng.random(2) < MOVED, rng.integers(side, size=2), 0)
     if extent > side:
         raise ValueError(f'--side {extent}: the pictures have {side} px')
+    row, column = np.where(rng.random(2) < MOVED, rng.integers(side, size=2), 0)
     window = np.s_[row : row + extent, column : column + extent]
     canvas = np.zeros((2 * side, 2 * side, 3), np.uint8)
     shown = []
